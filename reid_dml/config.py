@@ -1,0 +1,376 @@
+"""Every option with its default and one comment; loading, merging, checking and freezing.
+
+A config file may start with `_BASE_: other.yml` (relative to itself). Options given later win: base, file,
+command line. yacs does not look inside lists, so per-network options are parallel lists of length 1 or K.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from reid_dml.errors import UserError
+
+_C = CfgNode()
+_C.EXPERIMENT = ""  # name of the experiment; empty: the config file's name
+_C.EXPECTED = []  # rows of the published tables to print beside the result (keys of reid_dml/paper/published.py)
+_C.SCALE = "full"  # full (the recipe as published) | small (shortened) | smoke (only shows that it runs)
+_C.OUTPUT_DIR = ""  # run folder; empty: runs/<EXPERIMENT>
+_C.SEED = 0  # every random number of a run follows from it
+_C.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
+_C.THREADS = 0  # CPU threads; 0: all cores
+
+_C.DATA = CfgNode()
+_C.DATA.NAME = "market1501"  # market1501 | folder | csv | synthetic
+_C.DATA.ROOT = "datasets"  # folder that holds the data sets (folder: the data set itself; csv: the file)
+_C.DATA.STORED_SIZE = [160, 64]  # height, width the decoded images are kept at
+_C.DATA.SOURCE = "auto"  # resident (all decoded once) | streaming (decoded per batch) | auto
+_C.DATA.RESIDENT_LIMIT_GB = 8.0  # auto: resident up to this size
+_C.DATA.WORKERS = 2  # threads that decode images
+_C.DATA.CAMERAS = "required"  # required | ignore (one camera or none: same-camera matches count)
+
+_C.SYNTHETIC = CfgNode()
+_C.SYNTHETIC.TRAIN_IDENTITIES = 80  # identities to train on
+_C.SYNTHETIC.TEST_IDENTITIES = 60  # further identities to search for
+_C.SYNTHETIC.CAMERAS = 4  # cameras, each with its own colour cast, exposure, blur and viewpoint
+_C.SYNTHETIC.IMAGES_PER_CAMERA = 3  # images of one identity in one camera
+_C.SYNTHETIC.SEED = 0  # the drawing's own seed: the same data for every training seed
+
+_C.INPUT = CfgNode()
+_C.INPUT.SIZE = [224, 224]  # height, width the networks see (bilinear from the stored size)
+_C.INPUT.MEAN = [0.5, 0.5, 0.5]  # subtracted from RGB in [0, 1]
+_C.INPUT.STD = [0.5, 0.5, 0.5]  # divides; 0.5/0.5 scales to [-1, 1]
+_C.INPUT.FLIP = 0.5  # probability of a horizontal flip in training
+
+_C.COHORT = CfgNode()
+_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
+_C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (timm's download) | a weights file of the backbone
+_C.COHORT.LR = [2e-4]  # learning rate of each network
+
+_C.MODEL = CfgNode()
+_C.MODEL.WEIGHTS = ""  # for testing and extraction: a run folder (the cohort) or one .safetensors file
+_C.MODEL.INIT = "default"  # default (the library's) | truncated_normal (the authors')
+_C.MODEL.INIT_STD = 0.09  # standard deviation of truncated_normal
+_C.MODEL.BN_MOMENTUM = 0.1  # share of the new batch in the running statistics
+_C.MODEL.BN_EPS = 1e-5  # added to the variance
+_C.MODEL.LAST_STRIDE = 2  # 1: the last stage keeps its resolution
+_C.MODEL.NECK = "none"  # none | bn (batch norm between pooled feature and identity head)
+_C.MODEL.DROPOUT = 0.0  # probability of dropping an entry of the feature before the identity head
+
+_C.OBJECTIVE = CfgNode()
+_C.OBJECTIVE.STRATEGY = "dml"  # independent | dml (Eq. 10) | dml_e (Eq. 11) | symmetric_kl (Eq. 7)
+_C.OBJECTIVE.PEER_REDUCTION = "mean"  # mean over the peers (Eq. 10) | sum (the authors' code)
+_C.OBJECTIVE.ENSEMBLE = "probs"  # dml_e: average the peers' probs | logits
+_C.OBJECTIVE.TEMPERATURE = 1.0  # softens both posteriors of the mimicry term, which is scaled by its square
+_C.OBJECTIVE.WEIGHT = 1.0  # weight of the mimicry term
+_C.OBJECTIVE.LABEL_SMOOTHING = 0.0  # share of the target spread evenly over all classes
+
+_C.UPDATE = CfgNode()
+_C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1)
+
+_C.OPTIM = CfgNode()
+_C.OPTIM.NAME = "adam"  # adam | adamw | sgd
+_C.OPTIM.BETAS = [0.9, 0.999]  # adam, adamw
+_C.OPTIM.EPS = 1e-8  # adam, adamw
+_C.OPTIM.MOMENTUM = 0.9  # sgd
+_C.OPTIM.NESTEROV = True  # sgd
+_C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights; never on biases and batch norm
+_C.OPTIM.DECAY_DEPTHWISE = True  # also on depthwise convolutions
+
+_C.SCHEDULE = CfgNode()
+_C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep
+_C.SCHEDULE.WARMUP_STEPS = 0  # the learning rate rises linearly over these steps
+_C.SCHEDULE.FINAL = 0.0  # cosine: last learning rate as a share of the first
+_C.SCHEDULE.MILESTONES = []  # multistep: steps at which the learning rate is multiplied by GAMMA
+_C.SCHEDULE.GAMMA = 0.1  # multistep
+
+_C.EMA = CfgNode()
+_C.EMA.ENABLED = False  # keep an exponential moving average of every network; evaluation uses it
+_C.EMA.DECAY = 0.9999  # reached from below as (1 + s) / (10 + s) at step s
+
+_C.TRAIN = CfgNode()
+_C.TRAIN.STEPS = 200000  # updates of each network, under every update rule
+_C.TRAIN.BATCH_SIZE = 16  # images per batch
+_C.TRAIN.LOG_INTERVAL = 50  # steps between two lines of metrics.jsonl
+_C.TRAIN.CHECKPOINT_INTERVAL = 1000  # steps between two checkpoints
+_C.TRAIN.CHANNELS_LAST = True  # memory layout; faster on CPUs and tensor cores
+
+_C.TEST = CfgNode()
+_C.TEST.BATCH_SIZE = 128  # images per forward pass
+_C.TEST.WEIGHTS = "auto"  # auto (EMA where the run has it) | ema | last
+_C.TEST.METRIC = "cosine"  # cosine | euclidean
+_C.TEST.MULTI_QUERY = "mean"  # mean | max over the boxes of the query's identity and camera | none
+_C.TEST.ENSEMBLE = "normalized"  # normalized (each member first) | raw (the authors' code)
+_C.TEST.TRAIN_ACCURACY = False  # also measure the identity accuracy on the training images
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "SCALE": ("full", "small", "smoke"),
+    "DATA.SOURCE": ("auto", "resident", "streaming"),
+    "DATA.CAMERAS": ("required", "ignore"),
+    "MODEL.INIT": ("default", "truncated_normal"),
+    "MODEL.NECK": ("none", "bn"),
+    "OBJECTIVE.STRATEGY": ("independent", "dml", "dml_e", "symmetric_kl"),
+    "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
+    "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
+    "UPDATE.RULE": ("simultaneous", "sequential"),
+    "OPTIM.NAME": ("adam", "adamw", "sgd"),
+    "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
+    "TEST.WEIGHTS": ("auto", "ema", "last"),
+    "TEST.METRIC": ("cosine", "euclidean"),
+    "TEST.MULTI_QUERY": ("mean", "max", "none"),
+    "TEST.ENSEMBLE": ("normalized", "raw"),
+}
+PER_NETWORK = ("COHORT.INIT_WEIGHTS", "COHORT.LR")
+_ELEMENT_TYPES = {"SCHEDULE.MILESTONES": int, "EXPECTED": str}  # of lists whose default is empty
+_POSITIVE = (
+    "DATA.RESIDENT_LIMIT_GB",
+    "DATA.WORKERS",
+    "SYNTHETIC.TRAIN_IDENTITIES",
+    "SYNTHETIC.TEST_IDENTITIES",
+    "SYNTHETIC.CAMERAS",
+    "SYNTHETIC.IMAGES_PER_CAMERA",
+    "MODEL.INIT_STD",
+    "MODEL.BN_EPS",
+    "OBJECTIVE.TEMPERATURE",
+    "OPTIM.EPS",
+    "TRAIN.STEPS",
+    "TRAIN.BATCH_SIZE",
+    "TRAIN.LOG_INTERVAL",
+    "TRAIN.CHECKPOINT_INTERVAL",
+    "TEST.BATCH_SIZE",
+)
+_SHARES = (
+    "INPUT.FLIP",
+    "MODEL.BN_MOMENTUM",
+    "MODEL.DROPOUT",
+    "OBJECTIVE.LABEL_SMOOTHING",
+    "EMA.DECAY",
+    "SCHEDULE.FINAL",
+)
+_NOT_NEGATIVE = ("SEED", "SYNTHETIC.SEED", "THREADS", "OBJECTIVE.WEIGHT", "OPTIM.WEIGHT_DECAY", "SCHEDULE.WARMUP_STEPS")
+_PAIRS = {"DATA.STORED_SIZE": 2, "INPUT.SIZE": 2, "INPUT.MEAN": 3, "INPUT.STD": 3, "OPTIM.BETAS": 2}
+
+
+def default_config() -> CfgNode:
+    """A fresh, unfrozen copy of every option at its default."""
+    return _C.clone()
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> CfgNode:
+    """Defaults, the file with its bases, then `KEY VALUE ...` overrides; checked and frozen.
+
+    Raises `UserError` naming the key, the file and the nearest valid key.
+    """
+    path = Path(path)
+    cfg = default_config()
+    for source, options in _read_with_bases(path):
+        _merge(cfg, options, source)
+    _merge_overrides(cfg, overrides)
+    if not cfg.EXPERIMENT:
+        cfg.EXPERIMENT = path.stem
+    if not cfg.OUTPUT_DIR:
+        cfg.OUTPUT_DIR = f"runs/{cfg.EXPERIMENT}"
+    check_config(cfg, path)
+    cfg.freeze()
+    return cfg
+
+
+def per_network(cfg: CfgNode, key: str) -> list[Any]:
+    """A per-network option as a list of length K."""
+    values = get_option(cfg, key)
+    return list(values) * len(cfg.COHORT.NETWORKS) if len(values) == 1 else list(values)
+
+
+def get_option(cfg: CfgNode, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as {dotted key: value}."""
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
+    """Refuse values out of range and options that cannot go together."""
+
+    def refuse(key: str, why: str) -> None:
+        raise UserError(f"{source}: {key}: {get_option(cfg, key)!r} {why}")
+
+    for key, choices in CHOICES.items():
+        if get_option(cfg, key) not in choices:
+            near = difflib.get_close_matches(str(get_option(cfg, key)), choices, 1)
+            refuse(key, f"is not one of {', '.join(choices)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    for key, value in flatten(cfg).items():
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            refuse(key, "must be a finite number")
+    for key, length in _PAIRS.items():
+        if len(get_option(cfg, key)) != length:
+            refuse(key, f"needs {length} values")
+    for key in _POSITIVE:
+        if not get_option(cfg, key) > 0:
+            refuse(key, "must be greater than 0")
+    for key in _NOT_NEGATIVE:
+        if get_option(cfg, key) < 0:
+            refuse(key, "must not be negative")
+    for key in _SHARES:
+        if not 0 <= get_option(cfg, key) <= 1:
+            refuse(key, "must lie between 0 and 1")
+    for key in ("DATA.STORED_SIZE", "INPUT.SIZE"):
+        if min(get_option(cfg, key)) < 8:
+            refuse(key, "must be at least 8 pixels in both directions")
+    if min(cfg.INPUT.STD) <= 0:
+        refuse("INPUT.STD", "must be greater than 0")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
+        refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
+    if cfg.MODEL.LAST_STRIDE not in (1, 2):
+        refuse("MODEL.LAST_STRIDE", "must be 1 or 2")
+    if not all(0 <= beta < 1 for beta in cfg.OPTIM.BETAS):
+        refuse("OPTIM.BETAS", "must lie in [0, 1)")
+    if cfg.MODEL.DROPOUT == 1 or cfg.EMA.DECAY == 1:
+        refuse("MODEL.DROPOUT" if cfg.MODEL.DROPOUT == 1 else "EMA.DECAY", "must be less than 1")
+    networks = len(cfg.COHORT.NETWORKS)
+    if networks == 0:
+        refuse("COHORT.NETWORKS", "is empty: name at least one network")
+    for key in PER_NETWORK:
+        if len(get_option(cfg, key)) not in (1, networks):
+            refuse(key, f"needs 1 or {networks} values, one for each of COHORT.NETWORKS")
+    if min(cfg.COHORT.LR) <= 0:
+        refuse("COHORT.LR", "must be greater than 0")
+    if networks == 1 and cfg.OBJECTIVE.STRATEGY != "independent":
+        refuse(
+            "OBJECTIVE.STRATEGY",
+            "needs peers, but COHORT.NETWORKS names one network; add a network or set it to independent",
+        )
+    if cfg.OPTIM.NAME == "sgd" and cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM <= 0:
+        refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
+    if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:
+        refuse("SCHEDULE.MILESTONES", "must name at least one step for SCHEDULE.NAME multistep")
+    if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
+        refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
+    if cfg.TRAIN.BATCH_SIZE == 1:
+        refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
+    if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
+        refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
+
+
+# ---- reading and merging ------------------------------------------------------------------------------------------
+
+
+def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: _BASE_ leads back to this file; break the circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yml")], 1)
+        raise UserError(
+            f"{path}: no such config file" + (f"; did you mean {path.parent / near[0]}?" if near else "")
+        ) from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise UserError(f"{path}: not a text file; a config is a YAML file such as configs/quickstart.yml") from None
+    try:
+        options = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: a config is a mapping of options, this holds {type(options).__name__}")
+    base = options.pop("_BASE_", None)
+    if base is not None and not isinstance(base, str):
+        raise UserError(f"{path}: _BASE_ must be the path of one file")
+    chain = _read_with_bases(path.parent / base, (*seen, path.resolve())) if base else []
+    return [*chain, (path, options)]
+
+
+def _merge(node: CfgNode, options: Mapping[Any, Any], source: object, prefix: str = "") -> None:
+    for name, value in options.items():
+        key = f"{prefix}{name}"
+        if name not in node:
+            raise UserError(f"{source}: unknown option {key}{_nearest(key)}")
+        old = node[name]
+        if isinstance(old, CfgNode) != isinstance(value, Mapping):
+            kind = "a section of options" if isinstance(old, CfgNode) else "a single option"
+            raise UserError(f"{source}: {key} is {kind}, not {value!r}")
+        if isinstance(old, CfgNode):
+            _merge(old, value, source, f"{key}.")
+        else:
+            node[name] = _convert(key, value, old, source)
+
+
+def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
+    if len(overrides) % 2:
+        raise UserError(f"command line: {overrides[-1]!r} has no value; options are given as KEY VALUE")
+    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+        *parents, name = key.split(".")
+        node = cfg
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, CfgNode) else None
+        if not isinstance(node, CfgNode) or name not in node:
+            raise UserError(f"command line: unknown option {key}{_nearest(key)}")
+        if isinstance(node[name], CfgNode):
+            raise UserError(f"command line: {key} is a section; name one of its options, such as "
+                            f"{key}.{next(iter(node[name]))}")  # fmt: skip
+        # A text option takes the word as typed: an experiment called "1e3" or "yes" stays a word.
+        value = text if isinstance(node[name], str) else _parse(key, text)
+        node[name] = _convert(key, value, node[name], "command line")
+
+
+def _parse(key: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"command line: {key}: cannot read {text!r}; lists look like [a, b]") from None
+
+
+def _convert(key: str, value: Any, default: Any, source: object) -> Any:
+    if isinstance(default, list):
+        kind = type(default[0]) if default else _ELEMENT_TYPES[key]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        return [_convert_scalar(key, item, kind, source) for item in values]
+    return _convert_scalar(key, value, type(default), source)
+
+
+def _convert_scalar(key: str, value: Any, kind: type, source: object) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML reads 1e-4 as a word
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if type(value) is not kind:
+        names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+        hint = "; quote it" if kind is str and isinstance(value, (bool, int, float)) else ""
+        raise UserError(f"{source}: {key} takes {names[kind]}, not {value!r}{hint}")
+    return value
+
+
+def _nearest(key: str) -> str:
+    known = list(flatten(_C)) + [name for name, value in _C.items() if isinstance(value, CfgNode)]
+    by_upper: dict[str, str] = {name.upper(): name for name in known}
+    near = difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
+    if not near:  # a right name in the wrong section
+        near = _same_name(key.upper(), by_upper)
+    return f"; did you mean {by_upper[near[0]]}?" if near else "; see reid_dml/config.py for all options"
+
+
+def _same_name(key: str, known: Iterable[str]) -> list[str]:
+    last = key.rsplit(".", 1)[-1]
+    return [name for name in known if name.rsplit(".", 1)[-1] == last][:1]

@@ -1,0 +1,75 @@
+"""Reading image files: decode, check, resize. Every image of the library passes through here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from reid_dml.errors import UserError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+# OpenCV would start its own threads inside each of ours.
+cv2.setNumThreads(1)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken file is reported once, by us
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the image files in a folder, sorted; hidden files, `Thumbs.db` and other kinds are passed over."""
+    return sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and not entry.name.startswith(".") and entry.is_file()
+    )
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """The image as (H, W, 3) uint8 RGB. Raises `UserError` for a missing, empty, truncated or foreign file."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: image not found; check the path or the list that names it") from None
+    if not data:
+        raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
+    # OpenCV fills the missing part of a truncated JPEG with grey and says nothing: look for the end marker.
+    truncated = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < 0
+    try:
+        image = None if truncated else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        kind = "truncated" if truncated else "corrupt or not an image"
+        raise UserError(f"{path}: image is {kind}; copy it again from the data set's archive or remove it")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Resize (H, W, 3) uint8 to size = (height, width), bilinear, by area when shrinking to less than half."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= 2 * height and image.shape[1] >= 2 * width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def load_image(path: str | os.PathLike[str], size: Sequence[int]) -> np.ndarray:
+    """Read and resize: (3, height, width) uint8 RGB."""
+    return np.ascontiguousarray(resize_image(read_image(path), size).transpose(2, 0, 1))
+
+
+def load_images(paths: Sequence[str], size: Sequence[int], workers: int = 2) -> np.ndarray:
+    """All images in order, decoded by `workers` threads: (N, 3, height, width) uint8."""
+    images = np.empty((len(paths), 3, *size), np.uint8)
+
+    def load(index: int) -> None:
+        images[index] = load_image(paths[index], size)
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(load, range(len(paths))):
+            pass
+    return images

@@ -1,0 +1,1 @@
+"""From records to batches: samplers, sources and the batched augmentation."""

@@ -1,0 +1,109 @@
+"""Batches of a training set, either from images decoded once or decoded as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from reid_dml.data.images import load_image, load_images
+from reid_dml.data.pipeline.samplers import EpochSampler, augmentation_draws
+from reid_dml.data.records import ImageRecord
+from reid_dml.errors import UserError
+
+_LOOK_AHEAD = 4  # batches a streaming source decodes in advance
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Fixed shapes for a whole run."""
+
+    images: Tensor  # (N, 3, H0, W0) uint8 at the stored size
+    labels: Tensor  # (N,) int64 row of the identity head; -1 = unlabelled
+    cameras: Tensor  # (N,) int64
+    draws: Tensor  # (N, P) float32, the random numbers augmentation will use
+
+
+class BatchSource:
+    """`batch(step)` is a pure function of (seed, step): resume, ranks and both kinds of source agree bit for bit."""
+
+    def __init__(
+        self, records: Sequence[ImageRecord], class_ids: Sequence[int], sampler: EpochSampler, num_draws: int, device: str
+    ) -> None:
+        rows = {person: row for row, person in enumerate(class_ids)}
+        self.records, self.sampler, self.num_draws, self.device = records, sampler, num_draws, device
+        self.labels = torch.tensor([rows.get(record.person_id, -1) for record in records])
+        self.cameras = torch.tensor([record.camera_id for record in records])
+
+    def batch(self, step: int) -> Batch:
+        """The batch of this step, on the device."""
+        indices = torch.from_numpy(self.sampler.indices(step))
+        draws = augmentation_draws(self.sampler.seed, step, len(indices), self.num_draws)
+        return Batch(
+            self._images(step, indices),
+            self._to_device(self.labels[indices]),
+            self._to_device(self.cameras[indices]),
+            self._to_device(torch.from_numpy(draws)),
+        )
+
+    def _images(self, step: int, indices: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        if self.device.startswith("cuda"):
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor
+
+
+class ResidentSource(BatchSource):
+    """All images decoded and resized once, kept as uint8 on the device: 3 x height x width bytes each."""
+
+    def __init__(self, *args, size: Sequence[int], workers: int) -> None:
+        super().__init__(*args)
+        self.images = torch.from_numpy(load_images([r.path for r in self.records], size, workers)).to(self.device)
+
+    def _images(self, step: int, indices: Tensor) -> Tensor:
+        return self.images[indices.to(self.device)]
+
+
+class StreamingSource(BatchSource):
+    """Images decoded by threads a few batches ahead; memory does not grow with the data set."""
+
+    def __init__(self, *args, size: Sequence[int], workers: int) -> None:
+        super().__init__(*args)
+        self.size = size
+        self._pool = ThreadPoolExecutor(workers)
+        self._ahead: dict[int, list[Future[np.ndarray]]] = {}
+
+    def _images(self, step: int, indices: Tensor) -> Tensor:
+        for coming in range(step, step + _LOOK_AHEAD + 1):
+            if coming not in self._ahead:
+                self._ahead[coming] = [
+                    self._pool.submit(load_image, self.records[i].path, self.size) for i in self.sampler.indices(coming)
+                ]
+        # Steps are asked for in order; whatever lies behind (after a jump) is no longer wanted.
+        for past in [key for key in self._ahead if key < step]:
+            for future in self._ahead.pop(past):
+                future.cancel()
+        images = [future.result() for future in self._ahead.pop(step)]
+        return self._to_device(torch.from_numpy(np.stack(images)))
+
+
+def make_source(
+    cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int], num_draws: int, device: str
+) -> BatchSource:
+    """The training source of a config. Raises `UserError` if a batch is larger than the data set."""
+    if cfg.TRAIN.BATCH_SIZE > len(records):
+        raise UserError(f"TRAIN.BATCH_SIZE: a batch of {cfg.TRAIN.BATCH_SIZE} is larger than the training set of "
+                        f"{len(records)} images; lower it")  # fmt: skip
+    sampler = EpochSampler(len(records), cfg.TRAIN.BATCH_SIZE, cfg.SEED)
+    height, width = cfg.DATA.STORED_SIZE
+    fits = 3 * height * width * len(records) <= cfg.DATA.RESIDENT_LIMIT_GB * 2**30
+    resident = cfg.DATA.SOURCE == "resident" or (cfg.DATA.SOURCE == "auto" and fits)
+    kind = ResidentSource if resident else StreamingSource
+    return kind(records, class_ids, sampler, num_draws, device, size=(height, width), workers=cfg.DATA.WORKERS)

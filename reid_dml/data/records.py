@@ -1,0 +1,42 @@
+"""What an image is to the rest of the library: a path, a person id and a camera id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+JUNK = -1  # a detection nobody should be scored on; removed from the gallery
+DISTRACTOR = 0  # a wrong item that stays in the gallery
+UNKNOWN_PERSON = -2  # no label: features for search only
+UNKNOWN_CAMERA = -1  # the rule "same person, same camera" never applies to it
+
+
+class ImageRecord(NamedTuple):
+    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown)."""
+
+    path: str
+    person_id: int
+    camera_id: int
+
+
+@dataclass(frozen=True)
+class ReIDData:
+    """The four splits of a re-identification data set, each in a fixed order.
+
+    `boxes` are the further images of the query identities for multi-query (Market's gt_bbox); empty where a data
+    set has none. `original_ids` maps our person ids back to custom ids where they were renumbered.
+    """
+
+    name: str
+    root: str
+    train: Sequence[ImageRecord]
+    query: Sequence[ImageRecord]
+    gallery: Sequence[ImageRecord]
+    boxes: Sequence[ImageRecord] = ()
+    original_ids: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def class_ids(self) -> list[int]:
+        """Person id of every row of the identity head: the training ids in rising order."""
+        return sorted({record.person_id for record in self.train})

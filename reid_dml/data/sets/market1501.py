@@ -1,0 +1,94 @@
+"""Market-1501 (Zheng et al., ICCV 2015), and any folder in its layout.
+
+Names look like `0002_c1s1_000451_03.jpg`: person 0002, camera 1. Person -1 is junk, 0000 a distractor.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from reid_dml.data.images import list_images
+from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
+from reid_dml.data.sets import register_data
+from reid_dml.data.sets.checks import check_data
+from reid_dml.errors import UserError
+
+FOLDER = "Market-1501-v15.09.15"
+SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test", "boxes": "gt_bbox"}
+OFFICIAL_COUNTS = {"train": 12936, "query": 3368, "gallery": 19732, "boxes": 25259}
+
+# Only the base name is parsed: a folder called run_12_c3/ must not turn every image into person 12, camera 3.
+_NAME = re.compile(r"(-?\d+)_c(\d+)")
+
+
+def parse_name(name: str) -> tuple[int, int]:
+    """Person id and camera id of a file's base name. Raises `ValueError` when it does not parse."""
+    match = _NAME.match(name)
+    if match is None or int(match[1]) < JUNK:
+        raise ValueError(f"{name!r} does not look like 0002_c1s1_000451_03.jpg")
+    return int(match[1]), int(match[2])
+
+
+def read_folder(folder: Path, *, cameras: str = "required") -> list[ImageRecord]:
+    """The records of one folder, sorted by name. Raises `UserError` if it is missing, empty or has a foreign name."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: folder not found; see datasets/README.md for the layout, or set DATA.ROOT")
+    names = list_images(folder)
+    if not names:
+        raise UserError(f"{folder}: holds no images; unpack the data set again (see datasets/README.md)")
+    records = []
+    for name in names:
+        try:
+            person, camera = parse_name(name)
+        except ValueError:
+            raise UserError(
+                f"{folder / name}: the name does not start with <person>_c<camera>, like 0002_c1s1_000451_03.jpg; "
+                "rename or remove the file, or list your images in a CSV (DATA.NAME csv)"
+            ) from None
+        records.append(ImageRecord(str(folder / name), person, camera if cameras == "required" else UNKNOWN_CAMERA))
+    return records
+
+
+def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData:
+    """The four folders of a data set in Market layout; `gt_bbox` may be absent."""
+    if not root.is_dir():
+        raise UserError(f"{root}: folder not found; see datasets/README.md for where the data goes, or set DATA.ROOT")
+    splits = {
+        split: read_folder(root / folder, cameras=cameras)
+        for split, folder in SPLITS.items()
+        if split != "boxes" or (root / folder).is_dir()
+    }
+    # Junk can never be a match nor a wrong item: it is left out before anything is computed on it.
+    splits["gallery"] = [record for record in splits["gallery"] if record.person_id != JUNK]
+    return ReIDData(name, str(root), **splits)
+
+
+def count_differences(counts: dict[str, int]) -> list[str]:
+    """What differs from the official numbers of images, one text a split."""
+    return [
+        f"{SPLITS[split]} has {counts.get(split, 0):,} images instead of {official:,}"
+        for split, official in OFFICIAL_COUNTS.items()
+        if counts.get(split, 0) != official
+    ]
+
+
+@register_data("market1501")
+def load_market1501(cfg: CfgNode) -> ReIDData:
+    """`DATA.ROOT`/Market-1501-v15.09.15, its image counts compared with the official ones."""
+    root = Path(cfg.DATA.ROOT) / FOLDER
+    data = read_layout(root, "market1501", cameras=cfg.DATA.CAMERAS)
+    counts = {split: len(list_images(root / folder)) for split, folder in SPLITS.items() if (root / folder).is_dir()}
+    if differences := count_differences(counts):
+        warnings.warn(f"{root}: {'; '.join(differences)}: results are not comparable unless you expected this",
+                      stacklevel=2)  # fmt: skip
+    return check_data(data)
+
+
+@register_data("folder")
+def load_folder(cfg: CfgNode) -> ReIDData:
+    """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
+    return check_data(read_layout(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).name, cameras=cfg.DATA.CAMERAS))

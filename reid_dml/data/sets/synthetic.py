@@ -1,0 +1,82 @@
+"""Synthetic pedestrians in Market layout, drawn from a seed: a data set that every machine can make by itself.
+
+Identities differ in clothing colours, patterns, hair, build and bags; cameras in colour cast, exposure, blur,
+viewpoint, background, occlusion and crop. The drawing itself is in `reid_dml/data/sets/pedestrians.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from yacs.config import CfgNode
+
+from reid_dml.data.records import ReIDData
+from reid_dml.data.sets import register_data
+from reid_dml.data.sets.checks import check_data
+from reid_dml.data.sets.market1501 import SPLITS, read_layout
+from reid_dml.data.sets.pedestrians import DRAWING, Camera, Pedestrian, draw
+
+_JUNK_PER_CAMERA = 8
+_DISTRACTORS_PER_TEST_IDENTITY = 2
+
+
+@register_data("synthetic")
+def load_synthetic(cfg: CfgNode) -> ReIDData:
+    """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501."""
+    options = {key.lower(): value for key, value in cfg.SYNTHETIC.items()}
+    fingerprint = hashlib.sha256(json.dumps([DRAWING, options], sort_keys=True).encode()).hexdigest()[:8]
+    root = Path(cfg.DATA.ROOT) / f"synthetic-pedestrians-{fingerprint}"
+    if not root.is_dir():
+        draft = root.with_name(f"{root.name}.draft-{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        write_pedestrians(draft, **options)
+        try:
+            draft.rename(root)  # all or nothing: a killed process leaves no half data set behind
+        except OSError:
+            if not root.is_dir():
+                raise
+            shutil.rmtree(draft)  # another process was faster and wrote the same images
+    return check_data(read_layout(root, "synthetic", cameras=cfg.DATA.CAMERAS))
+
+
+def write_pedestrians(
+    root: Path, *, train_identities: int, test_identities: int, cameras: int, images_per_camera: int, seed: int
+) -> None:
+    """Write the four folders of a Market layout with PNG images of 128 x 64 pixels.
+
+    Of each test identity and camera, one image goes to `query`, the others to `bounding_box_test`, and all of them
+    with one more of its own to `gt_bbox`. Distractors (person 0) are other identities; junk (-1) is badly cropped.
+    """
+    for folder in SPLITS.values():
+        (root / folder).mkdir(parents=True)
+    views = [Camera.of(seed, number) for number in range(1, cameras + 1)]
+
+    def write(folder: str, person: int, view: Camera, frame: int, identity: int | None = None, crop: float = 1) -> None:
+        rng = np.random.default_rng([seed, (identity or person) + 1, view.number, frame])
+        image = draw(Pedestrian.of(seed, identity or person), view, rng, crop=crop)
+        name = f"{'-1' if person == -1 else f'{person:04d}'}_c{view.number}s1_{frame:06d}_00.png"
+        cv2.imwrite(str(root / folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    for person in range(1, train_identities + 1):
+        for view in views:
+            for frame in range(images_per_camera):
+                write(SPLITS["train"], person, view, frame)
+    for person in range(train_identities + 1, train_identities + test_identities + 1):
+        for view in views:
+            for frame in range(images_per_camera):
+                write(SPLITS["query"] if frame == 0 else SPLITS["gallery"], person, view, frame)
+            for frame in range(images_per_camera + 1):
+                write(SPLITS["boxes"], person, view, frame)
+    others = train_identities + test_identities + 1  # identities nobody searches for
+    for number in range(_DISTRACTORS_PER_TEST_IDENTITY * test_identities):
+        write(SPLITS["gallery"], 0, views[number % cameras], number, identity=others + number)
+    for view in views:
+        for number in range(_JUNK_PER_CAMERA):
+            identity = train_identities + 1 + number % test_identities
+            write(SPLITS["gallery"], -1, view, number, identity=identity, crop=0.45)

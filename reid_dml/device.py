@@ -1,0 +1,72 @@
+"""Which device a command runs on, and what a run record says of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from reid_dml.errors import UserError
+
+_VERSIONS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "faiss-gpu", "faiss-cpu")
+
+
+def resolve_device(name: str, threads: int = 0) -> str:
+    """`cpu` or `cuda:N` from `DEVICE`; `auto` takes a GPU where there is one. Sets the number of CPU threads."""
+    if threads:
+        torch.set_num_threads(threads)
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return name
+    if not torch.cuda.is_available():
+        raise UserError(f"DEVICE: {name} was asked for, but torch sees no GPU; set DEVICE cpu or auto")
+    number = int(name.split(":")[1]) if ":" in name else local_rank % torch.cuda.device_count()
+    if number >= torch.cuda.device_count():
+        raise UserError(f"DEVICE: {name} was asked for, but there are {torch.cuda.device_count()} GPUs, counted from 0")
+    torch.cuda.set_device(number)
+    return f"cuda:{number}"
+
+
+def describe_device(device: str) -> str:
+    """The device in words: the GPU's name, or the processor's with the threads in use."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _VERSIONS:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str:
+    """The checkout's commit, with `+` for uncommitted changes; empty outside a git checkout."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""

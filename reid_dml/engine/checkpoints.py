@@ -1,0 +1,112 @@
+"""Checkpoints of the whole training state: one folder a checkpoint, one file a network, all or nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from reid_dml.run_folder import RunFolder
+from reid_dml.errors import UserError
+from reid_dml.files import save_with
+from reid_dml.models.weights import read_torch_file
+from reid_dml.mutual.cohort import Cohort, Member
+from reid_dml.mutual.distributed import barrier, rank
+
+_KEPT = 2  # checkpoints that stay on disk
+
+
+@dataclass
+class Checkpoints:
+    """`checkpoints/step_000001000/` with `trainer.pt` and `network_K.pt`; each process writes its own networks."""
+
+    folder: Path
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in order."""
+        found = (re.fullmatch(r"step_(\d+)", path.name) for path in self.folder.glob("step_*"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def save(self, step: int, cohort: Cohort, trainer_state: dict[str, Any]) -> None:
+        """Write the state after `step` updates. A crash leaves either the whole checkpoint or none."""
+        target = self.path(step)
+        draft = target.with_name(f".{target.name}.tmp")
+        if rank() == 0:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            save_with(draft / "trainer.pt", lambda path: torch.save({"step": step, **trainer_state}, path))
+        barrier()
+        try:
+            for member in cohort.members:
+                state = member_state(member)
+                save_with(draft / f"network_{member.index}.pt", lambda path, state=state: torch.save(state, path))
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        barrier()
+        if rank() == 0:
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+            for old in self.steps()[:-_KEPT]:
+                shutil.rmtree(self.path(old))
+
+    def load(self, step: int, cohort: Cohort) -> dict[str, Any]:
+        """Restore every member in place; returns the trainer's own state."""
+        for member in cohort.members:
+            restore_member(member, self._read(step, f"network_{member.index}.pt"), self.path(step))
+        return self._read(step, "trainer.pt")
+
+    def path(self, step: int) -> Path:
+        """Folder of the checkpoint after `step` updates."""
+        return self.folder / f"step_{step:09d}"
+
+    def _read(self, step: int, name: str) -> dict[str, Any]:
+        path = self.path(step) / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing from the checkpoint; remove {self.path(step)} to resume from the one before")
+        state = read_torch_file(path)
+        if not isinstance(state, dict):
+            raise UserError(f"{path}: not a checkpoint; remove {self.path(step)} to resume from the one before")
+        return state
+
+
+def member_state(member: Member) -> dict[str, Any]:
+    """All that one network needs to continue bit for bit."""
+    return {
+        "network": member.network.state_dict(),
+        "ema": member.ema.state_dict() if member.ema is not None else None,
+        "optimizer": member.optimizer.state_dict(),
+        "generator": member.generator.get_state(),
+    }
+
+
+def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
+    """Put a `member_state` back. Raises `UserError` if it belongs to another architecture."""
+    try:
+        member.network.load_state_dict(state["network"])
+        if member.ema is not None:
+            member.ema.load_state_dict(state["ema"])
+        member.optimizer.load_state_dict(state["optimizer"])
+        member.generator.set_state(state["generator"].cpu())
+    except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{where}: does not fit network {member.index} of this config ({reason}); resume with the "
+                        "config of this run") from None  # fmt: skip
+    # load_state_dict replaces the tensors of the learning rates: keep them on the network's device.
+    device = next(member.network.parameters()).device
+    for group in member.optimizer.param_groups:
+        group["lr"] = torch.as_tensor(group["lr"]).to(device)
+
+
+def export_weights(folder: RunFolder, cohort: Cohort) -> None:
+    """Write every member's weights, and its EMA's, as safetensors beside config.yml."""
+    for member in cohort.members:
+        for network, ema in ((member.network, False), (member.ema, True)):
+            if network is not None:
+                tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+                save_with(folder.weights_file(member.index, ema=ema), lambda path, tensors=tensors: save_file(tensors, path))

@@ -1,0 +1,54 @@
+"""Everything that changes with the step, as pure functions of it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import torch
+from yacs.config import CfgNode
+
+from reid_dml.config import per_network
+from reid_dml.mutual.objective import Scalars
+
+
+def learning_rate_factor(
+    step: int, total: int, *, name: str = "constant", warmup_steps: int = 0, final: float = 0.0,
+    milestones: Sequence[int] = (), gamma: float = 0.1,
+) -> float:  # fmt: skip
+    """Multiplier of the learning rate at a step (0 ... total - 1).
+
+    Warm-up is linear, (step + 1) / warmup_steps. `cosine` falls from 1 to `final` over the steps behind the warm-up
+    (Loshchilov and Hutter, 2017); `multistep` multiplies by `gamma` at each milestone.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if name == "cosine":
+        progress = (step - warmup_steps) / max(1, total - warmup_steps)
+        return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+    if name == "multistep":
+        return gamma ** bisect_right(sorted(milestones), step)
+    return 1.0
+
+
+def ema_decay(step: int, decay: float) -> float:
+    """Decay of the weight average at a step, min(decay, (1 + s) / (10 + s)): TensorFlow's rule, the authors' choice."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+class Schedule:
+    """The scalars of every step of a config, on a device."""
+
+    def __init__(self, cfg: CfgNode, device: str) -> None:
+        self.device, self.total = device, cfg.TRAIN.STEPS
+        self.rates = per_network(cfg, "COHORT.LR")
+        self.options = {key.lower(): value for key, value in cfg.SCHEDULE.items()}
+        self.weight, self.decay = cfg.OBJECTIVE.WEIGHT, cfg.EMA.DECAY
+
+    def scalars(self, step: int) -> Scalars:
+        """The scalars of this step (counted from 0)."""
+        factor = learning_rate_factor(step, self.total, **self.options)
+        numbers = [*(rate * factor for rate in self.rates), self.weight, ema_decay(step, self.decay)]
+        vector = torch.tensor(numbers, dtype=torch.float64).to(self.device)
+        return Scalars(vector[:-2], vector[-2], vector[-1])

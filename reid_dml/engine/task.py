@@ -1,0 +1,30 @@
+"""What a data set is for: how its networks are judged. One task so far: retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import nn
+from yacs.config import CfgNode
+
+from reid_dml.data.records import ImageRecord
+from reid_dml.data.sets import load_data
+from reid_dml.retrieval.task import RetrievalTask
+
+
+class Task(Protocol):
+    """The contract every task fulfils."""
+
+    name: str
+    class_ids: Sequence[int]  # label of every row of the heads
+    train: Sequence[ImageRecord]
+
+    def evaluate(self, networks: Mapping[int, nn.Module], device: str) -> dict[str, Any]:
+        """Metrics of this process's networks and, on process 0, of the whole cohort; elsewhere an empty dict."""
+        ...
+
+
+def build_task(cfg: CfgNode) -> RetrievalTask:
+    """The task of the data set that `DATA.NAME` names, with its data."""
+    return RetrievalTask(cfg, load_data(cfg))

@@ -1,0 +1,142 @@
+"""The training loop, and building a cohort to run in it."""
+
+from __future__ import annotations
+
+import copy
+import time
+from functools import partial
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
+
+from reid_dml.config import per_network
+from reid_dml.data.pipeline.augment import AugmentSpec, augment
+from reid_dml.data.pipeline.sources import Batch, BatchSource
+from reid_dml.engine.checkpoints import Checkpoints, export_weights
+from reid_dml.engine.guard import NonFiniteGuard
+from reid_dml.engine.optimizers import build_optimizer
+from reid_dml.engine.progress import Progress
+from reid_dml.run_folder import RunFolder
+from reid_dml.engine.schedules import Schedule
+from reid_dml.errors import UserError
+from reid_dml.models.build import build_network, network_seed, seed_dropout
+from reid_dml.mutual.cohort import Cohort, Member
+from reid_dml.mutual.distributed import gather_objects, make_exchange, placement, rank, world_size
+from reid_dml.mutual.objective import Objective
+from reid_dml.mutual.updates import UpdateRule
+
+
+def build_cohort(cfg: CfgNode, num_classes: int, device: str) -> Cohort:
+    """This process's share of the cohort, ready to train on the device."""
+    size = len(cfg.COHORT.NETWORKS)
+    rates = per_network(cfg, "COHORT.LR")
+    layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
+    members = []
+    for index in placement(size, world_size())[rank()]:
+        network = build_network(cfg, index, num_classes).to(device, memory_format=layout).train()
+        # A copy before the dropout gets its generator: the average is only ever evaluated.
+        ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
+        generator = seed_dropout(network, cfg.SEED, index, device)
+        members.append(Member(index, network, build_optimizer(cfg, network, rates[index]), generator, ema))
+    # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
+    torch.manual_seed(network_seed(cfg.SEED, size + rank()))
+    return Cohort(members, size, partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout), make_exchange(size))
+
+
+def _inputs(batch: Batch, spec: AugmentSpec, layout: torch.memory_format) -> torch.Tensor:
+    return augment(batch.images, batch.draws, spec).contiguous(memory_format=layout)
+
+
+class Trainer:
+    """Runs a rule over batches from a step to the end, with logs, checkpoints and a watch on the losses."""
+
+    def __init__(
+        self, cfg: CfgNode, cohort: Cohort, rule: UpdateRule, objective: Objective, source: BatchSource,
+        folder: RunFolder, device: str,
+    ) -> None:  # fmt: skip
+        self.cfg, self.cohort, self.rule, self.objective = cfg, cohort, rule, objective
+        self.source, self.folder, self.device = source, folder, device
+        self.schedule = Schedule(cfg, device)
+        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.columns = (*objective.terms, "loss", "accuracy")
+        self.step = 0
+        self.seconds = 0.0  # of training, over all resumed parts
+        # Sums over the log interval; part of the state, so that a resumed run logs the same lines.
+        self.sums = torch.zeros(len(cohort.members), len(self.columns), dtype=torch.float64, device=device)
+        self.guard = NonFiniteGuard([member.index for member in cohort.members], device)
+
+    def resume(self) -> bool:
+        """Continue from the last checkpoint; False if there is none."""
+        steps = self.checkpoints.steps()
+        if not steps:
+            return False
+        state = self.checkpoints.load(steps[-1], self.cohort)
+        self.step, self.seconds = state["step"], state["seconds"]
+        indices = [member.index for member in self.cohort.members]
+        self.sums.copy_(state["sums"][indices])
+        if len(state["generators"]) == world_size():
+            torch.set_rng_state(state["generators"][rank()]["cpu"])
+            if self.device.startswith("cuda"):
+                torch.cuda.set_rng_state(state["generators"][rank()]["cuda"], self.device)
+        return True
+
+    def train(self) -> None:
+        """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays."""
+        cfg, per_step = self.cfg.TRAIN, self.rule.batches_per_step(self.cohort.size)
+        progress = Progress(self.folder, self.step, cfg.STEPS) if rank() == 0 else None
+        started = time.perf_counter() - self.seconds
+        try:
+            while self.step < cfg.STEPS:
+                scalars = self.schedule.scalars(self.step)
+                batches = [self.source.batch(self.step * per_step + number) for number in range(per_step)]
+                report = self.rule.step(self.cohort, self.objective, batches, scalars)
+                self.sums += report
+                self.step += 1
+                self.guard.watch(self.step, report[:, -2])
+                last = self.step == cfg.STEPS
+                if self.step % cfg.LOG_INTERVAL == 0 or last:
+                    self._log(progress, [float(rate) for rate in scalars.learning_rates])
+                if self.step % cfg.CHECKPOINT_INTERVAL == 0 or last:
+                    self.seconds = time.perf_counter() - started
+                    self._save()
+            self.seconds = time.perf_counter() - started
+        finally:
+            if progress is not None:
+                progress.close()
+        export_weights(self.folder, self.cohort)
+
+    def _log(self, progress: Progress | None, learning_rates: list[float]) -> None:
+        self._check()
+        count = self.step % self.cfg.TRAIN.LOG_INTERVAL or self.cfg.TRAIN.LOG_INTERVAL
+        gathered = gather_objects((self.sums / count).tolist())
+        self.sums.zero_()
+        if progress is not None:
+            rows = [dict(zip(self.columns, row, strict=True)) for part in gathered for row in part]
+            images = count * self.cfg.TRAIN.BATCH_SIZE * self.rule.batches_per_step(self.cohort.size)
+            progress.log(self.step, images, rows, learning_rates)
+
+    def _check(self) -> None:
+        found = self.guard.found()
+        if found is None:
+            return
+        steps = self.checkpoints.steps()
+        good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "there is no checkpoint yet"
+        raise UserError(f"{self.folder.path}: the loss of network {found[1]} is not finite at step {found[0]}; {good}; "
+                        "lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS")  # fmt: skip
+
+    def _save(self) -> None:
+        self._check()
+        sums = gather_objects(self.sums.cpu())
+        generators = gather_objects(_generator_states(self.device))
+        state: dict[str, Any] = {"seconds": self.seconds, "generators": generators}
+        if rank() == 0:
+            state["sums"] = torch.cat(sums)
+        self.checkpoints.save(self.step, self.cohort, state)
+
+
+def _generator_states(device: str) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.startswith("cuda"):
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states

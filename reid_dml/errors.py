@@ -1,0 +1,76 @@
+"""The one exception a user is meant to read, and how a command ends on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something outside the code is wrong: a file, an option, a disk.
+
+    The message is one line that says what was wrong, where (file, key, row) and what to do.
+    """
+
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space, then run the command again (training: add --resume)",
+    errno.EDQUOT: "the disk quota is used up: free some space, then run the command again (training: add --resume)",
+    errno.EFBIG: "the file would exceed the size limit set for this process (see `ulimit -f`): raise it",
+    errno.EACCES: "no permission: choose another folder or change its permissions",
+    errno.EPERM: "not permitted there: choose another folder",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another path",
+    errno.EISDIR: "this is a folder where a file is expected: name a file",
+    errno.ENOENT: "no such file or folder: check the path",
+    errno.EEXIST: "a file of this name is in the way: choose another path",
+    errno.EMFILE: "too many open files: raise the limit (`ulimit -n`)",
+}
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line for an operating-system error: the file it concerns and what to do about it."""
+    where = error.filename2 or error.filename or "a file"
+    return f"{where}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
+
+
+def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
+    """The path, if it is a readable non-empty file; a `UserError` naming `what` and `remedy` otherwise."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: {what} is expected to be a file, this is a folder; {remedy}")
+    if not path.is_file():
+        raise UserError(f"{path}: {what} not found; {remedy}")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: {what} is empty (0 bytes); {remedy}")
+    return path
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run a command's main function; bad input ends it with one line on stderr and exit code 2."""
+    try:
+        code = main() or 0
+    except UserError as error:
+        code = _fail(str(error))
+    except OSError as error:
+        # Only errors that concern a file or a disk are the user's; a refused connection is not.
+        if error.errno not in _REMEDIES:
+            raise
+        code = _fail(describe_os_error(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted; training continues with --resume", file=sys.stderr)
+        code = 130
+    sys.stdout.flush()
+    if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Other ranks may be waiting inside a collective call: leave without waiting for them.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _fail(message: str) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return 2

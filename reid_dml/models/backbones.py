@@ -1,0 +1,110 @@
+"""Backbones by name: our own, registered with one decorator, and every timm network.
+
+A backbone maps (N, 3, H, W) to a feature map (N, C, h, w) or directly to a pooled feature (N, C), and says its C in
+`num_features`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from reid_dml.errors import UserError
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """How to build a backbone, and the modules that end its last two resolution stages."""
+
+    build: Callable[[tuple[int, int]], nn.Module]
+    stage_modules: tuple[str, str]
+
+
+BACKBONES: dict[str, BackboneEntry] = {}
+
+
+def register_backbone(
+    name: str, *, stage_modules: tuple[str, str]
+) -> Callable[[Callable[[tuple[int, int]], nn.Module]], Callable[[tuple[int, int]], nn.Module]]:
+    """Make a function from the input size to a backbone known under a name in `COHORT.NETWORKS`."""
+
+    def register(build: Callable[[tuple[int, int]], nn.Module]) -> Callable[[tuple[int, int]], nn.Module]:
+        BACKBONES[name] = BackboneEntry(build, stage_modules)
+        return build
+
+    return register
+
+
+def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pretrained: bool = False) -> nn.Module:
+    """The backbone of this name for inputs of this (height, width).
+
+    `last_stride=1` keeps the resolution of the last stage (Luo et al., "Bag of Tricks", 2019). `pretrained` downloads
+    timm's weights. Raises `UserError` for an unknown name, a network without stages or a failed download.
+    """
+    if name in BACKBONES:
+        if pretrained:
+            raise UserError(f"COHORT.INIT_WEIGHTS: imagenet is offered for timm networks only, not for {name}; "
+                            "name a local weights file, or use mobilenetv1_100")  # fmt: skip
+        network, stages = BACKBONES[name].build(size), BACKBONES[name].stage_modules
+    else:
+        network, stages = _build_timm(name, size, pretrained)
+    if last_stride == 1:
+        _keep_last_resolution(network, name, stages)
+    return network
+
+
+def _build_timm(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.Module, tuple[str, str] | None]:
+    import timm  # takes seconds to import: only where it is needed
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*BACKBONES, *timm.list_models()], 3)
+        raise UserError(f"COHORT.NETWORKS: no network is called {name!r}"
+                        + (f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()"))  # fmt: skip
+    fixed_size = timm.get_pretrained_cfg(name)
+    options = {"img_size": size} if fixed_size is not None and fixed_size.fixed_input_size else {}
+    try:
+        network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except Exception as error:
+        if not pretrained:
+            raise UserError(f"COHORT.NETWORKS: timm cannot build {name} for inputs of {size[0]}x{size[1]}: {error}") from error
+        raise UserError(f"COHORT.INIT_WEIGHTS: the ImageNet weights of {name} could not be downloaded ({error}); name "
+                        "a local weights file instead") from error  # fmt: skip
+    network.num_features = _pooled_width(network, size)
+    info = getattr(network, "feature_info", None) or []
+    stages = [entry["module"] for entry in info if isinstance(entry, dict) and entry.get("module")]
+    return network, (stages[-2], stages[-1]) if len(stages) > 1 else None
+
+
+def _pooled_width(network: nn.Module, size: tuple[int, int]) -> int:
+    """Width of the pooled feature, asked of the network itself: timm's attributes differ between families."""
+    was_training = network.training
+    with torch.no_grad():
+        width = network.eval()(torch.zeros(1, 3, *size)).shape[1]
+    network.train(was_training)
+    return width
+
+
+def _keep_last_resolution(network: nn.Module, name: str, stages: tuple[str, str] | None) -> None:
+    """Set the stride-2 layers behind the second-last stage to stride 1."""
+    changed, reached = 0, False
+    for path, module in network.named_modules():
+        in_second_last = bool(stages) and f"{path}.".startswith(f"{stages[0]}.")
+        reached = reached or in_second_last
+        stride = getattr(module, "stride", None)
+        if reached and not in_second_last and isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)) and stride in (2, (2, 2)):
+            # A 2x2 window at stride 1 would not keep the resolution but lose a row and a column.
+            if module.kernel_size in (2, (2, 2)):
+                changed = 0
+                break
+            module.stride = (1, 1)
+            changed += 1
+    if not changed:
+        raise UserError(f"MODEL.LAST_STRIDE: {name} has no last stage whose stride could be 1; set it to 2")
+
+
+importlib.import_module("reid_dml.models.mobilenet_v1")

@@ -1,0 +1,80 @@
+"""MobileNetV1 (Howard et al., 2017) without its classifier, at any width.
+
+Tensor names are those of timm's `mobilenetv1_100`, so its weights load here; padding is TensorFlow's "same".
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reid_dml.models.backbones import register_backbone
+
+# (channels, stride of the first block, blocks) of the five stages behind the 3x3 stem.
+_STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 2, 6), (1024, 2, 2))
+WIDTHS = (0.25, 0.5, 0.75, 1.0)
+
+
+class Conv2dSame(nn.Conv2d):
+    """A 3x3 convolution padded like TensorFlow's "same": at stride 2 the extra pixel goes to the right and bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] == 1:
+            return F.conv2d(x, self.weight, self.bias, 1, 1, 1, self.groups)
+        # Before and behind: (0, 1) on an even side, (1, 1) on an odd one.
+        x = F.pad(x, (x.shape[3] % 2, 1, x.shape[2] % 2, 1))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+class SeparableBlock(nn.Module):
+    """Depthwise 3x3 and pointwise 1x1 convolution, each with batch norm and ReLU6."""
+
+    def __init__(self, channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv_dw = Conv2dSame(channels, channels, 3, stride, groups=channels, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv_pw = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self.bn1(self.conv_dw(x)), inplace=True)
+        return F.relu6(self.bn2(self.conv_pw(x)), inplace=True)
+
+
+class MobileNetV1(nn.Module):
+    """Maps (N, 3, H, W) to a feature map (N, num_features, H/32, W/32); `width` scales every layer's channels."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        channels = max(8, round(32 * width))
+        self.conv_stem = Conv2dSame(3, channels, 3, 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        stages = []
+        for base, first_stride, blocks in _STAGES:
+            out = max(8, round(base * width))
+            strides = [first_stride] + [1] * (blocks - 1)
+            stage = OrderedDict()
+            for number, stride in enumerate(strides):
+                stage[str(number)] = SeparableBlock(channels, out, stride)
+                channels = out
+            stages.append(nn.Sequential(stage))
+        self.blocks = nn.Sequential(*stages)
+        self.num_features = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(F.relu6(self.bn1(self.conv_stem(x)), inplace=True))
+
+
+def _register(width: float) -> None:
+    name = "mobilenet_v1" if width == 1 else f"mobilenet_v1_{width:g}"
+
+    @register_backbone(name, stage_modules=("blocks.3", "blocks.4"))
+    def build(size: tuple[int, int]) -> torch.nn.Module:
+        return MobileNetV1(width)
+
+
+for _width in WIDTHS:
+    _register(_width)

@@ -1,0 +1,1 @@
+"""Deep mutual learning: the losses, the objective around them, the cohort and its update rules."""

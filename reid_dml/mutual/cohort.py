@@ -1,0 +1,98 @@
+"""The cohort: the networks that learn together, with everything each of them owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from reid_dml.data.pipeline.sources import Batch
+from reid_dml.models import Output
+
+
+@dataclass
+class Member:
+    """One network of the cohort on this process."""
+
+    index: int  # position in the whole cohort
+    network: nn.Module
+    optimizer: torch.optim.Optimizer  # its learning rates are 0-d tensors, set in place at every step
+    generator: torch.Generator  # of the network's dropout
+    ema: nn.Module | None = None  # exponential moving average of the network
+
+
+class Exchange(Protocol):
+    """How the networks learn of each other's predictions."""
+
+    def __call__(self, outputs: Mapping[int, Output], size: int) -> list[Output]: ...
+
+
+def local_exchange(outputs: Mapping[int, Output], size: int) -> list[Output]:
+    """All K networks are in this process: their detached outputs in cohort order."""
+    return [Output(*(tensor.detach() for tensor in outputs[index])) for index in range(size)]
+
+
+@dataclass
+class Cohort:
+    """Members on this process, the size of the whole cohort, and how images and outputs travel.
+
+    `inputs` turns a batch into network inputs (`augment` with the run's spec).
+    """
+
+    members: Sequence[Member]
+    size: int
+    inputs: Callable[[Batch], Tensor]
+    exchange: Exchange = field(default=local_exchange)
+
+    def forward(self, images: Tensor) -> dict[int, Output]:
+        """Every member's output by its index."""
+        return {member.index: member.network(images) for member in self.members}
+
+
+def update_member(member: Member, terms: Mapping[str, Tensor], learning_rate: Tensor, ema_decay: Tensor) -> Tensor:
+    """One optimiser step of one network on the sum of its loss terms; returns the detached loss, 0-d."""
+    loss = torch.stack(list(terms.values())).sum()
+    member.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in member.optimizer.param_groups:
+        group["lr"].copy_(learning_rate)
+    member.optimizer.step()
+    if member.ema is not None:
+        update_ema(member.ema, member.network, ema_decay)
+    return loss.detach()
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
+    """average <- decay * average + (1 - decay) * network, for parameters and batch-norm statistics; counters copied."""
+    old, new = [], []
+    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            old.append(kept)
+            new.append(current)
+        else:
+            kept.copy_(current)
+    difference = torch._foreach_sub(new, old)
+    torch._foreach_mul_(difference, (1 - decay).to(difference[0].dtype))
+    torch._foreach_add_(old, difference)
+
+
+@contextmanager
+def frozen_statistics(member: Member) -> Iterator[None]:
+    """Train-mode predictions that leave no trace: batch-norm buffers and the dropout generator stay untouched.
+
+    Algorithm 1 predicts a batch again after an update; moving the statistics a second time would count it twice.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in member.network.buffers()]
+    state = member.generator.get_state()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        member.generator.set_state(state)

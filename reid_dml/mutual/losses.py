@@ -1,0 +1,198 @@
+"""The losses of deep mutual learning (Zhang, Xiang, Hospedales, Lu; CVPR 2018): pure functions of tensors.
+
+All are computed in log space in at least float32, summed over classes and averaged over samples. Peers are
+constants: no gradient reaches them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Strategy = Literal["independent", "dml", "dml_e", "symmetric_kl"]
+
+
+def identity_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy over the labelled rows, Eq. (2) of the paper divided by their number.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) int64; rows labelled -1 do not count.
+        label_smoothing: eps; the target is (1 - eps) on the true class plus eps/C on every class.
+
+    Returns:
+        0-d tensor, nats; exactly 0 where no row is labelled.
+    """
+    count = (labels >= 0).sum().clamp(min=1)
+    total = F.cross_entropy(
+        _promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
+    )
+    return total / count
+
+
+def kl_divergence(teacher_log_probs: Tensor, log_probs: Tensor) -> Tensor:
+    """D_KL(teacher || student), Eq. (4): summed over classes, averaged over rows. Both (N, C) log-probabilities."""
+    return F.kl_div(log_probs, teacher_log_probs, log_target=True, reduction="batchmean")
+
+
+def ensemble_log_probs(
+    peers: Sequence[Tensor], *, average: Literal["probs", "logits"] = "probs", temperature: float = 1.0
+) -> Tensor:
+    """Log-posterior of several networks as one teacher, Eq. (11): (N, C) from a list of (N, C) logits.
+
+    `probs` averages the posteriors (the paper; the average is never sharper than its members), `logits` averages
+    before the softmax (it can be sharper).
+    """
+    stacked = torch.stack([_promote(peer) for peer in peers]) / temperature
+    if average == "logits":
+        return F.log_softmax(stacked.mean(0), dim=1)
+    return torch.logsumexp(F.log_softmax(stacked, dim=2), dim=0) - math.log(len(peers))
+
+
+def mimicry_loss(
+    logits: Tensor,
+    peers: Sequence[Tensor],
+    *,
+    strategy: Strategy = "dml",
+    peer_reduction: Literal["mean", "sum"] = "mean",
+    ensemble: Literal["probs", "logits"] = "probs",
+    temperature: float = 1.0,
+) -> Tensor:
+    """How far a student's posterior is from its peers', over all rows, labelled or not.
+
+    With s = log_softmax(logits / T) and p_l the peers' posteriors at temperature T, times T^2:
+
+    - `dml`, Eq. (10): mean (or sum: the authors' code) over the peers of D_KL(p_l || s)
+    - `dml_e`, Eq. (11): D_KL(average of the peers || s)
+    - `symmetric_kl`, Eq. (7): mean (or sum) over the peers of (D_KL(p_l || s) + D_KL(s || p_l)) / 2; the paper calls
+      it Jensen-Shannon, as printed it is half the Jeffreys divergence
+
+    With `mean` and probability averaging, dml and dml_e differ by a constant: their gradients are equal.
+
+    Returns:
+        0-d tensor, nats.
+    """
+    student = F.log_softmax(_promote(logits) / temperature, dim=1)
+    peers = [_promote(peer.detach()) for peer in peers]
+    if strategy == "dml_e":
+        return kl_divergence(ensemble_log_probs(peers, average=ensemble, temperature=temperature), student) * temperature**2
+    divergences = []
+    for peer in peers:
+        teacher = F.log_softmax(peer / temperature, dim=1)
+        divergence = kl_divergence(teacher, student)
+        if strategy == "symmetric_kl":
+            divergence = (divergence + kl_divergence(student, teacher)) / 2
+        divergences.append(divergence)
+    total = torch.stack(divergences).sum() * temperature**2
+    return total / len(peers) if peer_reduction == "mean" else total
+
+
+def student_terms(
+    logits: Tensor,
+    peers: Sequence[Tensor],
+    labels: Tensor,
+    *,
+    strategy: Strategy = "dml",
+    peer_reduction: Literal["mean", "sum"] = "mean",
+    ensemble: Literal["probs", "logits"] = "probs",
+    temperature: float = 1.0,
+    weight: float | Tensor = 1.0,
+    label_smoothing: float = 0.0,
+    labelled: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The weighted terms of `student_loss` by name: `identity`, and `mimicry` unless the strategy is independent."""
+    _check(logits, peers, labels, strategy, peer_reduction, ensemble, temperature)
+    if labelled is not None:
+        labels = labels.masked_fill(~labelled, -1)
+    terms = {"identity": identity_loss(logits, labels, label_smoothing=label_smoothing)}
+    if strategy != "independent":
+        divergence = mimicry_loss(
+            logits, peers, strategy=strategy, peer_reduction=peer_reduction, ensemble=ensemble, temperature=temperature
+        )
+        terms["mimicry"] = weight * divergence
+    return terms
+
+
+def student_loss(
+    logits: Tensor,
+    peers: Sequence[Tensor],
+    labels: Tensor,
+    *,
+    strategy: Strategy = "dml",
+    peer_reduction: Literal["mean", "sum"] = "mean",
+    ensemble: Literal["probs", "logits"] = "probs",
+    temperature: float = 1.0,
+    weight: float | Tensor = 1.0,
+    label_smoothing: float = 0.0,
+    labelled: Tensor | None = None,
+) -> Tensor:
+    """The loss of one network: identity loss plus weighted mimicry of whoever teaches, Eq. (10) by default.
+
+    Args:
+        logits: (N, C) of the network that learns.
+        peers: list of (N, C) logits of its teachers (cohort, other ranks, frozen networks); always constants.
+        labels: (N,) int64 class rows; -1 = unlabelled.
+        strategy, peer_reduction, ensemble, temperature: see `mimicry_loss`; `independent` ignores the peers.
+        weight: of the mimicry term; may be a 0-d tensor.
+        label_smoothing: see `identity_loss`.
+        labelled: (N,) bool, rows whose label may be used; None: all with a label >= 0.
+
+    Returns:
+        0-d tensor of at least float32, nats.
+
+    Raises:
+        ValueError: unknown option, no peers, or shapes that do not agree.
+    """
+    terms = student_terms(
+        logits, peers, labels, strategy=strategy, peer_reduction=peer_reduction, ensemble=ensemble,
+        temperature=temperature, weight=weight, label_smoothing=label_smoothing, labelled=labelled,
+    )  # fmt: skip
+    return torch.stack(list(terms.values())).sum()
+
+
+def mutual_losses(logits: Sequence[Tensor], labels: Tensor, **options) -> list[Tensor]:
+    """`student_loss` of each of K networks with the others as peers.
+
+    Args:
+        logits: K tensors (N, C).
+        labels: (N,) int64.
+        options: keyword arguments of `student_loss`.
+
+    Returns:
+        K 0-d tensors.
+    """
+    return [
+        student_loss(own, [*logits[:k], *logits[k + 1 :]], labels, **options) for k, own in enumerate(logits)
+    ]
+
+
+def _promote(tensor: Tensor) -> Tensor:
+    """At least float32: half precision is too coarse for sums over hundreds of classes."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _check(
+    logits: Tensor, peers: Sequence[Tensor], labels: Tensor, strategy: str, reduction: str, ensemble: str, temperature: float
+) -> None:
+    for name, value, choices in (
+        ("strategy", strategy, ("independent", "dml", "dml_e", "symmetric_kl")),
+        ("peer_reduction", reduction, ("mean", "sum")),
+        ("ensemble", ensemble, ("probs", "logits")),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name}: {value!r} is not one of {', '.join(choices)}")
+    if temperature <= 0:
+        raise ValueError(f"temperature: {temperature} must be greater than 0")
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(f"logits (N, C) and labels (N,) expected, got {tuple(logits.shape)} and {tuple(labels.shape)}")
+    if strategy != "independent" and not len(peers):
+        raise ValueError(f"strategy {strategy!r} needs at least one peer")
+    for peer in peers:
+        if peer.shape != logits.shape:
+            raise ValueError(f"a peer's logits are {tuple(peer.shape)}, the student's {tuple(logits.shape)}; "
+                             "all networks of a cohort need the same classes")  # fmt: skip

@@ -1,0 +1,102 @@
+"""Update rules: in which order the networks of a cohort learn from one batch and from each other.
+
+A rule's `step` runs on the device throughout: no `.item()`, no branch on data. To add one: a class here with the
+decorator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from reid_dml.data.pipeline.sources import Batch
+from reid_dml.models import Output
+from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_member
+from reid_dml.mutual.objective import Objective, Scalars
+
+
+class UpdateRule(Protocol):
+    """The contract every update rule fulfils."""
+
+    distributed: bool  # whether its networks may live in different processes
+
+    def batches_per_step(self, size: int) -> int:
+        """Batches that one step of a cohort of this size takes."""
+        ...
+
+    def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
+        """Update every member once. Returns (members, terms + 2): the objective's terms, the loss, the accuracy."""
+        ...
+
+
+UPDATE_RULES: dict[str, UpdateRule] = {}
+
+
+def register_update(name: str) -> Callable[[type], type]:
+    """Make a class known as `UPDATE.RULE: <name>`."""
+
+    def register(rule: type) -> type:
+        UPDATE_RULES[name] = rule()
+        return rule
+
+    return register
+
+
+@register_update("simultaneous")
+class Simultaneous:
+    """All networks predict, then all are updated from those same predictions (Sec. 4.5, "distributed")."""
+
+    distributed = True
+
+    def batches_per_step(self, size: int) -> int:
+        return 1
+
+    def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
+        (batch,) = batches
+        outputs = cohort.forward(cohort.inputs(batch))
+        predictions = cohort.exchange(outputs, cohort.size)
+        return torch.stack(
+            [_learn(member, outputs[member.index], predictions, objective, batch, scalars) for member in cohort.members]
+        )
+
+
+@register_update("sequential")
+class Sequential:
+    """Algorithm 1: after network k is updated its predictions on the same batch are computed anew for the next.
+
+    K - 1 extra forward passes (nobody needs the last network's), which leave batch-norm statistics alone.
+    """
+
+    distributed = False
+
+    def batches_per_step(self, size: int) -> int:
+        return 1
+
+    def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
+        (batch,) = batches
+        images = cohort.inputs(batch)
+        outputs = cohort.forward(images)
+        predictions = cohort.exchange(outputs, cohort.size)
+        rows = []
+        for member in cohort.members:
+            rows.append(_learn(member, outputs[member.index], predictions, objective, batch, scalars))
+            if member is not cohort.members[-1]:
+                with torch.no_grad(), frozen_statistics(member):
+                    predictions[member.index] = member.network(images)
+        return torch.stack(rows)
+
+
+def _learn(
+    member: Member, output: Output, predictions: list[Output], objective: Objective, batch: Batch, scalars: Scalars
+) -> Tensor:
+    """Update one member from its own output and the others' predictions: its row of the step's report."""
+    peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
+    terms = objective(output, peers, batch, scalars)
+    loss = update_member(member, terms, scalars.learning_rates[member.index], scalars.ema_decay)
+    correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
+    labelled = (batch.labels >= 0).to(loss.dtype)
+    accuracy = (correct * labelled).sum() / labelled.sum().clamp(min=1)
+    return torch.stack([*(terms[name].detach() for name in objective.terms), loss, accuracy])

@@ -1,0 +1,122 @@
+"""The value object between networks and search, and its file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reid_dml.data.records import ImageRecord
+from reid_dml.errors import UserError, require_file
+from reid_dml.files import save_with
+
+_FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)", "paths": "text (N,)"}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Features of N images and what is known of each.
+
+    Attributes:
+        features: (N, D) float32, finite.
+        person_ids: (N,) int64: >= 1 a person, 0 distractor, -1 junk, -2 unknown.
+        camera_ids: (N,) int64: >= 0 a camera, -1 unknown.
+        paths: (N,) str.
+
+    Raises:
+        ValueError: on construction, if shapes or types do not fit.
+    """
+
+    features: np.ndarray
+    person_ids: np.ndarray
+    camera_ids: np.ndarray
+    paths: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", np.asarray(self.paths, dtype=np.str_))
+        for name in ("person_ids", "camera_ids"):
+            ids = np.asarray(getattr(self, name))
+            if ids.dtype.kind not in "iu":
+                raise ValueError(f"{name} must be whole numbers, got {ids.dtype}")
+            object.__setattr__(self, name, ids.astype(np.int64, copy=False))
+        features = np.asarray(self.features)
+        if features.dtype != np.float32:
+            raise ValueError(f"features must be float32, got {features.dtype}")
+        object.__setattr__(self, "features", features)
+        if features.ndim != 2 or not features.shape[1]:
+            raise ValueError(f"features must be (N, D), got {features.shape}")
+        for name in ("person_ids", "camera_ids", "paths"):
+            if getattr(self, name).shape != (len(features),):
+                raise ValueError(f"{name} must be ({len(features)},), got {getattr(self, name).shape}")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def with_features(self, features: np.ndarray) -> FeatureSet:
+        """The same images with other features."""
+        return replace(self, features=features)
+
+    def select(self, rows: np.ndarray) -> FeatureSet:
+        """The images at these positions, or where a mask is true."""
+        return FeatureSet(self.features[rows], self.person_ids[rows], self.camera_ids[rows], self.paths[rows])
+
+    @staticmethod
+    def of(features: np.ndarray, records: Sequence[ImageRecord]) -> FeatureSet:
+        """Features of records, in their order."""
+        return FeatureSet(
+            features,
+            np.array([record.person_id for record in records], np.int64),
+            np.array([record.camera_id for record in records], np.int64),
+            np.array([record.path for record in records], np.str_),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a feature file (`.npz` without pickled objects), atomically."""
+
+        def write(draft) -> None:
+            with open(draft, "wb") as file:
+                np.savez(file, features=self.features, person_ids=self.person_ids, camera_ids=self.camera_ids, paths=self.paths)
+
+        save_with(path, write)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> FeatureSet:
+        """Read a feature file. Raises `UserError` naming the file and what is wrong with it."""
+        path = require_file(path, "the feature file", "make one with tools/extract_features.py")
+        remedy = "make it anew with tools/extract_features.py"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if not hasattr(file, "files"):
+                    raise UserError(f"{path}: a single array, not a feature file; {remedy}")
+                absent = [f"{name}: {kind}" for name, kind in _FIELDS.items() if name not in file.files]
+                if absent:
+                    raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {remedy}")
+                arrays = {name: file[name] for name in _FIELDS}
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            if "allow_pickle" in str(error):
+                raise UserError(f"{path}: holds pickled objects, which are not opened; {remedy}") from None
+            raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {remedy}") from None
+        try:
+            features = FeatureSet(**arrays)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}; {remedy}") from None
+        return check_finite(features, str(path))
+
+
+def check_finite(features: FeatureSet, where: str) -> FeatureSet:
+    """The same features, or a `UserError` naming the rows that are NaN or infinite."""
+    bad = np.flatnonzero(~np.isfinite(features.features).all(1))
+    if len(bad):
+        rows = ", ".join(f"{row} ({features.paths[row]})" for row in bad[:3])
+        raise UserError(f"{where}: {len(bad)} of {len(features)} features are NaN or infinite, first rows {rows}; extract "
+                        "them again, or remove these images")  # fmt: skip
+    return features
+
+
+def normalize(features: np.ndarray) -> np.ndarray:
+    """Rows scaled to Euclidean length 1, (N, D) float32; a zero row stays zero."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return (features / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32, copy=False)

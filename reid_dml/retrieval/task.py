@@ -1,0 +1,114 @@
+"""Person retrieval: evaluating a cohort on a data set, single-query, multi-query and as an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+from yacs.config import CfgNode
+
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.mutual.distributed import gather_objects, rank
+from reid_dml.retrieval.ensemble import concatenate_features
+from reid_dml.retrieval.extraction import extract_features, identity_accuracy
+from reid_dml.retrieval.features import FeatureSet
+from reid_dml.retrieval.metrics import evaluate_rankings
+from reid_dml.retrieval.multi_query import pool_multi_query
+
+SPLITS = ("query", "gallery", "boxes")
+
+
+@dataclass
+class RetrievalTask:
+    """A data set with the protocols it is evaluated by."""
+
+    cfg: CfgNode
+    data: ReIDData
+    name: str = "retrieval"
+    # Features of the last evaluation's ensemble by split, for ranked lists.
+    features: dict[str, FeatureSet] = field(default_factory=dict)
+
+    @property
+    def class_ids(self) -> list[int]:
+        return self.data.class_ids
+
+    @property
+    def train(self) -> Sequence[ImageRecord]:
+        return self.data.train
+
+    def evaluate(self, networks: Mapping[int, nn.Module], device: str) -> dict[str, Any]:
+        """Extract with this process's networks, then judge all of them on process 0.
+
+        Returns:
+            On process 0 {"networks": [metrics of each], "mean", "sd", "ensemble"}, each in the layout of metrics
+            files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one network.
+        """
+        options = {
+            "stored_size": self.cfg.DATA.STORED_SIZE, "device": device, "batch_size": self.cfg.TEST.BATCH_SIZE,
+            "workers": self.cfg.DATA.WORKERS,
+        }  # fmt: skip
+        spec = AugmentSpec.of(self.cfg)
+        records = {split: getattr(self.data, split) for split in SPLITS}
+        if self.cfg.TEST.MULTI_QUERY == "none":
+            records["boxes"] = ()
+        local: dict[int, dict[str, Any]] = {index: {} for index in networks}
+        for split, images in records.items():
+            if images:
+                for index, features in extract_features(networks, images, spec, title=split, **options).items():
+                    local[index][split] = features
+        if self.cfg.TEST.TRAIN_ACCURACY:
+            for index, share in identity_accuracy(networks, self.train, self.class_ids, spec, **options).items():
+                local[index]["accuracy"] = share
+        gathered = {index: found for part in gather_objects(local) for index, found in part.items()}
+        return self._judge(gathered, records) if rank() == 0 else {}
+
+    def _judge(self, found: dict[int, dict[str, Any]], records: dict[str, Sequence[ImageRecord]]) -> dict[str, Any]:
+        order = sorted(found)
+        results: dict[str, Any] = {"networks": []}
+        for index in order:
+            sets = self._feature_sets([found[index]], records)
+            metrics = self.metrics(sets)
+            if "accuracy" in found[index]:
+                metrics["classification"] = {"train": {"top1": found[index]["accuracy"]}}
+            results["networks"].append(metrics)
+        self.features = sets
+        if len(order) > 1:
+            results["mean"] = _combine(results["networks"], lambda values: float(np.mean(values)))
+            results["sd"] = _combine(results["networks"], lambda values: float(np.std(values, ddof=1)))
+            self.features = self._feature_sets([found[index] for index in order], records)
+            results["ensemble"] = self.metrics(self.features)
+        return results
+
+    def _feature_sets(
+        self, members: Sequence[dict[str, np.ndarray]], records: dict[str, Sequence[ImageRecord]]
+    ) -> dict[str, FeatureSet]:
+        """Each split's features of one or several networks, rows of length 1."""
+        return {
+            split: FeatureSet.of(concatenate_features([m[split] for m in members], how=self.cfg.TEST.ENSEMBLE), images)
+            for split, images in records.items()
+            if images
+        }
+
+    def metrics(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
+        """Single-query metrics and, where there are boxes, multi-query metrics, in the layout of metrics files."""
+        query, gallery, boxes = sets["query"], sets["gallery"], sets.get("boxes")
+        metric = self.cfg.TEST.METRIC
+        metrics = {"single_query": evaluate_rankings(query, gallery, metric=metric).as_dict()}
+        if boxes is not None:
+            pooled = pool_multi_query(query, boxes, how=self.cfg.TEST.MULTI_QUERY)
+            metrics["multi_query"] = evaluate_rankings(pooled, gallery, metric=metric).as_dict()
+        return metrics
+
+
+def _combine(values: Sequence[Any], reduce) -> Any:
+    """Reduce nested metrics of equal layout, number by number; counts that agree stay what they are."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: _combine([value[key] for value in values], reduce) for key in first}
+    if isinstance(first, list):
+        return [_combine(list(column), reduce) for column in zip(*values, strict=True)]
+    return first if isinstance(first, int) else reduce(values)

@@ -1,0 +1,95 @@
+"""The run record, result.json, and the tables printed from its metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid_dml.device import git_revision, versions
+from reid_dml.files import write_json
+from reid_dml.paper.published import TABLE_3
+from reid_dml.run_folder import RunFolder
+
+
+def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: float, device: str, metrics: dict) -> dict:
+    """Write result.json of a finished run and return it."""
+    options = cfg.OBJECTIVE
+    objective: dict[str, Any] = {"strategy": options.STRATEGY, "label_smoothing": options.LABEL_SMOOTHING}
+    if options.STRATEGY != "independent":
+        objective |= {
+            "reduction": options.PEER_REDUCTION, "temperature": options.TEMPERATURE, "weight": options.WEIGHT,
+            **({"ensemble": options.ENSEMBLE} if options.STRATEGY == "dml_e" else {}),
+        }  # fmt: skip
+    record = {
+        "experiment": cfg.EXPERIMENT,
+        "dataset": dataset,
+        "scale": cfg.SCALE,
+        "objective": {**objective, "teachers": [], "regularisers": {}},
+        "update": cfg.UPDATE.RULE,
+        "networks": list(cfg.COHORT.NETWORKS),
+        "seed": cfg.SEED,
+        "steps": cfg.TRAIN.STEPS,
+        "wall_seconds": round(seconds, 1),
+        "device": device,
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "metrics": metrics,
+    }
+    write_json(folder.result_file, record)
+    return record
+
+
+def read_environment(folder: RunFolder) -> dict[str, Any]:
+    """environment.json of a run: device, versions and git revision at its start."""
+    return json.loads((folder.path / "environment.json").read_text())
+
+
+def metrics_rows(metrics: Mapping[str, Any], names: Sequence[str], expected: Sequence[str] = ()) -> list[list[str]]:
+    """A table of percentages, header first: a row a network, the mean, the ensemble, and the published rows."""
+    header = ["", "mAP", "mAP trapezoid", "mINP", "rank-1", "rank-5", "rank-10", "multi mAP", "multi rank-1"]
+    rows = [header]
+    for index, found in enumerate(metrics["networks"]):
+        rows.append([f"network {index} ({names[index]})", *_cells(found)])
+    for label in ("mean", "ensemble"):
+        if label in metrics:
+            rows.append([label, *_cells(metrics[label])])
+    for key in expected:
+        published = TABLE_3[key]
+        multi = [f"{value:.2f}" for value in published.multi] if published.multi else ["", ""]
+        rows.append([published.label, "", f"{published.single[0]:.2f}", "", f"{published.single[1]:.2f}", "", "", *multi])
+    return rows
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned for a terminal: the first to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]  # fmt: skip
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def notes(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader of the table must know: queries without a match, protocols that were not run."""
+    first = metrics["networks"][0]
+    lines = []
+    single = first["single_query"]
+    if single["num_unmatched"]:
+        lines.append(f"{single['num_unmatched']} of {single['num_queries'] + single['num_unmatched']} queries have no "
+                     "match in the gallery and are left out")  # fmt: skip
+    if "multi_query" not in first:
+        lines.append("multi-query was not run: the data set has no gt_bbox images, or TEST.MULTI_QUERY is none")
+    return lines
+
+
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    single, multi = found["single_query"], found.get("multi_query")
+    ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
+    values = [single["mAP"], single["mAP_trapezoid"], single["mINP"], *ranks]
+    cells = [f"{100 * value:.2f}" for value in values]
+    return cells + ([f"{100 * multi['mAP']:.2f}", f"{100 * multi['cmc'][0]:.2f}"] if multi else ["", ""])

@@ -1,0 +1,30 @@
+"""Train a cohort, evaluate it and write its report.
+
+    python tools/train_net.py --config-file configs/market_mobilenet_dml.yml [--resume] [KEY VALUE ...]
+    torchrun --nproc-per-node 2 tools/train_net.py --config-file ...      one network or more per process
+
+Every option of reid_dml/config.py can be given as KEY VALUE, for example SEED 1 OUTPUT_DIR runs/second.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from reid_dml.errors import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="experiment, for example configs/quickstart.yml")
+    parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR from its last checkpoint")
+    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="options that override the file")
+    arguments = parser.parse_args()
+
+    from reid_dml.config import load_config
+    from reid_dml.engine.experiment import train_and_evaluate
+
+    train_and_evaluate(load_config(arguments.config_file, arguments.options), resume=arguments.resume)
+
+
+if __name__ == "__main__":
+    run_command(main)
