@@ -8,7 +8,6 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.device import git_revision, versions
 from reid_dml.files import write_json
 from reid_dml.paper.published import TABLE_3
 from reid_dml.run_folder import RunFolder
@@ -16,7 +15,7 @@ from reid_dml.run_folder import RunFolder
 
 def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: float, device: str, metrics: dict) -> dict:
     """Write result.json of a finished run and return it."""
-    options = cfg.OBJECTIVE
+    options, environment = cfg.OBJECTIVE, read_environment(folder)
     objective: dict[str, Any] = {"strategy": options.STRATEGY, "label_smoothing": options.LABEL_SMOOTHING}
     if options.STRATEGY != "independent":
         objective |= {
@@ -34,8 +33,9 @@ def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: floa
         "steps": cfg.TRAIN.STEPS,
         "wall_seconds": round(seconds, 1),
         "device": device,
-        "versions": versions(),
-        "git_revision": git_revision(),
+        # Of the start of the run: the files may have changed since.
+        "versions": environment["versions"],
+        "git_revision": environment["git_revision"],
         "metrics": metrics,
     }
     write_json(folder.result_file, record)

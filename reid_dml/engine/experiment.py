@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yacs.config import CfgNode
 
+from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.device import describe_device, resolve_device
@@ -65,10 +66,10 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
     say("evaluating")
     metrics = task.evaluate(networks, device)
     if rank() == 0:
-        write_record(folder, cfg, dataset=task.data.name, seconds=trainer.seconds, device=describe_device(device), metrics=metrics)
-        from reid_dml.analysis.report import write_report  # matplotlib takes a second to import
-
-        write_report(folder, task)
+        record = write_record(
+            folder, cfg, dataset=task.data.name, seconds=trainer.seconds, device=describe_device(device), metrics=metrics
+        )
+        write_report(folder.report_file, record, folder.read_metrics(), task.features, cfg.EXPECTED)
         say("\n" + format_table(metrics_rows(metrics, cfg.COHORT.NETWORKS, cfg.EXPECTED)))
         for line in notes(metrics):
             say(line)

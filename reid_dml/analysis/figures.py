@@ -1,0 +1,46 @@
+"""Drawing: each function takes plain data and returns one SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+_STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+    "legend.frameon": False, "svg.fonttype": "none", "font.family": "sans-serif",
+}  # fmt: skip
+
+
+def draw_lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x_label: str, y_label: str,
+    percent: bool = False, markers: bool = False,
+) -> str:  # fmt: skip
+    """Named curves {label: (x, y)} in one plot, as an SVG element."""
+
+    def draw(axes: Axes) -> None:
+        for label, (x, y) in curves.items():
+            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if markers else None, markersize=2.5)
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        if percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.legend()
+
+    return _svg(draw, title)
+
+
+def _svg(draw: Callable[[Axes], None], salt: str) -> str:
+    with plt.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+        draw(axes)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
