@@ -97,7 +97,7 @@ _C.EMA.ENABLED = False  # keep an exponential moving average of every network; e
 _C.EMA.DECAY = 0.9999  # reached from below as (1 + s) / (10 + s) at step s
 
 _C.TRAIN = CfgNode()
-_C.TRAIN.STEPS = 200000  # updates of each network, under every update rule
+_C.TRAIN.STEPS = 200000  # updates of each network, under every update rule; 0 evaluates the starting weights
 _C.TRAIN.BATCH_SIZE = 16  # images per batch
 _C.TRAIN.LOG_INTERVAL = 50  # steps between two lines of metrics.jsonl
 _C.TRAIN.CHECKPOINT_INTERVAL = 1000  # steps between two checkpoints
@@ -141,7 +141,6 @@ _POSITIVE = (
     "MODEL.BN_EPS",
     "OBJECTIVE.TEMPERATURE",
     "OPTIM.EPS",
-    "TRAIN.STEPS",
     "TRAIN.BATCH_SIZE",
     "TRAIN.LOG_INTERVAL",
     "TRAIN.CHECKPOINT_INTERVAL",
@@ -155,7 +154,8 @@ _SHARES = (
     "EMA.DECAY",
     "SCHEDULE.FINAL",
 )
-_NOT_NEGATIVE = ("SEED", "SYNTHETIC.SEED", "THREADS", "OBJECTIVE.WEIGHT", "OPTIM.WEIGHT_DECAY", "SCHEDULE.WARMUP_STEPS")
+_NOT_NEGATIVE = ("SEED", "SYNTHETIC.SEED", "THREADS", "OBJECTIVE.WEIGHT", "OPTIM.WEIGHT_DECAY", "SCHEDULE.WARMUP_STEPS",
+                 "TRAIN.STEPS")  # fmt: skip
 _PAIRS = {"DATA.STORED_SIZE": 2, "INPUT.SIZE": 2, "INPUT.MEAN": 3, "INPUT.STD": 3, "OPTIM.BETAS": 2}
 
 

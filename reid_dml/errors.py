@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
 
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's main function; bad input ends it with one line on stderr and exit code 2."""
+    warnings.showwarning = _print_warning
     try:
         code = main() or 0
     except UserError as error:
@@ -69,6 +71,11 @@ def run_command(main: Callable[[], int | None]) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    if issubclass(category, UserWarning):
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def _fail(message: str) -> int:

@@ -68,6 +68,18 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     return networks
 
 
+def choose_network(
+    networks: Mapping[int, ReIDNetwork], choice: str | int, path: str | os.PathLike[str]
+) -> Mapping[int, ReIDNetwork]:
+    """All networks for `ensemble`, else the one of this index. Raises `UserError` if there is none."""
+    if choice == "ensemble":
+        return networks
+    if not str(choice).isdecimal() or int(choice) not in networks:
+        indices = ", ".join(map(str, sorted(networks)))
+        raise UserError(f"{path}: network {choice!r} is neither `ensemble` nor one of {indices}")
+    return {int(choice): networks[int(choice)]}
+
+
 class FeatureExtractor:
     """Features of images for search: `FeatureExtractor.from_run("runs/quickstart")(images)`."""
 
@@ -90,12 +102,7 @@ class FeatureExtractor:
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
         cfg = folder.config()
         device = resolve_device(device)
-        networks = load_networks(cfg, path, device)
-        if network != "ensemble":
-            if not str(network).isdecimal() or int(network) not in networks:
-                raise UserError(f"{path}: network {network!r} is not ensemble or one of {sorted(networks)}")
-            networks = {int(network): networks[int(network)]}
-        return FeatureExtractor(cfg, networks, device)
+        return FeatureExtractor(cfg, choose_network(load_networks(cfg, path, device), network, path), device)
 
     def __call__(self, images: Sequence[np.ndarray | Image | str | os.PathLike[str]]) -> np.ndarray:
         """Features of images.

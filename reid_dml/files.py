@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield draft
+        # Some writers create files nobody else may read: give them the rights of any other file.
+        draft.chmod(0o666 & ~_umask())
         _sync(draft)
         draft.replace(path)
         _sync(path.parent)
@@ -43,25 +44,16 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-@contextmanager
-def atomic_folder(path: Path, *, draft_name: str | None = None) -> Iterator[Path]:
-    """A temporary folder that becomes `path` on success; files in it must be fsynced by whoever writes them."""
-    draft = path.with_name(draft_name or f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        draft.rename(path)
-        _sync(path.parent)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-
-
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], None]) -> None:
     """Call a library's save function on a temporary path, then put the file in place."""
     with atomic_path(path) as draft:
         save(draft)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 from yacs.config import CfgNode
 
 from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
-from reid_dml.device import describe_device, resolve_device
-from reid_dml.engine.task import build_task
+from reid_dml.device import describe_device, resolve_device, versions
+from reid_dml.engine.task import Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
+from reid_dml.extractor import load_networks
+from reid_dml.files import write_json
+from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.distributed import barrier, processes, rank, world_size
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import UPDATE_RULES
 from reid_dml.paper.published import TABLE_3
+from reid_dml.retrieval.task import RetrievalTask
 from reid_dml.run_folder import RunFolder
 from reid_dml.run_record import format_table, metrics_rows, notes, write_record
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html."""
-    unknown = [key for key in cfg.EXPECTED if key not in TABLE_3]
-    if unknown:
-        raise UserError(f"EXPECTED: {unknown[0]!r} is not one of {', '.join(TABLE_3)}")
+    _check_expected(cfg)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after some
+    # 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so it
+    # comes before the first parallel operation.
+    torch.set_flush_denormal(True)
     with processes(device):
         _train_and_evaluate(cfg, device, resume)
 
@@ -43,10 +52,7 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
     if rank() == 0:
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates, "
             f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} on {describe_device(device)}")  # fmt: skip
-        task = build_task(cfg)  # process 0 first: it may have to draw a data set
-    barrier()
-    if rank() > 0:
-        task = build_task(cfg)
+    task = _build_task(cfg)
     say(f"{task.data.name}: {len(task.train):,} training images of {len(task.class_ids):,} persons, "
         f"{len(task.data.query):,} queries, {len(task.data.gallery):,} gallery images")  # fmt: skip
     cohort = build_cohort(cfg, len(task.class_ids), device)
@@ -70,10 +76,60 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
             folder, cfg, dataset=task.data.name, seconds=trainer.seconds, device=describe_device(device), metrics=metrics
         )
         write_report(folder.report_file, record, folder.read_metrics(), task.features, cfg.EXPECTED)
-        say("\n" + format_table(metrics_rows(metrics, cfg.COHORT.NETWORKS, cfg.EXPECTED)))
-        for line in notes(metrics):
-            say(line)
+        _print_metrics(metrics, cfg.COHORT.NETWORKS, cfg.EXPECTED)
         say(f"\nreport: {folder.report_file}")
+
+
+def test(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
+    """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result."""
+    _check_expected(cfg)
+    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    with processes(device):
+        networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
+        task = _build_task(cfg)
+        if cfg.TEST.TRAIN_ACCURACY:
+            _check_heads(networks, task, cfg.MODEL.WEIGHTS)
+        metrics = task.evaluate(networks, device, shared=True)
+        if rank() > 0:
+            return
+        names = [cfg.COHORT.NETWORKS[index] for index in networks]
+        if json_file:
+            write_json(json_file, metrics)
+        if report_file:
+            title = f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}"
+            record = {"experiment": title, "networks": names, "dataset": task.data.name, "metrics": metrics,
+                      "device": describe_device(device), "versions": versions()}  # fmt: skip
+            write_report(report_file, record, [], task.features, cfg.EXPECTED)
+        _print_metrics(metrics, names, cfg.EXPECTED)
+
+
+def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
+    classes = {network.num_classes for network in networks.values()}
+    if classes != {len(task.class_ids)}:
+        raise UserError(f"{path}: identity heads have {min(classes)} rows, the training split {len(task.class_ids)} persons; "
+                        "test on the data set they were trained on, or set TEST.TRAIN_ACCURACY False")  # fmt: skip
+
+
+def _build_task(cfg: CfgNode) -> RetrievalTask:
+    """The task with its data; process 0 first, because it may have to draw a data set."""
+    if rank() > 0:
+        barrier()
+    task = build_task(cfg)
+    if rank() == 0:
+        barrier()
+    return task
+
+
+def _check_expected(cfg: CfgNode) -> None:
+    unknown = [key for key in cfg.EXPECTED if key not in TABLE_3]
+    if unknown:
+        raise UserError(f"EXPECTED: {unknown[0]!r} is not one of {', '.join(TABLE_3)}")
+
+
+def _print_metrics(metrics: dict, names: Sequence[str], expected: Sequence[str]) -> None:
+    say("\n" + format_table(metrics_rows(metrics, names, expected)))
+    for line in notes(metrics):
+        say(line)
 
 
 def say(text: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import nn
 from yacs.config import CfgNode
 
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.sets import load_data
+from reid_dml.models import ReIDNetwork
 from reid_dml.retrieval.task import RetrievalTask
 
 
@@ -20,8 +20,8 @@ class Task(Protocol):
     class_ids: Sequence[int]  # label of every row of the heads
     train: Sequence[ImageRecord]
 
-    def evaluate(self, networks: Mapping[int, nn.Module], device: str) -> dict[str, Any]:
-        """Metrics of this process's networks and, on process 0, of the whole cohort; elsewhere an empty dict."""
+    def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
+        """Metrics of the whole cohort on process 0, an empty dict elsewhere; `shared`: all processes have all networks."""
         ...
 
 

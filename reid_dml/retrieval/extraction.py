@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from reid_dml.data.images import load_image
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
-from reid_dml.models import Output
+from reid_dml.models import Output, ReIDNetwork
+from reid_dml.mutual.distributed import gather_objects, rank, world_size
 
 _LOOK_AHEAD = 3  # batches decoded in advance
 
 
 def run_networks(
-    networks: Mapping[int, nn.Module], batches: Iterable[np.ndarray], spec: AugmentSpec, device: str
+    networks: Mapping[int, ReIDNetwork], batches: Iterable[np.ndarray], spec: AugmentSpec, device: str
 ) -> Iterator[dict[int, Output]]:
     """Outputs of every network, in evaluation mode, for each batch of stored images (N, 3, H0, W0) uint8."""
     modes = {index: network.training for index, network in networks.items()}
@@ -38,7 +39,7 @@ def run_networks(
 
 
 def extract_features(
-    networks: Mapping[int, nn.Module], records: Sequence[ImageRecord], spec: AugmentSpec, *, stored_size: Sequence[int],
+    networks: Mapping[int, ReIDNetwork], records: Sequence[ImageRecord], spec: AugmentSpec, *, stored_size: Sequence[int],
     device: str, batch_size: int = 128, workers: int = 2, title: str = "images",
 ) -> dict[int, np.ndarray]:  # fmt: skip
     """The pooled features of every network, (N, D_k) float32 each, in the order of the records.
@@ -52,7 +53,10 @@ def extract_features(
             for index, output in outputs.items():
                 parts[index].append(output.features.float().cpu().numpy())
             bar.update(len(next(iter(outputs.values())).features))
-    features = {index: np.concatenate(part) for index, part in parts.items()}
+    features = {
+        index: np.concatenate(part) if part else np.empty((0, networks[index].feature_dim), np.float32)
+        for index, part in parts.items()
+    }
     for index, values in features.items():
         bad = np.flatnonzero(~np.isfinite(values).all(1))
         if len(bad):
@@ -61,8 +65,25 @@ def extract_features(
     return features
 
 
+def extract_shared(
+    networks: Mapping[int, ReIDNetwork], records: Sequence[ImageRecord], spec: AugmentSpec, **options: Any
+) -> dict[int, np.ndarray]:
+    """`extract_features` with the images shared out over the processes, which all hold the same networks.
+
+    The whole result, in the order of the records, is on process 0; elsewhere an empty dict.
+    """
+    own = extract_features(networks, records[rank() :: world_size()], spec, **options)
+    parts = gather_objects(own)
+    whole = {}
+    for index in networks if parts else ():
+        whole[index] = np.empty((len(records), parts[0][index].shape[1]), np.float32)
+        for number, part in enumerate(parts):
+            whole[index][number :: len(parts)] = part[index]
+    return whole
+
+
 def identity_accuracy(
-    networks: Mapping[int, nn.Module], records: Sequence[ImageRecord], class_ids: Sequence[int], spec: AugmentSpec, *,
+    networks: Mapping[int, ReIDNetwork], records: Sequence[ImageRecord], class_ids: Sequence[int], spec: AugmentSpec, *,
     stored_size: Sequence[int], device: str, batch_size: int = 128, workers: int = 2,
 ) -> dict[int, float]:  # fmt: skip
     """Share of images whose largest logit is their own identity's, in evaluation mode, for every network."""

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import nn
 from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.distributed import gather_objects, rank
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import extract_features, identity_accuracy
+from reid_dml.retrieval.extraction import extract_features, extract_shared, identity_accuracy
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.metrics import evaluate_rankings
-from reid_dml.retrieval.multi_query import pool_multi_query
+from reid_dml.retrieval.scoring import score
 
 SPLITS = ("query", "gallery", "boxes")
 
@@ -40,12 +39,18 @@ class RetrievalTask:
     def train(self) -> Sequence[ImageRecord]:
         return self.data.train
 
-    def evaluate(self, networks: Mapping[int, nn.Module], device: str) -> dict[str, Any]:
-        """Extract with this process's networks, then judge all of them on process 0.
+    def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
+        """Extract features and judge every network and the ensemble on process 0.
+
+        Args:
+            networks: this process's networks by their index in the cohort; every process has its own, or, with
+                `shared`, all have the same and share out the images.
+            device: where the networks are.
 
         Returns:
             On process 0 {"networks": [metrics of each], "mean", "sd", "ensemble"}, each in the layout of metrics
             files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one network.
+            An empty dict elsewhere.
         """
         options = {
             "stored_size": self.cfg.DATA.STORED_SIZE, "device": device, "batch_size": self.cfg.TEST.BATCH_SIZE,
@@ -55,23 +60,25 @@ class RetrievalTask:
         records = {split: getattr(self.data, split) for split in SPLITS}
         if self.cfg.TEST.MULTI_QUERY == "none":
             records["boxes"] = ()
-        local: dict[int, dict[str, Any]] = {index: {} for index in networks}
+        extract = extract_shared if shared else extract_features
+        found: dict[int, dict[str, Any]] = {index: {} for index in networks}
         for split, images in records.items():
             if images:
-                for index, features in extract_features(networks, images, spec, title=split, **options).items():
-                    local[index][split] = features
+                for index, features in extract(networks, images, spec, title=split, **options).items():
+                    found[index][split] = features
         if self.cfg.TEST.TRAIN_ACCURACY:
             for index, share in identity_accuracy(networks, self.train, self.class_ids, spec, **options).items():
-                local[index]["accuracy"] = share
-        gathered = {index: found for part in gather_objects(local) for index, found in part.items()}
-        return self._judge(gathered, records) if rank() == 0 else {}
+                found[index]["accuracy"] = share
+        if not shared:
+            found = {index: own for part in gather_objects(found) for index, own in part.items()}
+        return self._judge(found, records) if rank() == 0 else {}
 
     def _judge(self, found: dict[int, dict[str, Any]], records: dict[str, Sequence[ImageRecord]]) -> dict[str, Any]:
         order = sorted(found)
         results: dict[str, Any] = {"networks": []}
         for index in order:
             sets = self._feature_sets([found[index]], records)
-            metrics = self.metrics(sets)
+            metrics = self._score(sets)
             if "accuracy" in found[index]:
                 metrics["classification"] = {"train": {"top1": found[index]["accuracy"]}}
             results["networks"].append(metrics)
@@ -80,8 +87,11 @@ class RetrievalTask:
             results["mean"] = _combine(results["networks"], lambda values: float(np.mean(values)))
             results["sd"] = _combine(results["networks"], lambda values: float(np.std(values, ddof=1)))
             self.features = self._feature_sets([found[index] for index in order], records)
-            results["ensemble"] = self.metrics(self.features)
+            results["ensemble"] = self._score(self.features)
         return results
+
+    def _score(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
+        return score(sets, pooling=self.cfg.TEST.MULTI_QUERY, metric=self.cfg.TEST.METRIC)
 
     def _feature_sets(
         self, members: Sequence[dict[str, np.ndarray]], records: dict[str, Sequence[ImageRecord]]
@@ -92,16 +102,6 @@ class RetrievalTask:
             for split, images in records.items()
             if images
         }
-
-    def metrics(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
-        """Single-query metrics and, where there are boxes, multi-query metrics, in the layout of metrics files."""
-        query, gallery, boxes = sets["query"], sets["gallery"], sets.get("boxes")
-        metric = self.cfg.TEST.METRIC
-        metrics = {"single_query": evaluate_rankings(query, gallery, metric=metric).as_dict()}
-        if boxes is not None:
-            pooled = pool_multi_query(query, boxes, how=self.cfg.TEST.MULTI_QUERY)
-            metrics["multi_query"] = evaluate_rankings(pooled, gallery, metric=metric).as_dict()
-        return metrics
 
 
 def _combine(values: Sequence[Any], reduce) -> Any:

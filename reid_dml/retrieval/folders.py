@@ -1,0 +1,61 @@
+"""Features of a folder of anybody's images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from reid_dml.data.images import list_images
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.data.sets.market1501 import parse_name
+from reid_dml.device import resolve_device
+from reid_dml.errors import UserError
+from reid_dml.extractor import choose_network, load_networks
+from reid_dml.mutual.distributed import processes, rank
+from reid_dml.retrieval.ensemble import concatenate_features
+from reid_dml.retrieval.extraction import extract_shared
+from reid_dml.retrieval.features import FeatureSet
+
+
+def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
+    """All images below a folder, sorted by path; ids from names in Market's pattern, unknown otherwise.
+
+    Raises `UserError` if there is no such folder or no image in it.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: folder not found; name a folder of images")
+    records = []
+    for where, _, _ in sorted(os.walk(folder)):
+        for name in list_images(where):
+            try:
+                person, camera = parse_name(name)
+            except ValueError:
+                person, camera = UNKNOWN_PERSON, UNKNOWN_CAMERA
+            records.append(ImageRecord(os.path.join(where, name), person, camera))
+    if not records:
+        raise UserError(f"{folder}: holds no images, nor do its sub-folders; name a folder of images")
+    return sorted(records)
+
+
+def extract_folder(
+    cfg: CfgNode, folder: str | os.PathLike[str], output: str | os.PathLike[str], *, network: str = "ensemble"
+) -> FeatureSet | None:
+    """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`; returned on process 0, None elsewhere."""
+    if Path(output).suffix != ".npz":
+        raise UserError(f"{output}: a feature file's name ends in .npz")
+    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    with processes(device):
+        records = folder_records(folder)
+        networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)
+        members = extract_shared(
+            networks, records, AugmentSpec.of(cfg), stored_size=cfg.DATA.STORED_SIZE, device=device,
+            batch_size=cfg.TEST.BATCH_SIZE, workers=cfg.DATA.WORKERS,
+        )  # fmt: skip
+        if rank() > 0:
+            return None
+        features = FeatureSet.of(concatenate_features(list(members.values()), how=cfg.TEST.ENSEMBLE), records)
+        features.save(output)
+        return features
