@@ -154,8 +154,15 @@ _SHARES = (
     "EMA.DECAY",
     "SCHEDULE.FINAL",
 )
-_NOT_NEGATIVE = ("SEED", "SYNTHETIC.SEED", "THREADS", "OBJECTIVE.WEIGHT", "OPTIM.WEIGHT_DECAY", "SCHEDULE.WARMUP_STEPS",
-                 "TRAIN.STEPS")  # fmt: skip
+_NOT_NEGATIVE = (
+    "SEED",
+    "SYNTHETIC.SEED",
+    "THREADS",
+    "OBJECTIVE.WEIGHT",
+    "OPTIM.WEIGHT_DECAY",
+    "SCHEDULE.WARMUP_STEPS",
+    "TRAIN.STEPS",
+)
 _PAIRS = {"DATA.STORED_SIZE": 2, "INPUT.SIZE": 2, "INPUT.MEAN": 3, "INPUT.STD": 3, "OPTIM.BETAS": 2}
 
 
@@ -325,8 +332,9 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
         if not isinstance(node, CfgNode) or name not in node:
             raise UserError(f"command line: unknown option {key}{_nearest(key)}")
         if isinstance(node[name], CfgNode):
-            raise UserError(f"command line: {key} is a section; name one of its options, such as "
-                            f"{key}.{next(iter(node[name]))}")  # fmt: skip
+            raise UserError(
+                f"command line: {key} is a section; name one of its options, such as {key}.{next(iter(node[name]))}"
+            )
         # A text option takes the word as typed: an experiment called "1e3" or "yes" stays a word.
         value = text if isinstance(node[name], str) else _parse(key, text)
         node[name] = _convert(key, value, node[name], "command line")

@@ -45,10 +45,14 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
     files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
     absent = [file for file in files.values() if not file.is_file()]
     if absent:
-        hint = "its training has not ended, continue it with --resume" if folder.checkpoints.is_dir() else (
-            "name a run folder of tools/train_net.py whose COHORT.NETWORKS are those of the config, or one "
-            ".safetensors file"
-        )  # fmt: skip
+        hint = (
+            "its training has not ended, continue it with --resume"
+            if folder.checkpoints.is_dir()
+            else (
+                "name a run folder of tools/train_net.py whose COHORT.NETWORKS are those of the config, or one "
+                ".safetensors file"
+            )
+        )
         raise UserError(f"{absent[0]}: weights not found; {hint}")
     return files
 
@@ -58,13 +62,15 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     networks = {}
     for index, file in weights_files(cfg, path).items():
         if index >= len(cfg.COHORT.NETWORKS):
-            raise UserError(f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}")
+            raise UserError(
+                f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
+            )
         head = read_tensors(file).get("head.weight")
         if head is None or head.ndim != 2:
             raise UserError(f"{file}: has no identity head (head.weight); it is no network of tools/train_net.py")
         network = build_network(cfg, index, head.shape[0], initialise=False)
         load_exact(network, file, what=f"network {index} ({cfg.COHORT.NETWORKS[index]})")
-        networks[index] = network.to(device, memory_format=torch.channels_last).eval()
+        networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
 
 
@@ -88,7 +94,9 @@ class FeatureExtractor:
         self.spec = AugmentSpec.of(cfg)
 
     @staticmethod
-    def from_run(path: str | os.PathLike[str], network: str | int = "ensemble", device: str = "auto") -> FeatureExtractor:
+    def from_run(
+        path: str | os.PathLike[str], network: str | int = "ensemble", device: str = "auto"
+    ) -> FeatureExtractor:
         """Open a run.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,24 @@ from reid_dml.files import write_json, write_text
 
 # Options that say where and how a run works, not what it computes: they may differ when it is resumed.
 _FREE_ON_RESUME = (
-    "OUTPUT_DIR", "DEVICE", "THREADS", "DATA.ROOT", "DATA.SOURCE", "DATA.RESIDENT_LIMIT_GB", "DATA.WORKERS",
-    "TRAIN.CHECKPOINT_INTERVAL", "MODEL.WEIGHTS", "EXPECTED", "SCALE",
-)  # fmt: skip
+    "OUTPUT_DIR",
+    "DEVICE",
+    "THREADS",
+    "DATA.ROOT",
+    "DATA.SOURCE",
+    "DATA.RESIDENT_LIMIT_GB",
+    "DATA.WORKERS",
+    "TRAIN.CHECKPOINT_INTERVAL",
+    "MODEL.WEIGHTS",
+    "EXPECTED",
+    "SCALE",
+)
 
 
 class RunFolder:
     """Paths and small files of one run."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.config_file = self.path / "config.yml"
         self.classes_file = self.path / "classes.json"
@@ -40,14 +50,17 @@ class RunFolder:
     def check_free(self) -> None:
         """Raise `UserError` if the folder holds a run already: nothing is overwritten."""
         if self.config_file.exists():
-            raise UserError(f"{self.path}: holds a run already; continue it with --resume, or set OUTPUT_DIR to another "
-                            "folder")  # fmt: skip
+            raise UserError(
+                f"{self.path}: holds a run already; continue it with --resume, or set OUTPUT_DIR to another folder"
+            )
 
     def start(self, cfg: CfgNode, device: str) -> None:
         """Begin a new run: the folder, environment.json and the frozen config."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "environment.json",
-                   {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()})  # fmt: skip
+        write_json(
+            self.path / "environment.json",
+            {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()},
+        )
         write_text(self.config_file, cfg.dump())
 
     def check_same(self, cfg: CfgNode) -> None:
@@ -59,8 +72,10 @@ class RunFolder:
             if key not in _FREE_ON_RESUME and not key.startswith("TEST.") and then.get(key) != value
         ]
         if differing:
-            raise UserError(f"{self.config_file}: --resume continues this run, but {'; '.join(differing)}; give the same "
-                            "options, or set OUTPUT_DIR to another folder for a new run")  # fmt: skip
+            raise UserError(
+                f"{self.config_file}: --resume continues this run, but {'; '.join(differing)}; give the same "
+                "options, or set OUTPUT_DIR to another folder for a new run"
+            )
 
     def config(self) -> CfgNode:
         """The frozen config the run was started with."""
@@ -73,8 +88,10 @@ class RunFolder:
         try:
             return [int(number) for number in json.loads(self.classes_file.read_text())["person_ids"]]
         except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{self.classes_file}: missing or damaged; it maps the rows of the identity head to person "
-                            "ids and belongs beside config.yml") from None  # fmt: skip
+            raise UserError(
+                f"{self.classes_file}: missing or damaged; it maps the rows of the identity head to person "
+                "ids and belongs beside config.yml"
+            ) from None
 
     def write_classes(self, class_ids: list[int], original_ids: Mapping[int, str]) -> None:
         """Keep which person each row of the identity head stands for, with custom ids as they were written."""

@@ -19,9 +19,11 @@ def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: floa
     objective: dict[str, Any] = {"strategy": options.STRATEGY, "label_smoothing": options.LABEL_SMOOTHING}
     if options.STRATEGY != "independent":
         objective |= {
-            "reduction": options.PEER_REDUCTION, "temperature": options.TEMPERATURE, "weight": options.WEIGHT,
+            "reduction": options.PEER_REDUCTION,
+            "temperature": options.TEMPERATURE,
+            "weight": options.WEIGHT,
             **({"ensemble": options.ENSEMBLE} if options.STRATEGY == "dml_e" else {}),
-        }  # fmt: skip
+        }
     record = {
         "experiment": cfg.EXPERIMENT,
         "dataset": dataset,
@@ -59,7 +61,9 @@ def metrics_rows(metrics: Mapping[str, Any], names: Sequence[str], expected: Seq
     for key in expected:
         published = TABLE_3[key]
         multi = [f"{value:.2f}" for value in published.multi] if published.multi else ["", ""]
-        rows.append([published.label, "", f"{published.single[0]:.2f}", "", f"{published.single[1]:.2f}", "", "", *multi])
+        rows.append(
+            [published.label, "", f"{published.single[0]:.2f}", "", f"{published.single[1]:.2f}", "", "", *multi]
+        )
     return rows
 
 
@@ -67,10 +71,12 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned for a terminal: the first to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
-                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
-    ]  # fmt: skip
+    ]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
@@ -80,8 +86,10 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
     single = first["single_query"]
     if single["num_unmatched"]:
-        lines.append(f"{single['num_unmatched']} of {single['num_queries'] + single['num_unmatched']} queries have no "
-                     "match in the gallery and are left out")  # fmt: skip
+        lines.append(
+            f"{single['num_unmatched']} of {single['num_queries'] + single['num_unmatched']} queries have no "
+            "match in the gallery and are left out"
+        )
     if "multi_query" not in first:
         lines.append("multi-query was not run: the data set has no gt_bbox images, or TEST.MULTI_QUERY is none")
     return lines

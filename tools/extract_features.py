@@ -1,10 +1,10 @@
 """Extract the features of a folder of images into one file, for search, scoring or your own use.
 
-    python tools/extract_features.py --config-file configs/market_mobilenet_dml.yml MODEL.WEIGHTS runs/market_mobilenet_dml \\
-        --images datasets/Market-1501-v15.09.15/query --output query.npz
+    python tools/extract_features.py --config-file configs/quickstart.yml MODEL.WEIGHTS runs/quickstart \\
+        --images path/to/images --output features.npz
 
-Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both are
-unknown. Rows have length 1. Under torchrun the images are shared out over the processes.
+Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
+are unknown. Rows have length 1. Under torchrun the images are shared out over the processes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from reid_dml.errors import run_command
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with")
+    parser.add_argument(
+        "--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with"
+    )
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
     parser.add_argument("--output", required=True, metavar="FILE", help="feature file to write (.npz)")
-    parser.add_argument("--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble")
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed")
+    parser.add_argument(
+        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
+    )
+    parser.add_argument(
+        "options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed"
+    )
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.config import load_config

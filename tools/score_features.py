@@ -1,6 +1,6 @@
 """Score feature files: CMC, mAP and mINP of ranking a gallery for every query.
 
-    python tools/score_features.py --query q.npz --gallery g.npz [--multi-query m.npz] [--json out.json]
+python tools/score_features.py --query q.npz --gallery g.npz [--multi-query m.npz] [--json out.json]
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--query", required=True, metavar="FILE", help="feature file of the queries")
     parser.add_argument("--gallery", required=True, metavar="FILE", help="feature file of the gallery")
-    parser.add_argument("--multi-query", metavar="FILE", help="feature file of further images of the query persons (gt_bbox)")
-    parser.add_argument("--pooling", choices=("mean", "max"), default="mean", help="how multi-query pools (default: mean)")
+    parser.add_argument(
+        "--multi-query", metavar="FILE", help="feature file of further images of the query persons (gt_bbox)"
+    )
+    parser.add_argument(
+        "--pooling", choices=("mean", "max"), default="mean", help="how multi-query pools (default: mean)"
+    )
     parser.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: cosine")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     arguments = parser.parse_args()

@@ -15,16 +15,22 @@ from reid_dml.errors import run_command
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with")
+    parser.add_argument(
+        "--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     parser.add_argument("--report", metavar="FILE", help="write a page with curves and ranked lists to this file")
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed")
+    parser.add_argument(
+        "options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed"
+    )
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.config import load_config
-    from reid_dml.engine.experiment import test
+    from reid_dml.engine.experiment import evaluate_weights
 
-    test(load_config(arguments.config_file, arguments.options), json_file=arguments.json, report_file=arguments.report)
+    evaluate_weights(
+        load_config(arguments.config_file, arguments.options), json_file=arguments.json, report_file=arguments.report
+    )
 
 
 if __name__ == "__main__":

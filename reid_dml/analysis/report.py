@@ -31,7 +31,8 @@ th:first-child, td:first-child {{ text-align: left; }}
 tr.published td {{ color: #666; font-style: italic; }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 1rem; }} .plots svg {{ width: 500px; max-width: 100%; height: auto; }}
 .list {{ display: flex; gap: 6px; margin-bottom: .7rem; overflow-x: auto; }}
-figure {{ margin: 0; flex: none; }} figcaption {{ font-size: 10.5px; line-height: 1.25; color: #444; text-align: center; }}
+figure {{ margin: 0; flex: none; }}
+figcaption {{ font-size: 10.5px; line-height: 1.25; color: #444; text-align: center; }}
 figure img {{ display: block; width: 64px; height: 128px; border: 4px solid; margin: 0 auto; }}
 .query img {{ border-color: #4a5568; }} .query {{ margin-right: 14px; }}
 .right img {{ border-color: #1a9a3c; }} .wrong img {{ border-color: #d92b2b; }}
@@ -49,16 +50,21 @@ figure img {{ display: block; width: 64px; height: 128px; border: 4px solid; mar
 <div class="plots">{cmc}</div>
 <h2>Ranked lists</h2>
 <p>The ten nearest gallery images of ten queries{whose}, nearest first; <b style="color:#1a9a3c">green</b> is the right
-person, <b style="color:#d92b2b">red</b> a wrong one. Images of the query's own person in its own camera do not count and
-are passed over. Numbers are cosine similarities.</p>
+person, <b style="color:#d92b2b">red</b> a wrong one. Images of the query's own person in its own camera do not count
+and are passed over. Numbers are cosine similarities.</p>
 {lists}
 </body>
 </html>
 """
 
 
-def write_report(path: Any, record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], features: Mapping[str, FeatureSet],
-                 expected: Sequence[str] = ()) -> None:  # fmt: skip
+def write_report(
+    path: Any,
+    record: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    features: Mapping[str, FeatureSet],
+    expected: Sequence[str] = (),
+) -> None:
     """Write the page.
 
     Args:
@@ -103,9 +109,13 @@ def _facts(record: Mapping[str, Any]) -> str:
     if "steps" in record:
         objective = record["objective"]
         facts += [
-            f"objective {objective['strategy']}", f"{record['update']} updates", f"{record['steps']:,} steps",
-            f"seed {record['seed']}", f"trained in {record['wall_seconds'] / 60:.1f} min", f"scale {record['scale']}",
-        ]  # fmt: skip
+            f"objective {objective['strategy']}",
+            f"{record['update']} updates",
+            f"{record['steps']:,} steps",
+            f"seed {record['seed']}",
+            f"trained in {record['wall_seconds'] / 60:.1f} min",
+            f"scale {record['scale']}",
+        ]
     facts += [record["device"], ", ".join(f"{name} {version}" for name, version in record["versions"].items())]
     return " · ".join(facts)
 

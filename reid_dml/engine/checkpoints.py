@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from reid_dml.run_folder import RunFolder
 from reid_dml.errors import UserError
 from reid_dml.files import save_with
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import barrier, rank
+from reid_dml.run_folder import RunFolder
 
 _KEPT = 2  # checkpoints that stay on disk
 
@@ -43,8 +44,7 @@ class Checkpoints:
         barrier()
         try:
             for member in cohort.members:
-                state = member_state(member)
-                save_with(draft / f"network_{member.index}.pt", lambda path, state=state: torch.save(state, path))
+                save_with(draft / f"network_{member.index}.pt", partial(torch.save, member_state(member)))
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -68,7 +68,9 @@ class Checkpoints:
     def _read(self, step: int, name: str) -> dict[str, Any]:
         path = self.path(step) / name
         if not path.is_file():
-            raise UserError(f"{path}: missing from the checkpoint; remove {self.path(step)} to resume from the one before")
+            raise UserError(
+                f"{path}: missing from the checkpoint; remove {self.path(step)} to resume from the one before"
+            )
         state = read_torch_file(path)
         if not isinstance(state, dict):
             raise UserError(f"{path}: not a checkpoint; remove {self.path(step)} to resume from the one before")
@@ -95,8 +97,10 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
         member.generator.set_state(state["generator"].cpu())
     except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{where}: does not fit network {member.index} of this config ({reason}); resume with the "
-                        "config of this run") from None  # fmt: skip
+        raise UserError(
+            f"{where}: does not fit network {member.index} of this config ({reason}); resume with the "
+            "config of this run"
+        ) from None
     # load_state_dict replaces the tensors of the learning rates: keep them on the network's device.
     device = next(member.network.parameters()).device
     for group in member.optimizer.param_groups:
@@ -109,4 +113,4 @@ def export_weights(folder: RunFolder, cohort: Cohort) -> None:
         for network, ema in ((member.network, False), (member.ema, True)):
             if network is not None:
                 tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-                save_with(folder.weights_file(member.index, ema=ema), lambda path, tensors=tensors: save_file(tensors, path))
+                save_with(folder.weights_file(member.index, ema=ema), partial(save_file, tensors))

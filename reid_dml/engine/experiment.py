@@ -30,9 +30,9 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html."""
     _check_expected(cfg)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
-    # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after some
-    # 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so it
-    # comes before the first parallel operation.
+    # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after
+    # some 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so
+    # it comes before the first parallel operation.
     torch.set_flush_denormal(True)
     with processes(device):
         _train_and_evaluate(cfg, device, resume)
@@ -41,8 +41,10 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
 def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
     rule, objective = UPDATE_RULES[cfg.UPDATE.RULE], build_objective(cfg)
     if world_size() > 1 and not rule.distributed:
-        raise UserError(f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; set it "
-                        "to simultaneous")  # fmt: skip
+        raise UserError(
+            f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; set it "
+            "to simultaneous"
+        )
     folder = RunFolder(cfg.OUTPUT_DIR)
     started = folder.config_file.is_file()
     if started and resume:
@@ -50,11 +52,14 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
     elif rank() == 0:
         folder.check_free()
     if rank() == 0:
-        say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates, "
-            f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} on {describe_device(device)}")  # fmt: skip
+        names = " + ".join(cfg.COHORT.NETWORKS)
+        say(f"{cfg.EXPERIMENT}: {names}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
+        say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
     task = _build_task(cfg)
-    say(f"{task.data.name}: {len(task.train):,} training images of {len(task.class_ids):,} persons, "
-        f"{len(task.data.query):,} queries, {len(task.data.gallery):,} gallery images")  # fmt: skip
+    say(
+        f"{task.data.name}: {len(task.train):,} training images of {len(task.class_ids):,} persons, "
+        f"{len(task.data.query):,} queries, {len(task.data.gallery):,} gallery images"
+    )
     cohort = build_cohort(cfg, len(task.class_ids), device)
     source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
     if rank() == 0 and not (started and resume):
@@ -73,14 +78,19 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
     metrics = task.evaluate(networks, device)
     if rank() == 0:
         record = write_record(
-            folder, cfg, dataset=task.data.name, seconds=trainer.seconds, device=describe_device(device), metrics=metrics
+            folder,
+            cfg,
+            dataset=task.data.name,
+            seconds=trainer.seconds,
+            device=describe_device(device),
+            metrics=metrics,
         )
         write_report(folder.report_file, record, folder.read_metrics(), task.features, cfg.EXPECTED)
         _print_metrics(metrics, cfg.COHORT.NETWORKS, cfg.EXPECTED)
         say(f"\nreport: {folder.report_file}")
 
 
-def test(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
+def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
     """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result."""
     _check_expected(cfg)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
@@ -97,8 +107,14 @@ def test(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None 
             write_json(json_file, metrics)
         if report_file:
             title = f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}"
-            record = {"experiment": title, "networks": names, "dataset": task.data.name, "metrics": metrics,
-                      "device": describe_device(device), "versions": versions()}  # fmt: skip
+            record = {
+                "experiment": title,
+                "networks": names,
+                "dataset": task.data.name,
+                "metrics": metrics,
+                "device": describe_device(device),
+                "versions": versions(),
+            }
             write_report(report_file, record, [], task.features, cfg.EXPECTED)
         _print_metrics(metrics, names, cfg.EXPECTED)
 
@@ -106,8 +122,10 @@ def test(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     classes = {network.num_classes for network in networks.values()}
     if classes != {len(task.class_ids)}:
-        raise UserError(f"{path}: identity heads have {min(classes)} rows, the training split {len(task.class_ids)} persons; "
-                        "test on the data set they were trained on, or set TEST.TRAIN_ACCURACY False")  # fmt: skip
+        raise UserError(
+            f"{path}: identity heads have {min(classes)} rows, the training split {len(task.class_ids)} persons; "
+            "test on the data set they were trained on, or set TEST.TRAIN_ACCURACY False"
+        )
 
 
 def _build_task(cfg: CfgNode) -> RetrievalTask:

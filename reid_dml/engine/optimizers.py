@@ -13,7 +13,7 @@ def decayed_parameters(network: nn.Module, *, depthwise: bool) -> tuple[list[nn.
     Decay falls on convolution and linear weights; never on biases and normalisation; on depthwise convolutions only
     if asked (TensorFlow's MobileNet recipe leaves them out).
     """
-    decayed: list[nn.Parameter] = []
+    decayed: list[torch.Tensor] = []
     for module in network.modules():
         is_depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels
         if isinstance(module, (nn.Conv2d, nn.Linear)) and (depthwise or not is_depthwise):
@@ -38,8 +38,6 @@ def build_optimizer(cfg: CfgNode, network: nn.Module, learning_rate: float) -> t
         if parameters
     ]
     if options.NAME == "sgd":
-        return torch.optim.SGD(
-            groups, lr=rate(), momentum=options.MOMENTUM, nesterov=options.NESTEROV, fused=True
-        )
+        return torch.optim.SGD(groups, lr=rate(), momentum=options.MOMENTUM, nesterov=options.NESTEROV, fused=True)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.NAME]
     return kind(groups, lr=rate(), betas=tuple(options.BETAS), eps=options.EPS, fused=True)

@@ -23,7 +23,9 @@ class Progress:
         self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
         self.last = time.perf_counter()
 
-    def log(self, step: int, images: int, networks: Sequence[dict[str, float]], learning_rates: Sequence[float]) -> None:
+    def log(
+        self, step: int, images: int, networks: Sequence[dict[str, float]], learning_rates: Sequence[float]
+    ) -> None:
         """Record the means over the last interval: `images` seen, a dict of metrics for each network."""
         now = time.perf_counter()
         speed, self.last = images / max(now - self.last, 1e-9), now

@@ -14,9 +14,15 @@ from reid_dml.mutual.objective import Scalars
 
 
 def learning_rate_factor(
-    step: int, total: int, *, name: str = "constant", warmup_steps: int = 0, final: float = 0.0,
-    milestones: Sequence[int] = (), gamma: float = 0.1,
-) -> float:  # fmt: skip
+    step: int,
+    total: int,
+    *,
+    name: str = "constant",
+    warmup_steps: int = 0,
+    final: float = 0.0,
+    milestones: Sequence[int] = (),
+    gamma: float = 0.1,
+) -> float:
     """Multiplier of the learning rate at a step (0 ... total - 1).
 
     Warm-up is linear, (step + 1) / warmup_steps. `cosine` falls from 1 to `final` over the steps behind the warm-up

@@ -17,11 +17,22 @@ class Task(Protocol):
     """The contract every task fulfils."""
 
     name: str
-    class_ids: Sequence[int]  # label of every row of the heads
-    train: Sequence[ImageRecord]
+
+    @property
+    def class_ids(self) -> Sequence[int]:
+        """Label of every row of the heads."""
+        ...
+
+    @property
+    def train(self) -> Sequence[ImageRecord]:
+        """Training images."""
+        ...
 
     def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
-        """Metrics of the whole cohort on process 0, an empty dict elsewhere; `shared`: all processes have all networks."""
+        """Metrics of the whole cohort on process 0, an empty dict elsewhere.
+
+        `shared`: every process holds all the networks; otherwise each holds its own.
+        """
         ...
 
 

@@ -17,7 +17,6 @@ from reid_dml.engine.checkpoints import Checkpoints, export_weights
 from reid_dml.engine.guard import NonFiniteGuard
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
-from reid_dml.run_folder import RunFolder
 from reid_dml.engine.schedules import Schedule
 from reid_dml.errors import UserError
 from reid_dml.models.build import build_network, network_seed, seed_dropout
@@ -25,6 +24,7 @@ from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import gather_objects, make_exchange, placement, rank, world_size
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
+from reid_dml.run_folder import RunFolder
 
 
 def build_cohort(cfg: CfgNode, num_classes: int, device: str) -> Cohort:
@@ -34,7 +34,7 @@ def build_cohort(cfg: CfgNode, num_classes: int, device: str) -> Cohort:
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
     members = []
     for index in placement(size, world_size())[rank()]:
-        network = build_network(cfg, index, num_classes).to(device, memory_format=layout).train()
+        network = build_network(cfg, index, num_classes).to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
         generator = seed_dropout(network, cfg.SEED, index, device)
@@ -52,9 +52,15 @@ class Trainer:
     """Runs a rule over batches from a step to the end, with logs, checkpoints and a watch on the losses."""
 
     def __init__(
-        self, cfg: CfgNode, cohort: Cohort, rule: UpdateRule, objective: Objective, source: BatchSource,
-        folder: RunFolder, device: str,
-    ) -> None:  # fmt: skip
+        self,
+        cfg: CfgNode,
+        cohort: Cohort,
+        rule: UpdateRule,
+        objective: Objective,
+        source: BatchSource,
+        folder: RunFolder,
+        device: str,
+    ) -> None:
         self.cfg, self.cohort, self.rule, self.objective = cfg, cohort, rule, objective
         self.source, self.folder, self.device = source, folder, device
         self.schedule = Schedule(cfg, device)
@@ -121,9 +127,13 @@ class Trainer:
         if found is None:
             return
         steps = self.checkpoints.steps()
-        good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "there is no checkpoint yet"
-        raise UserError(f"{self.folder.path}: the loss of network {found[1]} is not finite at step {found[0]}; {good}; "
-                        "lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS")  # fmt: skip
+        good = (
+            f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "there is no checkpoint yet"
+        )
+        raise UserError(
+            f"{self.folder.path}: the loss of network {found[1]} is not finite at step {found[0]}; {good}; "
+            "lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS"
+        )
 
     def _save(self) -> None:
         self._check()

@@ -10,6 +10,7 @@ import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,10 +47,13 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
     `last_stride=1` keeps the resolution of the last stage (Luo et al., "Bag of Tricks", 2019). `pretrained` downloads
     timm's weights. Raises `UserError` for an unknown name, a network without stages or a failed download.
     """
+    stages: tuple[str, str] | None
     if name in BACKBONES:
         if pretrained:
-            raise UserError(f"COHORT.INIT_WEIGHTS: imagenet is offered for timm networks only, not for {name}; "
-                            "name a local weights file, or use mobilenetv1_100")  # fmt: skip
+            raise UserError(
+                f"COHORT.INIT_WEIGHTS: imagenet is offered for timm networks only, not for {name}; "
+                "name a local weights file, or use mobilenetv1_100"
+            )
         network, stages = BACKBONES[name].build(size), BACKBONES[name].stage_modules
     else:
         network, stages = _build_timm(name, size, pretrained)
@@ -63,18 +67,24 @@ def _build_timm(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.
 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*BACKBONES, *timm.list_models()], 3)
-        raise UserError(f"COHORT.NETWORKS: no network is called {name!r}"
-                        + (f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()"))  # fmt: skip
+        raise UserError(
+            f"COHORT.NETWORKS: no network is called {name!r}"
+            + (f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()")
+        )
     fixed_size = timm.get_pretrained_cfg(name)
-    options = {"img_size": size} if fixed_size is not None and fixed_size.fixed_input_size else {}
+    options: dict[str, Any] = {"img_size": size} if fixed_size is not None and fixed_size.fixed_input_size else {}
     try:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except Exception as error:
         if not pretrained:
-            raise UserError(f"COHORT.NETWORKS: timm cannot build {name} for inputs of {size[0]}x{size[1]}: {error}") from error
-        raise UserError(f"COHORT.INIT_WEIGHTS: the ImageNet weights of {name} could not be downloaded ({error}); name "
-                        "a local weights file instead") from error  # fmt: skip
-    network.num_features = _pooled_width(network, size)
+            raise UserError(
+                f"COHORT.NETWORKS: timm cannot build {name} for inputs of {size[0]}x{size[1]}: {error}"
+            ) from error
+        raise UserError(
+            f"COHORT.INIT_WEIGHTS: the ImageNet weights of {name} could not be downloaded ({error}); name "
+            "a local weights file instead"
+        ) from error
+    network.__dict__["num_features"] = _pooled_width(network, size)
     info = getattr(network, "feature_info", None) or []
     stages = [entry["module"] for entry in info if isinstance(entry, dict) and entry.get("module")]
     return network, (stages[-2], stages[-1]) if len(stages) > 1 else None
@@ -91,12 +101,17 @@ def _pooled_width(network: nn.Module, size: tuple[int, int]) -> int:
 
 def _keep_last_resolution(network: nn.Module, name: str, stages: tuple[str, str] | None) -> None:
     """Set the stride-2 layers behind the second-last stage to stride 1."""
-    changed, reached = 0, False
+    changed, reached = 0, stages is None
     for path, module in network.named_modules():
-        in_second_last = bool(stages) and f"{path}.".startswith(f"{stages[0]}.")
+        in_second_last = stages is not None and f"{path}.".startswith(f"{stages[0]}.")
         reached = reached or in_second_last
         stride = getattr(module, "stride", None)
-        if reached and not in_second_last and isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)) and stride in (2, (2, 2)):
+        if (
+            reached
+            and not in_second_last
+            and isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
+            and stride in (2, (2, 2))
+        ):
             # A 2x2 window at stride 1 would not keep the resolution but lose a row and a column.
             if module.kernel_size in (2, (2, 2)):
                 changed = 0

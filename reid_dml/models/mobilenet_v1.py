@@ -56,7 +56,7 @@ class MobileNetV1(nn.Module):
         for base, first_stride, blocks in _STAGES:
             out = max(8, round(base * width))
             strides = [first_stride] + [1] * (blocks - 1)
-            stage = OrderedDict()
+            stage: OrderedDict[str, nn.Module] = OrderedDict()
             for number, stride in enumerate(strides):
                 stage[str(number)] = SeparableBlock(channels, out, stride)
                 channels = out

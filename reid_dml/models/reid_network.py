@@ -43,7 +43,7 @@ class ReIDNetwork(nn.Module):
     def __init__(self, backbone: nn.Module, num_classes: int, *, neck: str = "none", dropout: float = 0.0) -> None:
         super().__init__()
         self.backbone = backbone
-        self.feature_dim: int = backbone.num_features
+        self.feature_dim = int(backbone.num_features)  # type: ignore[arg-type]  # nn.Module hides attribute types
         self.neck = nn.BatchNorm1d(self.feature_dim) if neck == "bn" else nn.Identity()
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(self.feature_dim, num_classes, bias=neck != "bn")

@@ -40,7 +40,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, ValueError, OSError) as error:
-            raise UserError(f"{path}: not a whole safetensors file, perhaps truncated ({error}); copy it again") from None
+            raise UserError(
+                f"{path}: not a whole safetensors file, perhaps truncated ({error}); copy it again"
+            ) from None
     content = read_torch_file(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
@@ -79,7 +81,9 @@ def load_partial(network: nn.Module, path: str | Path, *, what: str) -> LoadRepo
         ],
     )
     if not fitting:
-        raise UserError(f"{path}: none of its {len(tensors)} tensors fits the {what}; it belongs to another architecture")
+        raise UserError(
+            f"{path}: none of its {len(tensors)} tensors fits the {what}; it belongs to another architecture"
+        )
     network.load_state_dict(fitting, strict=False)
     return report
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_dml.data.pipeline.sources import Batch
-from reid_dml.models import Output
+from reid_dml.models import Output, ReIDNetwork
 
 
 @dataclass
@@ -19,10 +19,10 @@ class Member:
     """One network of the cohort on this process."""
 
     index: int  # position in the whole cohort
-    network: nn.Module
+    network: ReIDNetwork
     optimizer: torch.optim.Optimizer  # its learning rates are 0-d tensors, set in place at every step
     generator: torch.Generator  # of the network's dropout
-    ema: nn.Module | None = None  # exponential moving average of the network
+    ema: ReIDNetwork | None = None  # exponential moving average of the network
 
 
 class Exchange(Protocol):

@@ -54,7 +54,9 @@ def placement(size: int, world: int) -> list[list[int]]:
     Raises `UserError` if there are more processes than networks.
     """
     if world > size:
-        raise UserError(f"{world} processes for {size} networks: start at most {size} (torchrun --nproc-per-node {size})")
+        raise UserError(
+            f"{world} processes for {size} networks: start at most {size} (torchrun --nproc-per-node {size})"
+        )
     shares = [size // world + (number < size % world) for number in range(world)]
     starts = [sum(shares[:number]) for number in range(world)]
     return [list(range(start, start + share)) for start, share in zip(starts, shares, strict=True)]

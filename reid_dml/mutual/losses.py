@@ -29,9 +29,7 @@ def identity_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.
         0-d tensor, nats; exactly 0 where no row is labelled.
     """
     count = (labels >= 0).sum().clamp(min=1)
-    total = F.cross_entropy(
-        _promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
-    )
+    total = F.cross_entropy(_promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
     return total / count
 
 
@@ -80,7 +78,10 @@ def mimicry_loss(
     student = F.log_softmax(_promote(logits) / temperature, dim=1)
     peers = [_promote(peer.detach()) for peer in peers]
     if strategy == "dml_e":
-        return kl_divergence(ensemble_log_probs(peers, average=ensemble, temperature=temperature), student) * temperature**2
+        return (
+            kl_divergence(ensemble_log_probs(peers, average=ensemble, temperature=temperature), student)
+            * temperature**2
+        )
     divergences = []
     for peer in peers:
         teacher = F.log_softmax(peer / temperature, dim=1)
@@ -149,9 +150,17 @@ def student_loss(
         ValueError: unknown option, no peers, or shapes that do not agree.
     """
     terms = student_terms(
-        logits, peers, labels, strategy=strategy, peer_reduction=peer_reduction, ensemble=ensemble,
-        temperature=temperature, weight=weight, label_smoothing=label_smoothing, labelled=labelled,
-    )  # fmt: skip
+        logits,
+        peers,
+        labels,
+        strategy=strategy,
+        peer_reduction=peer_reduction,
+        ensemble=ensemble,
+        temperature=temperature,
+        weight=weight,
+        label_smoothing=label_smoothing,
+        labelled=labelled,
+    )
     return torch.stack(list(terms.values())).sum()
 
 
@@ -166,9 +175,7 @@ def mutual_losses(logits: Sequence[Tensor], labels: Tensor, **options) -> list[T
     Returns:
         K 0-d tensors.
     """
-    return [
-        student_loss(own, [*logits[:k], *logits[k + 1 :]], labels, **options) for k, own in enumerate(logits)
-    ]
+    return [student_loss(own, [*logits[:k], *logits[k + 1 :]], labels, **options) for k, own in enumerate(logits)]
 
 
 def _promote(tensor: Tensor) -> Tensor:
@@ -177,7 +184,13 @@ def _promote(tensor: Tensor) -> Tensor:
 
 
 def _check(
-    logits: Tensor, peers: Sequence[Tensor], labels: Tensor, strategy: str, reduction: str, ensemble: str, temperature: float
+    logits: Tensor,
+    peers: Sequence[Tensor],
+    labels: Tensor,
+    strategy: str,
+    reduction: str,
+    ensemble: str,
+    temperature: float,
 ) -> None:
     for name, value, choices in (
         ("strategy", strategy, ("independent", "dml", "dml_e", "symmetric_kl")),
@@ -194,5 +207,7 @@ def _check(
         raise ValueError(f"strategy {strategy!r} needs at least one peer")
     for peer in peers:
         if peer.shape != logits.shape:
-            raise ValueError(f"a peer's logits are {tuple(peer.shape)}, the student's {tuple(logits.shape)}; "
-                             "all networks of a cohort need the same classes")  # fmt: skip
+            raise ValueError(
+                f"a peer's logits are {tuple(peer.shape)}, the student's {tuple(logits.shape)}; "
+                "all networks of a cohort need the same classes"
+            )

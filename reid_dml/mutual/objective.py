@@ -32,7 +32,9 @@ class Objective(Protocol):
 
     terms: tuple[str, ...]
 
-    def __call__(self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars) -> dict[str, Tensor]: ...
+    def __call__(
+        self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars
+    ) -> dict[str, Tensor]: ...
 
 
 OBJECTIVES: dict[str, Callable[[CfgNode], Objective]] = {}

@@ -20,11 +20,19 @@ class MarketRow(NamedTuple):
 # DML rows are the mean of the two networks of a cohort.
 TABLE_3 = {
     "cvpr/mobilenet_scratch": MarketRow("MobileNet, from scratch (CVPR, Table 3)", (50.15, 76.87), (60.16, 84.06)),
-    "cvpr/mobilenet_dml_scratch": MarketRow("MobileNet + DML, from scratch (CVPR, Table 3)", (54.71, 79.12), (64.10, 85.63)),
+    "cvpr/mobilenet_dml_scratch": MarketRow(
+        "MobileNet + DML, from scratch (CVPR, Table 3)", (54.71, 79.12), (64.10, 85.63)
+    ),
     "cvpr/mobilenet_imagenet": MarketRow("MobileNet, ImageNet (CVPR, Table 3)", (65.06, 85.01), (74.53, 90.59)),
-    "cvpr/mobilenet_dml_imagenet": MarketRow("MobileNet + DML, ImageNet (CVPR, Table 3)", (70.51, 89.34), (78.95, 92.81)),
+    "cvpr/mobilenet_dml_imagenet": MarketRow(
+        "MobileNet + DML, ImageNet (CVPR, Table 3)", (70.51, 89.34), (78.95, 92.81)
+    ),
     "v1/mobilenet_scratch": MarketRow("MobileNet, from scratch (arXiv v1, Table 3)", (46.07, 72.18), (54.31, 79.81)),
-    "v1/mobilenet_dml_scratch": MarketRow("MobileNet + DML, from scratch (arXiv v1, Table 3)", (52.15, 76.90), (60.97, 83.48)),
+    "v1/mobilenet_dml_scratch": MarketRow(
+        "MobileNet + DML, from scratch (arXiv v1, Table 3)", (52.15, 76.90), (60.97, 83.48)
+    ),
     "v1/mobilenet_imagenet": MarketRow("MobileNet, ImageNet (arXiv v1, Table 3)", (60.68, 83.94), (68.25, 87.89)),
-    "v1/mobilenet_dml_imagenet": MarketRow("MobileNet + DML, ImageNet (arXiv v1, Table 3)", (68.83, 87.73), (77.14, 91.66)),
-}  # fmt: skip
+    "v1/mobilenet_dml_imagenet": MarketRow(
+        "MobileNet + DML, ImageNet (arXiv v1, Table 3)", (68.83, 87.73), (77.14, 91.66)
+    ),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -39,9 +39,16 @@ def run_networks(
 
 
 def extract_features(
-    networks: Mapping[int, ReIDNetwork], records: Sequence[ImageRecord], spec: AugmentSpec, *, stored_size: Sequence[int],
-    device: str, batch_size: int = 128, workers: int = 2, title: str = "images",
-) -> dict[int, np.ndarray]:  # fmt: skip
+    networks: Mapping[int, ReIDNetwork],
+    records: Sequence[ImageRecord],
+    spec: AugmentSpec,
+    *,
+    stored_size: Sequence[int],
+    device: str,
+    batch_size: int = 128,
+    workers: int = 2,
+    title: str = "images",
+) -> dict[int, np.ndarray]:
     """The pooled features of every network, (N, D_k) float32 each, in the order of the records.
 
     Raises `UserError` naming the first image whose features are not finite, or that cannot be read.
@@ -60,8 +67,10 @@ def extract_features(
     for index, values in features.items():
         bad = np.flatnonzero(~np.isfinite(values).all(1))
         if len(bad):
-            raise UserError(f"network {index}: features of {len(bad)} images are NaN or infinite, first "
-                            f"{records[bad[0]].path}; train it anew or check its weights")  # fmt: skip
+            raise UserError(
+                f"network {index}: features of {len(bad)} images are NaN or infinite, first "
+                f"{records[bad[0]].path}; train it anew or check its weights"
+            )
     return features
 
 
@@ -83,9 +92,16 @@ def extract_shared(
 
 
 def identity_accuracy(
-    networks: Mapping[int, ReIDNetwork], records: Sequence[ImageRecord], class_ids: Sequence[int], spec: AugmentSpec, *,
-    stored_size: Sequence[int], device: str, batch_size: int = 128, workers: int = 2,
-) -> dict[int, float]:  # fmt: skip
+    networks: Mapping[int, ReIDNetwork],
+    records: Sequence[ImageRecord],
+    class_ids: Sequence[int],
+    spec: AugmentSpec,
+    *,
+    stored_size: Sequence[int],
+    device: str,
+    batch_size: int = 128,
+    workers: int = 2,
+) -> dict[int, float]:
     """Share of images whose largest logit is their own identity's, in evaluation mode, for every network."""
     rows = {person: row for row, person in enumerate(class_ids)}
     labels = torch.tensor([rows[record.person_id] for record in records])
@@ -106,9 +122,10 @@ def _decoded_batches(
     """Stored images batch by batch, (<= batch_size, 3, *size) uint8, decoded by threads a few batches ahead."""
     starts = range(0, len(records), batch_size)
     with ThreadPoolExecutor(workers) as pool:
-        submit: Callable[[int], list[Future[np.ndarray]]] = lambda start: [  # noqa: E731
-            pool.submit(load_image, record.path, size) for record in records[start : start + batch_size]
-        ]
+
+        def submit(start: int) -> list[Future[np.ndarray]]:
+            return [pool.submit(load_image, record.path, size) for record in records[start : start + batch_size]]
+
         waiting = [submit(start) for start in starts[:_LOOK_AHEAD]]
         try:
             for number in range(len(starts)):

@@ -78,7 +78,13 @@ class FeatureSet:
 
         def write(draft) -> None:
             with open(draft, "wb") as file:
-                np.savez(file, features=self.features, person_ids=self.person_ids, camera_ids=self.camera_ids, paths=self.paths)
+                np.savez(
+                    file,
+                    features=self.features,
+                    person_ids=self.person_ids,
+                    camera_ids=self.camera_ids,
+                    paths=self.paths,
+                )
 
         save_with(path, write)
 
@@ -111,8 +117,10 @@ def check_finite(features: FeatureSet, where: str) -> FeatureSet:
     bad = np.flatnonzero(~np.isfinite(features.features).all(1))
     if len(bad):
         rows = ", ".join(f"{row} ({features.paths[row]})" for row in bad[:3])
-        raise UserError(f"{where}: {len(bad)} of {len(features)} features are NaN or infinite, first rows {rows}; extract "
-                        "them again, or remove these images")  # fmt: skip
+        raise UserError(
+            f"{where}: {len(bad)} of {len(features)} features are NaN or infinite, first rows {rows}; extract "
+            "them again, or remove these images"
+        )
     return features
 
 

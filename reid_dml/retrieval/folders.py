@@ -43,7 +43,7 @@ def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
 def extract_folder(
     cfg: CfgNode, folder: str | os.PathLike[str], output: str | os.PathLike[str], *, network: str = "ensemble"
 ) -> FeatureSet | None:
-    """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`; returned on process 0, None elsewhere."""
+    """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`; None on processes other than 0."""
     if Path(output).suffix != ".npz":
         raise UserError(f"{output}: a feature file's name ends in .npz")
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
@@ -51,9 +51,14 @@ def extract_folder(
         records = folder_records(folder)
         networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)
         members = extract_shared(
-            networks, records, AugmentSpec.of(cfg), stored_size=cfg.DATA.STORED_SIZE, device=device,
-            batch_size=cfg.TEST.BATCH_SIZE, workers=cfg.DATA.WORKERS,
-        )  # fmt: skip
+            networks,
+            records,
+            AugmentSpec.of(cfg),
+            stored_size=cfg.DATA.STORED_SIZE,
+            device=device,
+            batch_size=cfg.TEST.BATCH_SIZE,
+            workers=cfg.DATA.WORKERS,
+        )
         if rank() > 0:
             return None
         features = FeatureSet.of(concatenate_features(list(members.values()), how=cfg.TEST.ENSEMBLE), records)

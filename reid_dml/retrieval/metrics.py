@@ -67,7 +67,9 @@ def evaluate_rankings(
     if metric not in ("cosine", "euclidean"):
         raise ValueError(f"metric: {metric!r} is not one of cosine, euclidean")
     if query.features.shape[1] != gallery.features.shape[1]:
-        raise ValueError(f"query features are {query.features.shape[1]}-d, gallery features {gallery.features.shape[1]}-d")
+        raise ValueError(
+            f"query features are {query.features.shape[1]}-d, gallery features {gallery.features.shape[1]}-d"
+        )
     for name, side in (("query", query), ("gallery", gallery)):
         if not np.isfinite(side.features).all():
             raise UserError(f"{name} features are NaN or infinite in {(~np.isfinite(side.features).all(1)).sum()} rows")
@@ -126,8 +128,10 @@ def _evaluate(
             if wrong[0] < max_rank:
                 ranks[wrong[0]] += 1
     if not precisions:
-        raise UserError("no query has a match in the gallery: no person id of the query set appears there under another "
-                        "camera; check the ids, or that the data has more than one camera")  # fmt: skip
+        raise UserError(
+            "no query has a match in the gallery: no person id of the query set appears there under another "
+            "camera; check the ids, or that the data has more than one camera"
+        )
     return RankingMetrics(
         mAP=float(np.mean(precisions)),
         mAP_trapezoid=float(np.mean(trapezoids)),

@@ -42,6 +42,9 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
         else:
             alone += 1
     if alone:
-        warnings.warn(f"multi-query: {alone} of {len(query)} queries have no box of their person and camera and keep "
-                      "their single feature", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"multi-query: {alone} of {len(query)} queries have no box of their person and camera and keep "
+            "their single feature",
+            stacklevel=2,
+        )
     return query.with_features(pooled)

@@ -26,9 +26,13 @@ def score(sets: Mapping[str, FeatureSet], *, pooling: str = "mean", metric: str 
 
 
 def score_files(
-    query: str | os.PathLike[str], gallery: str | os.PathLike[str], boxes: str | os.PathLike[str] | None = None, *,
-    pooling: str = "mean", metric: str = "cosine",
-) -> dict[str, Any]:  # fmt: skip
+    query: str | os.PathLike[str],
+    gallery: str | os.PathLike[str],
+    boxes: str | os.PathLike[str] | None = None,
+    *,
+    pooling: str = "mean",
+    metric: str = "cosine",
+) -> dict[str, Any]:
     """`score` of feature files. Raises `UserError` naming the file that cannot be scored against the query's."""
     paths = {"query": query, "gallery": gallery, **({"boxes": boxes} if boxes else {})}
     sets = {name: FeatureSet.load(path) for name, path in paths.items()}
@@ -37,6 +41,8 @@ def score_files(
         if not len(sets[name]):
             raise UserError(f"{path}: holds no features; extract them again with tools/extract_features.py")
         if sets[name].features.shape[1] != width:
-            raise UserError(f"{path}: features are {sets[name].features.shape[1]}-d, those of {query} are {width}-d; extract "
-                            "both with the same networks")  # fmt: skip
+            raise UserError(
+                f"{path}: features are {sets[name].features.shape[1]}-d, those of {query} are {width}-d; extract "
+                "both with the same networks"
+            )
     return score(sets, pooling=pooling, metric=metric)

@@ -24,12 +24,13 @@ def nearest(query: np.ndarray, gallery: np.ndarray, k: int, *, metric: str = "co
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(f"query features are {query.shape[1]}-d, gallery features {gallery.shape[1]}-d")
     if not 0 < k <= len(gallery):
-        raise UserError(f"{k} neighbours were asked for, the gallery has {len(gallery)} images; ask for 1 to {len(gallery)}")
+        raise UserError(
+            f"{k} neighbours were asked for, the gallery has {len(gallery)} images; ask for 1 to {len(gallery)}"
+        )
     if metric == "cosine":
         query, gallery = normalize(query), normalize(gallery)
-        index = faiss.IndexFlatIP(gallery.shape[1])
-    else:
-        index = faiss.IndexFlatL2(gallery.shape[1])
+    kind = faiss.IndexFlatIP if metric == "cosine" else faiss.IndexFlatL2
+    index = kind(gallery.shape[1])
     index.add(np.ascontiguousarray(gallery))
     return index.search(np.ascontiguousarray(query), k)
 

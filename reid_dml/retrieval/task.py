@@ -53,9 +53,11 @@ class RetrievalTask:
             An empty dict elsewhere.
         """
         options = {
-            "stored_size": self.cfg.DATA.STORED_SIZE, "device": device, "batch_size": self.cfg.TEST.BATCH_SIZE,
+            "stored_size": self.cfg.DATA.STORED_SIZE,
+            "device": device,
+            "batch_size": self.cfg.TEST.BATCH_SIZE,
             "workers": self.cfg.DATA.WORKERS,
-        }  # fmt: skip
+        }
         spec = AugmentSpec.of(self.cfg)
         records = {split: getattr(self.data, split) for split in SPLITS}
         if self.cfg.TEST.MULTI_QUERY == "none":

@@ -33,7 +33,12 @@ class BatchSource:
     """`batch(step)` is a pure function of (seed, step): resume, ranks and both kinds of source agree bit for bit."""
 
     def __init__(
-        self, records: Sequence[ImageRecord], class_ids: Sequence[int], sampler: EpochSampler, num_draws: int, device: str
+        self,
+        records: Sequence[ImageRecord],
+        class_ids: Sequence[int],
+        sampler: EpochSampler,
+        num_draws: int,
+        device: str,
     ) -> None:
         rows = {person: row for row, person in enumerate(class_ids)}
         self.records, self.sampler, self.num_draws, self.device = records, sampler, num_draws, device
@@ -98,9 +103,11 @@ def make_source(
     cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int], num_draws: int, device: str
 ) -> BatchSource:
     """The training source of a config. Raises `UserError` if a batch is larger than the data set."""
-    if cfg.TRAIN.BATCH_SIZE > len(records):
-        raise UserError(f"TRAIN.BATCH_SIZE: a batch of {cfg.TRAIN.BATCH_SIZE} is larger than the training set of "
-                        f"{len(records)} images; lower it")  # fmt: skip
+    if len(records) < cfg.TRAIN.BATCH_SIZE:
+        raise UserError(
+            f"TRAIN.BATCH_SIZE: a batch of {cfg.TRAIN.BATCH_SIZE} is larger than the training set of "
+            f"{len(records)} images; lower it"
+        )
     sampler = EpochSampler(len(records), cfg.TRAIN.BATCH_SIZE, cfg.SEED)
     height, width = cfg.DATA.STORED_SIZE
     fits = 3 * height * width * len(records) <= cfg.DATA.RESIDENT_LIMIT_GB * 2**30

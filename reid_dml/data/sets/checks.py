@@ -13,10 +13,13 @@ def check_data(data: ReIDData) -> ReIDData:
             raise UserError(f"{data.root}: the {split} split is empty; {data.name} needs images in it")
     junk = next((record for record in data.train if record.person_id < 1), None)
     if junk is not None:
-        raise UserError(f"{junk.path}: training images need a person id of 1 or more, this is {junk.person_id}; move it")
+        raise UserError(
+            f"{junk.path}: training images need a person id of 1 or more, this is {junk.person_id}; move it"
+        )
     if len(data.class_ids) < 2:
-        raise UserError(f"{data.root}: the train split has one identity only ({data.class_ids[0]}); a classifier "
-                        "needs at least two")  # fmt: skip
+        raise UserError(
+            f"{data.root}: the train split has one identity only ({data.class_ids[0]}); a classifier needs at least two"
+        )
     _check_matches(data)
     return data
 
@@ -28,8 +31,10 @@ def _check_matches(data: ReIDData) -> None:
         cameras.setdefault(record.person_id, set()).add(record.camera_id)
     known = [record for record in data.query if record.person_id in cameras]
     if not known:
-        raise UserError(f"{data.root}: no person id of the query split appears in the gallery; check how the ids of the "
-                        "two splits are written")  # fmt: skip
+        raise UserError(
+            f"{data.root}: no person id of the query split appears in the gallery; check how the ids of the "
+            "two splits are written"
+        )
     if any(r.camera_id == UNKNOWN_CAMERA or cameras[r.person_id] != {r.camera_id} for r in known):
         return
     seen = sorted({record.camera_id for record in (*data.query, *data.gallery)})

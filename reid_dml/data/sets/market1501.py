@@ -64,7 +64,7 @@ def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData
     }
     # Junk can never be a match nor a wrong item: it is left out before anything is computed on it.
     splits["gallery"] = [record for record in splits["gallery"] if record.person_id != JUNK]
-    return ReIDData(name, str(root), **splits)
+    return ReIDData(name, str(root), original_ids={}, **splits)
 
 
 def count_differences(counts: dict[str, int]) -> list[str]:
@@ -83,8 +83,9 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
     data = read_layout(root, "market1501", cameras=cfg.DATA.CAMERAS)
     counts = {split: len(list_images(root / folder)) for split, folder in SPLITS.items() if (root / folder).is_dir()}
     if differences := count_differences(counts):
-        warnings.warn(f"{root}: {'; '.join(differences)}: results are not comparable unless you expected this",
-                      stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{root}: {'; '.join(differences)}: results are not comparable unless you expected this", stacklevel=2
+        )
     return check_data(data)
 
 

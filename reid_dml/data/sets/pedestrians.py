@@ -13,10 +13,24 @@ _SCALE = 2  # drawn larger, then averaged down: smooth edges
 
 # Few and close colours, so that no single garment tells two people apart.
 _CLOTHES = [
-    (35, 35, 40), (60, 62, 70), (110, 110, 115), (170, 168, 160), (215, 213, 205), (40, 50, 95), (60, 90, 150),
-    (120, 150, 190), (130, 35, 40), (185, 60, 60), (45, 85, 55), (105, 120, 70), (120, 85, 55), (175, 140, 95),
-    (200, 170, 70), (100, 60, 110), (190, 120, 140),
-]  # fmt: skip
+    (35, 35, 40),
+    (60, 62, 70),
+    (110, 110, 115),
+    (170, 168, 160),
+    (215, 213, 205),
+    (40, 50, 95),
+    (60, 90, 150),
+    (120, 150, 190),
+    (130, 35, 40),
+    (185, 60, 60),
+    (45, 85, 55),
+    (105, 120, 70),
+    (120, 85, 55),
+    (175, 140, 95),
+    (200, 170, 70),
+    (100, 60, 110),
+    (190, 120, 140),
+]
 _HAIR = [(25, 20, 18), (55, 38, 25), (95, 65, 40), (150, 120, 75), (120, 115, 110)]
 _SKIN = [(224, 185, 155), (200, 155, 120), (160, 115, 85), (105, 72, 52)]
 _PATTERNS = ("plain", "plain", "stripes", "bars", "checks", "block")
@@ -122,8 +136,12 @@ def _background(camera: Camera, rng: np.random.Generator) -> np.ndarray:
     for _ in range(rng.integers(2, 6)):
         x, y = rng.integers(0, width), rng.integers(0, horizon + 1)
         shade = [float(v) for v in np.array(camera.wall) * rng.uniform(0.55, 1.35)]
-        cv2.rectangle(canvas, (int(x), int(y)), (int(x + rng.integers(8, 60)), int(y + rng.integers(15, 110))), shade, -1)
-    texture = cv2.resize(rng.normal(0, 10, (32, 16)).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        cv2.rectangle(
+            canvas, (int(x), int(y)), (int(x + rng.integers(8, 60)), int(y + rng.integers(15, 110))), shade, -1
+        )
+    texture = cv2.resize(
+        rng.normal(0, 10, (32, 16)).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+    )
     return np.ascontiguousarray(np.clip(canvas + texture[..., None], 0, 255).astype(np.uint8))
 
 
@@ -139,8 +157,8 @@ def _body(canvas: np.ndarray, person: Pedestrian, heading: float, rng: np.random
     phase = rng.uniform(-1, 1)
 
     def limb(start: tuple[float, float], end: tuple[float, float], thickness: float, colour: Colour) -> None:
-        points = [(round(px), round(py)) for px, py in (start, end)]
-        cv2.line(canvas, *points, colour, max(1, round(thickness)), cv2.LINE_AA)
+        first, last = ((round(px), round(py)) for px, py in (start, end))
+        cv2.line(canvas, first, last, colour, max(1, round(thickness)), cv2.LINE_AA)
 
     knee, ankle = hip + 0.24 * total, foot - 4 * _SCALE
     for side in (-1, 1):
@@ -150,7 +168,12 @@ def _body(canvas: np.ndarray, person: Pedestrian, heading: float, rng: np.random
         limb((knee_x, knee), (foot_x, ankle), 0.27 * width, person.bottom if person.legs == "trousers" else person.skin)
         limb((foot_x, ankle), (foot_x + np.sin(heading) * 5 * _SCALE, foot), 0.24 * width, person.shoes)
     if person.legs == "skirt":
-        skirt = [(x - 0.36 * width, hip - 4), (x + 0.36 * width, hip - 4), (x + 0.55 * width, knee), (x - 0.55 * width, knee)]
+        skirt = [
+            (x - 0.36 * width, hip - 4),
+            (x + 0.36 * width, hip - 4),
+            (x + 0.55 * width, knee),
+            (x - 0.55 * width, knee),
+        ]
         cv2.fillPoly(canvas, [np.array(skirt, np.int32)], person.bottom, cv2.LINE_AA)
 
     torso = np.array(
@@ -177,13 +200,17 @@ def _body(canvas: np.ndarray, person: Pedestrian, heading: float, rng: np.random
         side = -1 if back else 1
         limb((x - side * 0.4 * width, shoulder), (x + side * 0.5 * width, hip), 4, person.bag_colour)
         centre = (round(x + side * 0.58 * width), round(hip + 0.02 * total))
-        cv2.ellipse(canvas, centre, (round(0.2 * width), round(0.06 * total)), 0, 0, 360, person.bag_colour, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            canvas, centre, (round(0.2 * width), round(0.06 * total)), 0, 0, 360, person.bag_colour, -1, cv2.LINE_AA
+        )
 
     centre, radius = (round(x), round(head + 0.085 * total)), round(0.078 * total)
     if person.long_hair:
         drop = (round(x), round(head + 0.12 * total))
         cv2.ellipse(canvas, drop, (round(radius * 0.95), round(radius * 1.5)), 0, 0, 360, person.hair, -1, cv2.LINE_AA)
-    cv2.ellipse(canvas, centre, (round(radius * 0.8), radius), 0, 0, 360, person.hair if back else person.skin, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        canvas, centre, (round(radius * 0.8), radius), 0, 0, 360, person.hair if back else person.skin, -1, cv2.LINE_AA
+    )
     cv2.ellipse(canvas, centre, (round(radius * 0.85), radius), 0, 180, 360, person.hair, -1, cv2.LINE_AA)
 
 
@@ -210,7 +237,13 @@ def _occluder(canvas: np.ndarray, rng: np.random.Generator) -> None:
         cv2.rectangle(canvas, (left, 0), (left + int(rng.integers(10, 36)), height), colour, -1)
     else:  # something low: a bicycle, a bin
         top = int(height * rng.uniform(0.6, 0.85))
-        cv2.rectangle(canvas, (int(rng.integers(-20, width // 2)), top), (int(rng.integers(width // 2, width)), height), colour, -1)
+        cv2.rectangle(
+            canvas,
+            (int(rng.integers(-20, width // 2)), top),
+            (int(rng.integers(width // 2, width)), height),
+            colour,
+            -1,
+        )
 
 
 def _photograph(canvas: np.ndarray, camera: Camera, rng: np.random.Generator, crop: float) -> np.ndarray:
@@ -218,7 +251,8 @@ def _photograph(canvas: np.ndarray, camera: Camera, rng: np.random.Generator, cr
     scale = rng.uniform(1 - camera.loose, 1 + 2 * camera.loose)
     shift = rng.normal(0, camera.loose, 2) * (width, height) * 0.6
     if crop < 1:
-        scale, shift = scale / crop, shift + (0, (1 - crop) * height * rng.choice((-1, 1)))
+        scale /= crop
+        shift[1] += (1 - crop) * height * rng.choice((-1, 1))
     matrix = np.array(
         [[scale, 0, (1 - scale) * width / 2 + shift[0]], [0, scale, (1 - scale) * height / 2 + shift[1]]], np.float32
     )
