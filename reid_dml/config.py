@@ -373,9 +373,8 @@ def _convert_scalar(key: str, value: Any, kind: type, source: object) -> Any:
 def _nearest(key: str) -> str:
     known = list(flatten(_C)) + [name for name, value in _C.items() if isinstance(value, CfgNode)]
     by_upper: dict[str, str] = {name.upper(): name for name in known}
-    near = difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
-    if not near:  # a right name in the wrong section
-        near = _same_name(key.upper(), by_upper)
+    # A right name in the wrong section first, then a name with a slip.
+    near = _same_name(key.upper(), by_upper) or difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
     return f"; did you mean {by_upper[near[0]]}?" if near else "; see reid_dml/config.py for all options"
 
 

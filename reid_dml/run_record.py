@@ -49,12 +49,16 @@ def read_environment(folder: RunFolder) -> dict[str, Any]:
     return json.loads((folder.path / "environment.json").read_text())
 
 
-def metrics_rows(metrics: Mapping[str, Any], names: Sequence[str], expected: Sequence[str] = ()) -> list[list[str]]:
+def network_labels(names: Sequence[str]) -> list[str]:
+    """How tables call the networks of a cohort."""
+    return [f"network {index} ({name})" for index, name in enumerate(names)]
+
+
+def metrics_rows(metrics: Mapping[str, Any], labels: Sequence[str], expected: Sequence[str] = ()) -> list[list[str]]:
     """A table of percentages, header first: a row a network, the mean, the ensemble, and the published rows."""
     header = ["", "mAP", "mAP trapezoid", "mINP", "rank-1", "rank-5", "rank-10", "multi mAP", "multi rank-1"]
     rows = [header]
-    for index, found in enumerate(metrics["networks"]):
-        rows.append([f"network {index} ({names[index]})", *_cells(found)])
+    rows += [[label, *_cells(found)] for label, found in zip(labels, metrics["networks"], strict=True)]
     for label in ("mean", "ensemble"):
         if label in metrics:
             rows.append([label, *_cells(metrics[label])])
@@ -91,7 +95,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             "match in the gallery and are left out"
         )
     if "multi_query" not in first:
-        lines.append("multi-query was not run: the data set has no gt_bbox images, or TEST.MULTI_QUERY is none")
+        lines.append("multi-query was not run: no further images of the query persons (gt_bbox) were given")
     return lines
 
 

@@ -11,7 +11,7 @@ from reid_dml.analysis.figures import draw_lines
 from reid_dml.analysis.ranked_lists import choose_lists, lists_html
 from reid_dml.files import write_text
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.run_record import metrics_rows, notes
+from reid_dml.run_record import metrics_rows, network_labels, notes
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -94,7 +94,7 @@ def write_report(
     page = _PAGE.format(
         title=escape(record["experiment"]),
         facts=escape(_facts(record)),
-        table=_table(metrics_rows(metrics, record["networks"], expected), published=len(expected)),
+        table=_table(metrics_rows(metrics, network_labels(record["networks"]), expected), published=len(expected)),
         notes="".join(f"<p>{escape(note)}.</p>" for note in notes(metrics)),
         training="".join(plots.values()) or "<p>No training log: these weights were only evaluated.</p>",
         cmc="".join(cmc),

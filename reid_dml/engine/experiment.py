@@ -23,7 +23,7 @@ from reid_dml.mutual.updates import UPDATE_RULES
 from reid_dml.paper.published import TABLE_3
 from reid_dml.retrieval.task import RetrievalTask
 from reid_dml.run_folder import RunFolder
-from reid_dml.run_record import format_table, metrics_rows, notes, write_record
+from reid_dml.run_record import format_table, metrics_rows, network_labels, notes, write_record
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
@@ -145,7 +145,7 @@ def _check_expected(cfg: CfgNode) -> None:
 
 
 def _print_metrics(metrics: dict, names: Sequence[str], expected: Sequence[str]) -> None:
-    say("\n" + format_table(metrics_rows(metrics, names, expected)))
+    say("\n" + format_table(metrics_rows(metrics, network_labels(names), expected)))
     for line in notes(metrics):
         say(line)
 

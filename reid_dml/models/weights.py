@@ -54,12 +54,14 @@ def read_torch_file(path: str | Path) -> object:
     """`torch.load` of plain data only. Raises `UserError` for anything else, truncated files included."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         if "weights_only" in str(error) or "Unsupported" in str(error):
             why = "holds pickled objects, not only weights; it is not opened, because that could run code"
         else:
-            why = f"is not a whole torch file, perhaps truncated ({reason})"
+            why = f"not a whole torch file, perhaps truncated ({reason})"
         raise UserError(f"{path}: {why}; name a file of plain tensors, such as a .safetensors file") from None
 
 
@@ -81,9 +83,7 @@ def load_partial(network: nn.Module, path: str | Path, *, what: str) -> LoadRepo
         ],
     )
     if not fitting:
-        raise UserError(
-            f"{path}: none of its {len(tensors)} tensors fits the {what}; it belongs to another architecture"
-        )
+        raise UserError(f"{path}: none of its {len(tensors)} tensors fits {what}; it belongs to another architecture")
     network.load_state_dict(fitting, strict=False)
     return report
 

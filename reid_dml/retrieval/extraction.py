@@ -75,19 +75,28 @@ def extract_features(
 
 
 def extract_shared(
-    networks: Mapping[int, ReIDNetwork], records: Sequence[ImageRecord], spec: AugmentSpec, **options: Any
+    networks: Mapping[int, ReIDNetwork],
+    records: Sequence[ImageRecord],
+    spec: AugmentSpec,
+    *,
+    batch_size: int = 128,
+    **options: Any,
 ) -> dict[int, np.ndarray]:
     """`extract_features` with the images shared out over the processes, which all hold the same networks.
 
-    The whole result, in the order of the records, is on process 0; elsewhere an empty dict.
+    Whole batches are dealt out in turn: every image is computed among the same neighbours as in one process, so the
+    features do not depend on the number of processes. They are on process 0, in the order of the records; elsewhere
+    the result is an empty dict.
     """
-    own = extract_features(networks, records[rank() :: world_size()], spec, **options)
-    parts = gather_objects(own)
+    batch = np.arange(len(records)) // batch_size
+    rows = [np.flatnonzero(batch % world_size() == number) for number in range(world_size())]
+    mine = [records[row] for row in rows[rank()]]
+    parts = gather_objects(extract_features(networks, mine, spec, batch_size=batch_size, **options))
     whole = {}
     for index in networks if parts else ():
         whole[index] = np.empty((len(records), parts[0][index].shape[1]), np.float32)
-        for number, part in enumerate(parts):
-            whole[index][number :: len(parts)] = part[index]
+        for own_rows, part in zip(rows, parts, strict=True):
+            whole[index][own_rows] = part[index]
     return whole
 
 

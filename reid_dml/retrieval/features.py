@@ -94,9 +94,10 @@ class FeatureSet:
         path = require_file(path, "the feature file", "make one with tools/extract_features.py")
         remedy = "make it anew with tools/extract_features.py"
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if not hasattr(file, "files"):
-                    raise UserError(f"{path}: a single array, not a feature file; {remedy}")
+            content = np.load(path, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                raise UserError(f"{path}: a single array, not a feature file; {remedy}")
+            with content as file:
                 absent = [f"{name}: {kind}" for name, kind in _FIELDS.items() if name not in file.files]
                 if absent:
                     raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {remedy}")

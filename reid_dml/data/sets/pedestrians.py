@@ -104,12 +104,12 @@ class Camera:
     def of(seed: int, number: int) -> Camera:
         """The camera of this number: always the same one for the same seed."""
         rng = np.random.default_rng([seed, 2, number])
-        red, green, blue = rng.uniform(0.78, 1.18, 3)
+        red, green, blue = rng.uniform(0.86, 1.12, 3)
         grey = [(120, 125, 115), (150, 145, 135), (95, 100, 110), (130, 140, 110), (165, 160, 155)]
         return Camera(
             number=number,
             cast=(float(red), float(green), float(blue)),
-            gamma=float(rng.uniform(0.7, 1.45)),
+            gamma=float(rng.uniform(0.8, 1.25)),
             blur=float(rng.uniform(0.3, 1.1)),
             heading=float(number * 2 * np.pi / 3 + rng.uniform(-0.4, 0.4)),
             ground=_pick(rng, grey, 20),

@@ -1,0 +1,69 @@
+"""Reading images: what is refused, and what a resize does."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from reid_dml.data.images import list_images, load_images, read_image, resize_image
+from reid_dml.errors import UserError
+
+
+@pytest.fixture
+def picture(tmp_path, rng):
+    image = rng.integers(0, 256, (40, 20, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return path, image
+
+
+def test_images_are_rgb(picture):
+    path, image = picture
+    np.testing.assert_array_equal(read_image(path), image)
+
+
+def test_images_keep_their_order_whatever_the_number_of_threads(tmp_path, rng):
+    paths = []
+    for number in range(30):
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), np.full((8, 8, 3), number, np.uint8))
+        paths.append(str(path))
+    assert [int(image[0, 0, 0]) for image in load_images(paths, (8, 8), workers=4)] == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: b"", "empty (0 bytes)"),
+        (lambda data: data[: len(data) // 2], "truncated"),
+        (lambda data: b"this is no image", "corrupt or not an image"),
+        (lambda data: b"\x00" * len(data), "corrupt or not an image"),
+    ],
+)
+def test_a_damaged_image_is_refused_by_name(tmp_path, rng, damage, words):
+    path = tmp_path / "0001_c1s1_000001_00.jpg"
+    data = cv2.imencode(".jpg", rng.integers(0, 256, (128, 64, 3), dtype=np.uint8))[1].tobytes()
+    path.write_bytes(damage(data))
+    with pytest.raises(UserError) as refusal:
+        read_image(path)
+    assert str(path) in str(refusal.value)
+    assert words in str(refusal.value)
+
+
+def test_a_missing_image_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jpg: image not found"):
+        read_image(tmp_path / "gone.jpg")
+
+
+def test_listing_passes_over_other_files(tmp_path):
+    for name in ("b.jpg", "a.jpg.jpg", "c.JPG", "Thumbs.db", "._d.jpg", "readme.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.jpg").mkdir()
+    assert list_images(tmp_path) == ["a.jpg.jpg", "b.jpg", "c.JPG"]
+
+
+def test_resizing_to_the_same_size_changes_nothing(picture):
+    _, image = picture
+    assert resize_image(image, (40, 20)) is image
+    assert resize_image(image, (10, 30)).shape == (10, 30, 3)

@@ -1,0 +1,118 @@
+"""A run that was killed and resumed ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from reid_dml.data.pipeline import sources
+from reid_dml.engine import checkpoints
+from reid_dml.engine.experiment import train_and_evaluate
+from reid_dml.errors import UserError
+from tests.conftest import REPOSITORY
+
+
+def weights(run):
+    files = sorted(Path(run).glob("*.safetensors"))
+    assert len(files) == 4  # two networks and their averages
+    return {file.name: file.read_bytes() for file in files}
+
+
+def metrics_without_speed(run):
+    lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing in the library may catch it."""
+
+
+def interrupt(monkeypatch, target, name, at_call):
+    """Make the n-th call of a function die."""
+    original, calls = getattr(target, name), [0]
+
+    def dying(*args, **kwargs):
+        calls[0] += 1
+        if calls[0] == at_call:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(target, name, dying)
+
+
+# Steps 1-6 with checkpoints after 2, 4 and 6; every checkpoint calls torch.save three times.
+@pytest.mark.parametrize("at_call", [1, 2, 3, 6])
+@pytest.mark.parametrize("where", ["batch", "save"])
+def test_resuming_after_any_interruption_gives_the_same_run(make_config, tiny_run, monkeypatch, where, at_call):
+    cfg = make_config()
+    target = (sources.BatchSource, "batch") if where == "batch" else (checkpoints.torch, "save")
+    interrupt(monkeypatch, *target, at_call)
+    with pytest.raises(Killed):
+        train_and_evaluate(cfg)
+    monkeypatch.undo()
+    torch.manual_seed(123)  # whatever the new process starts with must not matter
+    train_and_evaluate(cfg, resume=True)
+    assert weights(cfg.OUTPUT_DIR) == weights(tiny_run)
+    assert metrics_without_speed(cfg.OUTPUT_DIR) == metrics_without_speed(tiny_run)
+    first, second = (json.loads((Path(run) / "result.json").read_text()) for run in (cfg.OUTPUT_DIR, tiny_run))
+    assert first["metrics"] == second["metrics"]
+
+
+def test_a_process_killed_from_outside_resumes(tiny_config, make_config, tiny_run, tmp_path):
+    arguments = ["--config-file", str(tiny_config), "OUTPUT_DIR", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "tools/train_net.py", *arguments], cwd=REPOSITORY, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "run").glob("checkpoints/step_*")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+    finally:
+        process.wait()
+    train_and_evaluate(make_config(), resume=True)
+    assert weights(tmp_path / "run") == weights(tiny_run)
+
+
+def test_old_checkpoints_go_and_none_is_half(tiny_run):
+    folders = sorted(path.name for path in (tiny_run / "checkpoints").iterdir())
+    assert folders == ["step_000000004", "step_000000006"]
+    for folder in folders:
+        assert sorted(p.name for p in (tiny_run / "checkpoints" / folder).iterdir()) == [
+            "network_0.pt", "network_1.pt", "trainer.pt",
+        ]  # fmt: skip
+
+
+def test_a_finished_run_is_not_overwritten(make_config, command, tiny_config, tiny_run):
+    before = weights(tiny_run)
+    result = command("train_net", "--config-file", tiny_config)
+    assert "holds a run already; continue it with --resume" in result.error
+    assert weights(tiny_run) == before
+
+
+def test_resuming_with_other_options_is_refused_by_name(make_config):
+    train_and_evaluate(make_config("TRAIN.STEPS", "2"))
+    with pytest.raises(UserError, match=r"OPTIM\.EPS was 1e-08, now 0\.1; TRAIN\.STEPS was 2, now 6"):
+        train_and_evaluate(make_config("OPTIM.EPS", "0.1"), resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(make_config):
+    cfg = make_config()
+    train_and_evaluate(cfg)
+    path = Path(cfg.OUTPUT_DIR) / "checkpoints" / "step_000000006" / "network_1.pt"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"network_1\.pt: not a whole torch file"):
+        train_and_evaluate(cfg, resume=True)
+    path.unlink()
+    with pytest.raises(UserError, match=r"network_1\.pt: missing .*resume from the one before"):
+        train_and_evaluate(cfg, resume=True)

@@ -1,0 +1,209 @@
+"""Schedules, optimisers, the watch on losses, the run folder, and training under other conditions."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from reid_dml.engine import experiment
+from reid_dml.engine.experiment import train_and_evaluate
+from reid_dml.engine.guard import NonFiniteGuard
+from reid_dml.engine.optimizers import build_optimizer, decayed_parameters
+from reid_dml.engine.schedules import Schedule, ema_decay, learning_rate_factor
+from reid_dml.errors import UserError
+from reid_dml.files import save_with, write_text
+from reid_dml.models import build_backbone
+
+
+def test_learning_rate_schedules_match_their_definitions():
+    assert learning_rate_factor(0, 100, warmup_steps=4) == 0.25
+    assert learning_rate_factor(3, 100, warmup_steps=4) == 1.0
+    assert learning_rate_factor(99, 100) == 1.0
+    cosine = {"name": "cosine", "warmup_steps": 20, "final": 0.1}
+    assert learning_rate_factor(20, 100, **cosine) == 1.0
+    assert learning_rate_factor(60, 100, **cosine) == pytest.approx(0.55)
+    assert learning_rate_factor(100, 100, **cosine) == pytest.approx(0.1)
+    assert learning_rate_factor(40, 100, **cosine) == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 4)) / 2)
+    steps = {"name": "multistep", "milestones": [60, 30], "gamma": 0.1}
+    assert [round(learning_rate_factor(step, 90, **steps), 6) for step in (29, 30, 59, 60, 89)] == [
+        1,
+        0.1,
+        0.1,
+        0.01,
+        0.01,
+    ]
+
+
+def test_the_average_s_decay_rises_to_its_limit():
+    assert ema_decay(0, 0.9999) == 0.1
+    assert ema_decay(90, 0.9999) == 0.91
+    assert ema_decay(10**6, 0.9999) == 0.9999
+
+
+def test_scalars_are_a_pure_function_of_the_step(make_config):
+    schedule = Schedule(make_config("COHORT.LR", "[0.1, 0.2]", "OBJECTIVE.WEIGHT", "0.5"), "cpu")
+    scalars = schedule.scalars(0)
+    torch.testing.assert_close(scalars.learning_rates, torch.tensor([0.05, 0.1], dtype=torch.float64))  # warm-up of 2
+    assert scalars.mimicry_weight.item() == 0.5
+    schedule.scalars(5)
+    assert torch.equal(schedule.scalars(0).learning_rates, scalars.learning_rates)
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_weight_decay_spares_biases_norms_and_if_asked_depthwise(depthwise):
+    backbone = build_backbone("mobilenet_v1_0.25", (32, 32))
+    network = nn.Sequential(backbone, nn.Linear(256, 5))
+    decayed, free = decayed_parameters(network, depthwise=depthwise)
+    assert len(decayed) + len(free) == len(list(network.parameters()))
+    chosen = {id(parameter) for parameter in decayed}
+    names = {name for name, parameter in network.named_parameters() if id(parameter) in chosen}
+    pointwise = {name for name in names if "conv_pw" in name or "conv_stem" in name}
+    assert len(pointwise) == 14
+    assert names - pointwise - {"1.weight"} == (
+        {n for n, _ in network.named_parameters() if "conv_dw" in n} if depthwise else set()
+    )
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "adamw"])
+def test_one_step_equals_torch_s_ordinary_optimiser(make_config, name):
+    def network():
+        torch.manual_seed(0)
+        return nn.Linear(4, 3)
+
+    cfg = make_config("OPTIM.NAME", name, "OPTIM.WEIGHT_DECAY", "0.1", "OPTIM.BETAS", "[0.5, 0.99]")
+    ours, plain = network(), network()
+    optimizer = build_optimizer(cfg, ours, 0.01)
+    groups = [{"params": [plain.weight], "weight_decay": 0.1}, {"params": [plain.bias], "weight_decay": 0.0}]
+    ordinary = {
+        "adam": lambda: torch.optim.Adam(groups, lr=0.01, betas=(0.5, 0.99), foreach=False),
+        "adamw": lambda: torch.optim.AdamW(groups, lr=0.01, betas=(0.5, 0.99), foreach=False),
+        "sgd": lambda: torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True, foreach=False),
+    }[name]()
+    for _ in range(3):
+        for model, stepper in ((ours, optimizer), (plain, ordinary)):
+            stepper.zero_grad()
+            model(torch.ones(2, 4)).square().sum().backward()
+            stepper.step()
+    torch.testing.assert_close(ours.weight, plain.weight, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(ours.bias, plain.bias, rtol=1e-6, atol=1e-7)
+
+
+def test_the_guard_finds_the_first_bad_step_and_network():
+    guard = NonFiniteGuard([2, 5], "cpu")
+    guard.watch(1, torch.tensor([1.0, 2.0]))
+    assert guard.found() is None
+    guard.watch(2, torch.tensor([1.0, float("nan")]))
+    guard.watch(3, torch.tensor([float("inf"), float("nan")]))
+    assert guard.found() == (2, 5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_last_good_checkpoint(make_config, monkeypatch):
+    cfg = make_config("TRAIN.LOG_INTERVAL", "100", "TRAIN.STEPS", "8")
+    original, calls = experiment.build_objective, [0]
+
+    def poisoned(options):
+        objective = original(options)
+
+        class Poisoned:
+            terms = objective.terms
+
+            def __call__(self, *arguments):
+                calls[0] += 1
+                terms = objective(*arguments)
+                return {**terms, "identity": terms["identity"] * (math.nan if calls[0] == 10 else 1)}
+
+        return Poisoned()
+
+    monkeypatch.setattr(experiment, "build_objective", poisoned)
+    with pytest.raises(UserError, match=r"loss of network 1 is not finite at step 5; .*step_000000004"):
+        train_and_evaluate(cfg)
+    kept = sorted(path.name for path in (Path(cfg.OUTPUT_DIR) / "checkpoints").iterdir())
+    assert kept == ["step_000000002", "step_000000004"]
+    assert not list(Path(cfg.OUTPUT_DIR).glob("*.safetensors"))
+
+
+def test_the_run_folder_holds_what_it_promises(tiny_run):
+    names = {path.name for path in tiny_run.iterdir()}
+    assert {"config.yml", "environment.json", "classes.json", "metrics.jsonl", "checkpoints", "result.json"} <= names
+    assert {"report.html", "network_0.safetensors", "network_1_ema.safetensors"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    lines = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    for metrics in lines[-1]["networks"]:
+        assert metrics["loss"] == pytest.approx(metrics["identity"] + metrics["mimicry"])
+    record = json.loads((tiny_run / "result.json").read_text())
+    assert {
+        "experiment", "dataset", "scale", "objective", "update", "networks", "seed", "steps", "wall_seconds", "device",
+        "versions", "git_revision", "metrics",
+    } <= record.keys()  # fmt: skip
+    metrics = record["metrics"]
+    assert metrics.keys() == {"networks", "mean", "sd", "ensemble"}
+    single = [found["single_query"]["mAP"] for found in metrics["networks"]]
+    assert metrics["mean"]["single_query"]["mAP"] == pytest.approx(sum(single) / 2)
+    assert metrics["sd"]["single_query"]["mAP"] == pytest.approx(abs(single[0] - single[1]) / math.sqrt(2))
+    assert json.loads((tiny_run / "classes.json").read_text())["person_ids"] == [1, 2, 3, 4, 5]
+
+
+def test_dml_couples_the_networks_and_independent_training_does_not(make_config, tmp_path, tiny_run):
+    runs = {}
+    for name, overrides in {
+        "pair": ["OBJECTIVE.STRATEGY", "independent"],
+        "alone": ["OBJECTIVE.STRATEGY", "independent", "COHORT.NETWORKS", "[mobilenet_v1_0.25]"],
+    }.items():
+        cfg = make_config("OUTPUT_DIR", str(tmp_path / name), *overrides)
+        train_and_evaluate(cfg)
+        runs[name] = load_file(tmp_path / name / "network_0.safetensors")
+    coupled = load_file(tiny_run / "network_0.safetensors")
+    assert all(torch.equal(runs["pair"][name], runs["alone"][name]) for name in runs["pair"])
+    assert not torch.equal(runs["pair"]["head.weight"], coupled["head.weight"])
+
+
+def test_different_architectures_train_together(make_config):
+    cfg = make_config(
+        "COHORT.NETWORKS", "[mobilenet_v1_0.25, resnet10t, mobilenet_v1_0.5]", "UPDATE.RULE", "sequential"
+    )
+    train_and_evaluate(cfg)
+    metrics = json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["metrics"]
+    assert len(metrics["networks"]) == 3
+
+
+def test_zero_steps_evaluate_the_starting_weights(make_config):
+    cfg = make_config("TRAIN.STEPS", "0")
+    train_and_evaluate(cfg)
+    assert json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["steps"] == 0
+
+
+def test_a_full_disk_damages_nothing(tmp_path):
+    write_text(tmp_path / "a.txt", "before")
+
+    def fill(draft):
+        draft.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(draft))
+
+    with pytest.raises(OSError, match="No space"):
+        save_with(tmp_path / "a.txt", fill)
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_ends_training_in_one_line(command, tiny_config, tmp_path, monkeypatch):
+    def full(state, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(torch, "save", full)
+    result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run")
+    assert "the disk is full" in result.error
+    assert not list((tmp_path / "run" / "checkpoints").glob("step_*"))
+
+
+def test_a_folder_without_permission_is_refused(command, tiny_config):
+    result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", "/sys/reid_dml")
+    assert "/sys/reid_dml" in result.error

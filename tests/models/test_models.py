@@ -1,0 +1,196 @@
+"""Networks: parameter counts, equality with timm, strides, and loading weights."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from reid_dml.errors import UserError
+from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
+from reid_dml.models.build import build_network
+from reid_dml.models.weights import load_exact, load_partial, read_tensors
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# Width 1.0 is the count behind the paper's Table 1; the others are MobileNet's published ones with a head of
+# 100 instead of 1000 classes (0.75: 2,585,560).
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("mobilenet_v1", 3_309_476),
+        ("mobilenet_v1_0.75", 1_893_460),
+        ("mobilenet_v1_0.5", 869_892),
+        ("mobilenet_v1_0.25", 238_772),
+    ],
+)
+def test_parameter_counts_with_100_classes(name, parameters):
+    network = ReIDNetwork(build_backbone(name, (32, 32)), 100)
+    assert count(network) == parameters
+    width = network.feature_dim / 1024
+    blocks = [
+        (32, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        (256, 256),
+        (256, 512),
+        *[(512, 512)] * 5,
+        (512, 1024),
+        (1024, 1024),
+    ]
+    scaled = [(int(c * width), int(o * width)) for c, o in blocks]
+    backbone = int(32 * width) * (27 + 2) + sum(9 * c + 2 * c + c * o + 2 * o for c, o in scaled)
+    assert count(network.backbone) == backbone
+
+
+def test_every_own_backbone_gives_logits_and_pooled_features():
+    for name in BACKBONES:
+        network = ReIDNetwork(build_backbone(name, (64, 32)), 7).eval()
+        output = network(torch.zeros(2, 3, 64, 32))
+        assert output.logits.shape == (2, 7)
+        assert output.features.shape == (2, network.feature_dim)
+
+
+@pytest.mark.parametrize("size", [(64, 32), (65, 33), (33, 64)])
+def test_mobilenet_equals_timm_s_tensor_for_tensor(size):
+    torch.manual_seed(0)
+    theirs = timm.create_model("mobilenetv1_100", num_classes=0, pad_type="same").eval()
+    ours = build_backbone("mobilenet_v1", size).eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images).mean((2, 3)), theirs(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet18", "mobilenetv3_small_050"])
+def test_last_stride_doubles_the_last_resolution(name):
+    maps = []
+    for stride in (2, 1):
+        network = build_backbone(name, (64, 32), last_stride=stride).eval()
+        forward = getattr(network, "forward_features", network)
+        maps.append(forward(torch.zeros(1, 3, 64, 32)).shape[2:])
+    assert tuple(maps[0]) == (2, 1)
+    assert tuple(maps[1]) == (4, 2)
+
+
+def test_a_timm_network_by_name():
+    network = ReIDNetwork(build_backbone("resnet18", (64, 32)), 5).eval()
+    assert network(torch.zeros(1, 3, 64, 32)).features.shape == (1, 512)
+    vit = ReIDNetwork(build_backbone("vit_tiny_patch16_224", (64, 32)), 5).eval()
+    assert vit(torch.zeros(1, 3, 64, 32)).features.shape == (1, 192)
+
+
+def test_an_unknown_network_suggests_a_neighbour():
+    with pytest.raises(UserError, match="no network is called 'mobilenet_v2'; did you mean mobilenet_v1"):
+        build_backbone("mobilenet_v2", (32, 32))
+    with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224"):
+        build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
+
+
+def test_the_neck_normalises_the_feature_in_evaluation():
+    torch.manual_seed(0)
+    network = ReIDNetwork(build_backbone("mobilenet_v1_0.25", (32, 32)), 5, neck="bn")
+    network.neck.running_mean.fill_(0.5)
+    images = torch.randn(4, 3, 32, 32)
+    pooled = network.eval().backbone(images).mean((2, 3))
+    torch.testing.assert_close(network(images).features, network.neck(pooled))
+    network.train()
+    assert network.head.bias is None
+    assert network(images).features.mean().item() != pytest.approx(0, abs=1e-4)  # pooled, not normalised
+
+
+def test_networks_of_a_cohort_start_differently_and_repeatably(make_config):
+    cfg = make_config()
+    first, second, again = (build_network(cfg, index, 5) for index in (0, 1, 0))
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, second.head.weight)
+
+
+def test_truncated_normal_initialisation(make_config):
+    network = build_network(make_config("MODEL.INIT", "truncated_normal", "MODEL.INIT_STD", "0.09"), 0, 500)
+    weight = network.head.weight
+    assert weight.abs().max() <= 0.18
+    assert weight.std().item() == pytest.approx(0.09 * 0.8796, rel=0.02)  # sd of a normal cut at 2 sd
+    assert not network.head.bias.any()
+
+
+def test_dropout_does_not_depend_on_the_global_generator(make_config):
+    from reid_dml.models.build import seed_dropout
+
+    network = build_network(make_config("MODEL.DROPOUT", "0.5"), 0, 5).train()
+    results = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        seed_dropout(network, 0, 0, "cpu")
+        results.append(network.dropout(torch.ones(4, 100)))
+    assert torch.equal(*results)
+    assert set(results[0].unique().tolist()) == {0.0, 2.0}
+
+
+class TestWeights:
+    @pytest.fixture
+    def network(self):
+        torch.manual_seed(0)
+        return ReIDNetwork(build_backbone("mobilenet_v1_0.25", (32, 32)), 5)
+
+    def test_a_partial_load_reports_every_tensor(self, network, tmp_path):
+        tensors = dict(network.backbone.state_dict())
+        del tensors["conv_stem.weight"]
+        tensors["blocks.0.0.conv_pw.weight"] = torch.zeros(3, 3)
+        tensors["classifier.weight"] = torch.zeros(2)
+        save_file(tensors, tmp_path / "w.safetensors")
+        report = load_partial(network.backbone, tmp_path / "w.safetensors", what="backbone")
+        assert report.missing == ["conv_stem.weight"]
+        assert report.unexpected == ["classifier.weight"]
+        assert report.mismatched == ["blocks.0.0.conv_pw.weight (3, 3) in the file, (16, 8, 1, 1) here"]
+        for name in ("conv_stem.weight", "classifier.weight", "(16, 8, 1, 1)"):
+            assert name in str(report)
+
+    def test_a_torch_file_of_tensors_loads(self, network, tmp_path):
+        torch.save({"state_dict": {f"module.{k}": v + 1 for k, v in network.state_dict().items()}}, tmp_path / "w.pth")
+        before = network.head.weight.clone()
+        load_exact(network, tmp_path / "w.pth", what="network 0")
+        torch.testing.assert_close(network.head.weight, before + 1)
+
+    def test_another_architecture_is_refused(self, network, tmp_path):
+        save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+        with pytest.raises(UserError, match="belongs to another architecture"):
+            load_partial(network, tmp_path / "w.safetensors", what="network")
+        wider = ReIDNetwork(build_backbone("mobilenet_v1_0.5", (32, 32)), 5)
+        save_file(wider.state_dict(), tmp_path / "wider.safetensors")
+        with pytest.raises(
+            UserError, match=r"does not fit network 0: .* mismatched .*use the config it was trained with"
+        ):
+            load_exact(network, tmp_path / "wider.safetensors", what="network 0")
+
+    @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+    def test_a_truncated_file_is_refused(self, network, tmp_path, suffix):
+        path = tmp_path / f"w.{suffix}"
+        save_file(network.state_dict(), path) if suffix == "safetensors" else torch.save(network.state_dict(), path)
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(UserError, match=rf"w\.{suffix}.*truncated"):
+            read_tensors(path)
+
+    def test_a_pickle_that_is_not_weights_is_not_opened(self, tmp_path):
+        class Surprise:
+            def __reduce__(self):
+                return (print, ("this must never run",))
+
+        torch.save({"a": Surprise()}, tmp_path / "w.pt")
+        with pytest.raises(UserError, match=r"w\.pt: holds pickled objects"):
+            read_tensors(tmp_path / "w.pt")
+        torch.save({"epoch": 3}, tmp_path / "n.pt")
+        with pytest.raises(UserError, match=r"n\.pt: holds no network weights"):
+            read_tensors(tmp_path / "n.pt")
+
+    def test_a_wrong_path_is_refused(self, tmp_path):
+        with pytest.raises(UserError, match=r"gone\.safetensors: the weights file not found"):
+            read_tensors(tmp_path / "gone.safetensors")
+        (tmp_path / "empty.safetensors").touch()
+        with pytest.raises(UserError, match="empty \\(0 bytes\\)"):
+            read_tensors(tmp_path / "empty.safetensors")

@@ -1,0 +1,154 @@
+"""Ranking metrics against a brute-force definition that sorts, with real ties, junk and distractors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reid_dml.errors import UserError
+from reid_dml.retrieval import FeatureSet
+from reid_dml.retrieval.metrics import evaluate_distances, evaluate_rankings
+
+
+def feature_set(features, persons, cameras):
+    features = np.asarray(features, np.float32)
+    return FeatureSet(features, np.asarray(persons), np.asarray(cameras), [f"{i}.jpg" for i in range(len(features))])
+
+
+def brute_force(distances, query, gallery, max_rank=50):
+    """Sort each query's valid gallery by distance, wrong items first within a tie, and walk down the list."""
+    precisions, trapezoids, penalties, curves = [], [], [], []
+    for q in range(len(query)):
+        items = []
+        for g in range(len(gallery)):
+            person, camera = int(gallery.person_ids[g]), int(gallery.camera_ids[g])
+            same = person == int(query.person_ids[q]) and person > 0
+            if person == -1 or (
+                person == query.person_ids[q] and camera == query.camera_ids[q] and query.camera_ids[q] != -1
+            ):
+                continue
+            items.append((distances[q, g], same))
+        items.sort()  # False sorts before True
+        hits = [position for position, (_, same) in enumerate(items) if same]
+        if not hits:
+            continue
+        plain, trapezoid = [], []
+        for found, position in enumerate(hits):
+            precision = (found + 1) / (position + 1)
+            before = found / position if position else 1.0
+            plain.append(precision)
+            trapezoid.append((before + precision) / 2)
+        precisions.append(np.mean(plain))
+        trapezoids.append(np.mean(trapezoid))
+        penalties.append(len(hits) / (hits[-1] + 1))
+        curves.append([hits[0] < rank for rank in range(1, max_rank + 1)])
+    return precisions, trapezoids, penalties, curves
+
+
+def check(found, distances, query, gallery):
+    precisions, trapezoids, penalties, curves = brute_force(distances, query, gallery)
+    assert found.mAP == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert found.mAP_trapezoid == pytest.approx(np.mean(trapezoids), abs=1e-12)
+    assert found.mINP == pytest.approx(np.mean(penalties), abs=1e-12)
+    np.testing.assert_allclose(found.cmc, np.mean(curves, 0), atol=1e-12)
+    assert (found.num_queries, found.num_unmatched) == (len(precisions), len(query) - len(precisions))
+
+
+@st.composite
+def retrieval_problems(draw):
+    """Few persons and cameras and integer features: ties, junk, distractors and lost queries are common."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    queries, items, width = draw(st.integers(1, 12)), draw(st.integers(1, 80)), draw(st.integers(1, 3))
+    spread = draw(st.integers(1, 6))
+    query = feature_set(
+        rng.integers(-spread, spread + 1, (queries, width)), rng.integers(1, 6, queries), rng.integers(-1, 3, queries)
+    )
+    gallery = feature_set(
+        rng.integers(-spread, spread + 1, (items, width)), rng.integers(-1, 6, items), rng.integers(-1, 3, items)
+    )
+    return query, gallery
+
+
+@given(retrieval_problems(), st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None)
+def test_euclidean_rankings_match_brute_force_in_any_gallery_order(problem, random):
+    query, gallery = problem
+    distances = ((query.features[:, None].astype(int) - gallery.features[None].astype(int)) ** 2).sum(2)
+    if not brute_force(distances, query, gallery)[0]:
+        with pytest.raises(UserError, match="no query has a match"):
+            evaluate_rankings(query, gallery, metric="euclidean")
+        return
+    found = evaluate_rankings(query, gallery, metric="euclidean")
+    check(found, distances, query, gallery)
+    check(evaluate_distances(distances, query, gallery), distances, query, gallery)
+    order = np.array(random.sample(range(len(gallery)), len(gallery)))
+    shuffled = evaluate_rankings(query, gallery.select(order), metric="euclidean")
+    assert found.as_dict() == shuffled.as_dict()
+
+
+def test_cosine_rankings_match_brute_force(rng):
+    query = feature_set(rng.normal(size=(300, 16)), rng.integers(1, 40, 300), rng.integers(1, 5, 300))
+    gallery = feature_set(rng.normal(size=(500, 16)), rng.integers(-1, 45, 500), rng.integers(1, 5, 500))
+    unit = [s.features / np.linalg.norm(s.features, axis=1, keepdims=True) for s in (query, gallery)]
+    check(evaluate_rankings(query, gallery), -(unit[0] @ unit[1].T), query, gallery)
+
+
+def test_a_hand_computed_example():
+    query = feature_set([[0.0]], [1], [1])
+    # Distances 1 ... 6: wrong, right, junk, own camera, distractor, right -> valid ranks of matches 2 and 4.
+    gallery = feature_set([[1], [2], [3], [4], [5], [6]], [2, 1, -1, 1, 0, 1], [1, 2, 1, 1, 1, 2])
+    found = evaluate_rankings(query, gallery, metric="euclidean", max_rank=5)
+    assert found.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert found.mAP_trapezoid == pytest.approx(((0 / 1 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
+    assert found.mINP == pytest.approx(2 / 4)
+    assert found.cmc.tolist() == [0, 1, 1, 1, 1]
+
+
+def test_identical_features_put_every_wrong_item_first():
+    query = feature_set(np.ones((1, 4)), [1], [1])
+    gallery = feature_set(np.ones((10, 4)), [1] + [2] * 9, [2] * 10)
+    found = evaluate_rankings(query, gallery)
+    assert found.mAP == pytest.approx(0.1)
+    assert found.cmc[0] == 0
+
+
+def test_a_query_without_a_match_is_counted_and_left_out():
+    query = feature_set([[1.0, 0], [0, 1]], [1, 9], [1, 1])
+    gallery = feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])
+    found = evaluate_rankings(query, gallery)
+    assert (found.mAP, found.num_queries, found.num_unmatched) == (1.0, 1, 1)
+
+
+def test_an_unknown_camera_hides_nothing():
+    query = feature_set([[1.0, 0]], [1], [-1])
+    gallery = feature_set([[1.0, 0], [0, 1]], [1, 2], [-1, -1])
+    assert evaluate_rankings(query, gallery).mAP == 1.0
+
+
+@pytest.mark.parametrize(
+    ("query", "gallery", "error", "words"),
+    [
+        (([[np.nan, 1]], [1], [1]), ([[1.0, 1]], [1], [2]), UserError, "query features are NaN or infinite in 1 rows"),
+        (([[1.0, 1]], [1], [1]), ([[np.inf, 1]], [1], [2]), UserError, "gallery features are NaN or infinite"),
+        (([[1.0, 1]], [1], [1]), ([[1.0, 1, 1]], [1], [2]), ValueError, "query features are 2-d, gallery features 3-d"),
+        (([[1.0, 1]], [1], [1]), ([[1.0, 1]], [1], [1]), UserError, "no query has a match"),
+    ],
+)
+def test_unusable_features_are_refused(query, gallery, error, words):
+    with pytest.raises(error, match=words):
+        evaluate_rankings(feature_set(*query), feature_set(*gallery))
+
+
+def test_an_empty_side_is_refused():
+    full = feature_set([[1.0, 2]], [1], [1])
+    empty = full.select(np.array([], int))
+    with pytest.raises(UserError, match="the query set is empty"):
+        evaluate_rankings(empty, full)
+    with pytest.raises(UserError, match="the gallery set is empty"):
+        evaluate_rankings(full, empty)
+    with pytest.raises(ValueError, match="distances are"):
+        evaluate_distances(np.zeros((2, 2)), full, full)
+    with pytest.raises(ValueError, match="metric"):
+        evaluate_rankings(full, full, metric="l1")
