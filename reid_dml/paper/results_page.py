@@ -1,0 +1,99 @@
+"""docs/results.md from the committed run records, beside the published numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reid_dml.errors import UserError
+from reid_dml.paper.published import TABLE_3
+from reid_dml.run_record import metrics_rows, network_labels
+
+_INTRODUCTION = """# Measured results
+
+Generated from the run records in `results/` by `make results`; nothing here is typed in by hand. Every row is one run
+with its seed; n = 1 unless a row says otherwise. All numbers are percentages. mAP is the mean precision at the matches,
+mAP trapezoid the official MATLAB definition (the one the papers report); see `docs/evaluation.md`.
+
+A run of scale `small` is a shortened recipe: it shows that the code learns, and is too short to rank methods. A run of
+scale `full` follows the published recipe and may be compared with the published rows.
+"""
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """All run records below a folder, by path. Raises `UserError` for a file that is none."""
+    records = []
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+            record["metrics"]["networks"], record["experiment"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{path}: not a run record (result.json of a run); remove it or copy the record again"
+            ) from None
+        records.append(record)
+    return records
+
+
+def results_page(records: Sequence[Mapping[str, Any]]) -> str:
+    """The page: a section a data set, with a table of all its runs, the published rows and how each was measured."""
+    parts = [_INTRODUCTION]
+    for dataset in sorted({record["dataset"] for record in records}):
+        own = [record for record in records if record["dataset"] == dataset]
+        parts.append(f"## {dataset}\n")
+        parts.append(_table(own))
+        if dataset == "market1501":
+            parts.append("### Published\n")
+            parts.append(_published_table())
+        parts.append("### How it was measured\n")
+        parts += [_how(record) for record in own]
+    parts.append(
+        "## Not measured\n\nRuns of the full recipes (`configs/market_mobilenet_dml.yml` and its control, 200,000 steps at "
+        "224 x 224) need a GPU.\nWhatever is not in a table above was not measured.\n"
+    )
+    return "\n".join(parts)
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> str:
+    rows: list[list[str]] = []
+    for record in records:
+        metrics = record["metrics"]
+        header, *body = metrics_rows(metrics, network_labels(record["networks"]))
+        if not rows:
+            rows.append(["experiment", "", "train accuracy", *header[1:]])
+        for number, (label, *cells) in enumerate(body):
+            name = record["experiment"] if number == 0 else ""
+            networks = metrics["networks"]
+            top1 = (
+                networks[number].get("classification", {}).get("train", {}).get("top1")
+                if number < len(networks)
+                else None
+            )
+            rows.append([name, label, f"{100 * top1:.2f}" if top1 is not None else "", *cells])
+    return _markdown(rows)
+
+
+def _published_table() -> str:
+    rows = [["row", "single-query mAP", "rank-1", "multi-query mAP", "rank-1"]]
+    for row in TABLE_3.values():
+        rows.append([row.label, *(f"{value:.2f}" for value in (*row.single, *(row.multi or ())))])
+    return _markdown(rows)
+
+
+def _how(record: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    objective = ", ".join(f"{key} {value}" for key, value in record["objective"].items() if value not in ([], {}))
+    return (
+        f"- **{record['experiment']}** (scale {record['scale']}): {objective}; {record['update']} updates; "
+        f"{record['steps']:,} steps; seed {record['seed']}; {record['wall_seconds'] / 60:.1f} minutes of training; "
+        f"{record['device']}; {versions}; revision `{record['git_revision']}`\n"
+    )
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    header, *body = rows
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---" for _ in header) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in body]
+    return "\n".join(lines) + "\n"
