@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,19 @@ class RunFolder:
                 f"{self.classes_file}: missing or damaged; it maps the rows of the identity head to person "
                 "ids and belongs beside config.yml"
             ) from None
+
+    def check_classes(self, class_ids: Sequence[int]) -> None:
+        """Raise `UserError` if the training persons are no longer those the identity heads were built for."""
+        before = self.class_ids()
+        absent, added = sorted(set(before) - set(class_ids)), sorted(set(class_ids) - set(before))
+        if absent or added:
+            changes = [
+                f"{len(ids)} {what} ({ids[0]}, ...)" for ids, what in ((absent, "absent"), (added, "new")) if ids
+            ]
+            raise UserError(
+                f"{self.classes_file}: the training persons have changed since the run began: {' and '.join(changes)}; "
+                "restore the data set, or start a new run in another OUTPUT_DIR"
+            )
 
     def write_classes(self, class_ids: list[int], original_ids: Mapping[int, str]) -> None:
         """Keep which person each row of the identity head stands for, with custom ids as they were written."""

@@ -6,6 +6,7 @@ python tools/score_features.py --query q.npz --gallery g.npz [--multi-query m.np
 from __future__ import annotations
 
 import argparse
+import os
 
 from reid_dml.errors import run_command
 
@@ -24,6 +25,8 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     arguments = parser.parse_args()
 
+    if int(os.environ.get("RANK", "0")) > 0:
+        return  # under torchrun the first process scores for all
     from reid_dml.files import write_json
     from reid_dml.retrieval.scoring import score_files
     from reid_dml.run_record import format_table, metrics_rows, notes

@@ -60,6 +60,8 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
         f"{task.data.name}: {len(task.train):,} training images of {len(task.class_ids):,} persons, "
         f"{len(task.data.query):,} queries, {len(task.data.gallery):,} gallery images"
     )
+    if started and resume:
+        folder.check_classes(task.class_ids)
     cohort = build_cohort(cfg, len(task.class_ids), device)
     source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
     if rank() == 0 and not (started and resume):

@@ -65,13 +65,9 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
             rows.append(["experiment", "", "train accuracy", *header[1:]])
         for number, (label, *cells) in enumerate(body):
             name = record["experiment"] if number == 0 else ""
-            networks = metrics["networks"]
-            top1 = (
-                networks[number].get("classification", {}).get("train", {}).get("top1")
-                if number < len(networks)
-                else None
-            )
-            rows.append([name, label, f"{100 * top1:.2f}" if top1 is not None else "", *cells])
+            found = metrics["networks"][number] if number < len(metrics["networks"]) else {}
+            accuracy = found.get("classification", {}).get("train", {}).get("top1")
+            rows.append([name, label, "" if accuracy is None else f"{100 * accuracy:.2f}", *cells])
     return _markdown(rows)
 
 

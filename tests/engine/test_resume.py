@@ -116,3 +116,12 @@ def test_a_damaged_checkpoint_is_refused_by_name(make_config):
     path.unlink()
     with pytest.raises(UserError, match=r"network_1\.pt: missing .*resume from the one before"):
         train_and_evaluate(cfg, resume=True)
+
+
+def test_resuming_on_other_persons_is_refused_by_id(make_config, command, tiny_config, tmp_path):
+    cfg = make_config("TRAIN.STEPS", "2")
+    train_and_evaluate(cfg)
+    classes = Path(cfg.OUTPUT_DIR) / "classes.json"
+    classes.write_text(json.dumps({"person_ids": [1, 2, 3, 4, 99]}))
+    with pytest.raises(UserError, match=r"persons have changed .* 1 absent \(99, \.\.\.\) and 1 new \(5, \.\.\.\)"):
+        train_and_evaluate(cfg, resume=True)

@@ -1,0 +1,24 @@
+"""The quickstart stays hard enough to be worth looking at, and easy enough to show that training works."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reid_dml.config import load_config
+from reid_dml.engine.experiment import train_and_evaluate
+from tests.conftest import REPOSITORY
+
+
+def test_the_quickstart_lands_between_40_and_90_map(tmp_path, capsys):
+    cfg = load_config(
+        REPOSITORY / "configs" / "quickstart.yml",
+        ["OUTPUT_DIR", str(tmp_path / "run"), "DATA.ROOT", str(tmp_path / "datasets")],
+    )
+    train_and_evaluate(cfg)
+    metrics = json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["metrics"]
+    for found in (*metrics["networks"], metrics["ensemble"]):
+        assert 0.4 < found["single_query"]["mAP"] < 0.9
+        assert found["multi_query"]["mAP"] > found["single_query"]["mAP"]
+    assert metrics["ensemble"]["single_query"]["mAP"] > metrics["mean"]["single_query"]["mAP"]
+    assert "ensemble" in capsys.readouterr().out
