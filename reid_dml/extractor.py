@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
+from reid_dml.config import flatten
 from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.device import resolve_device
@@ -26,6 +28,15 @@ from reid_dml.run_folder import RunFolder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# Options that change a network's features without changing the names and shapes of its weights.
+_DECIDE_FEATURES = (
+    "INPUT.SIZE",
+    "INPUT.MEAN",
+    "INPUT.STD",
+    "DATA.STORED_SIZE",
+    "MODEL.LAST_STRIDE",
+    "MODEL.BN_EPS",
+)
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 
@@ -59,8 +70,10 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
     """The trained networks of `MODEL.WEIGHTS` in evaluation mode on the device, by index."""
+    files = weights_files(cfg, path)
+    _warn_of_other_inputs(cfg, next(iter(files.values())).parent)
     networks = {}
-    for index, file in weights_files(cfg, path).items():
+    for index, file in files.items():
         if index >= len(cfg.COHORT.NETWORKS):
             raise UserError(
                 f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
@@ -72,6 +85,17 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         load_exact(network, file, what=f"network {index} ({cfg.COHORT.NETWORKS[index]})")
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
+
+
+def _warn_of_other_inputs(cfg: CfgNode, folder: Path) -> None:
+    """Say so where the config treats images or networks otherwise than the run did: no weight would be missing."""
+    run = RunFolder(folder)
+    if not run.config_file.is_file():
+        return
+    then, now = flatten(run.config()), flatten(cfg)
+    different = [f"{key} was {then[key]!r}, is {now[key]!r}" for key in _DECIDE_FEATURES if then[key] != now[key]]
+    if different:
+        warnings.warn(f"{run.config_file}: trained otherwise than tested: {'; '.join(different)}", stacklevel=2)
 
 
 def choose_network(

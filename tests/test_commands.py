@@ -46,6 +46,13 @@ def test_testing_repeats_the_metrics_of_training(command, tiny_config, tiny_run,
     assert "<svg" in (tmp_path / "r.html").read_text()
 
 
+def test_testing_with_other_inputs_warns_by_name(command, tiny_config, tiny_run):
+    result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, "INPUT.SIZE", "[48, 16]")
+    assert result.code == 0
+    assert "warning: " in result.err
+    assert "trained otherwise than tested: INPUT.SIZE was [32, 16], is [48, 16]" in result.err
+
+
 def test_testing_one_network_gives_its_metrics(command, tiny_config, tiny_run, tmp_path):
     weights = tiny_run / "network_1_ema.safetensors"
     result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", weights, "--json", tmp_path / "m.json")

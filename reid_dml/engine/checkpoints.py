@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from reid_dml.errors import UserError
-from reid_dml.files import save_with
+from reid_dml.files import save_with, sync
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import barrier, rank
@@ -52,6 +52,7 @@ class Checkpoints:
         if rank() == 0:
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
+            sync(self.folder)
             for old in self.steps()[:-_KEPT]:
                 shutil.rmtree(self.path(old))
 

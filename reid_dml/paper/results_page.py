@@ -22,6 +22,13 @@ scale `full` follows the published recipe and may be compared with the published
 """
 
 
+_NOT_MEASURED = """## Not measured
+
+The full recipes (`configs/market_mobilenet_dml.yml` and its control, 200,000 steps at 224 x 224) need a GPU. Whatever
+is not in a table above was not measured.
+"""
+
+
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """All run records below a folder, by path. Raises `UserError` for a file that is none."""
     records = []
@@ -49,10 +56,7 @@ def results_page(records: Sequence[Mapping[str, Any]]) -> str:
             parts.append(_published_table())
         parts.append("### How it was measured\n")
         parts += [_how(record) for record in own]
-    parts.append(
-        "## Not measured\n\nRuns of the full recipes (`configs/market_mobilenet_dml.yml` and its control, 200,000 steps at "
-        "224 x 224) need a GPU.\nWhatever is not in a table above was not measured.\n"
-    )
+    parts.append(_NOT_MEASURED)
     return "\n".join(parts)
 
 

@@ -54,7 +54,7 @@ def extract_features(
     Raises `UserError` naming the first image whose features are not finite, or that cannot be read.
     """
     parts: dict[int, list[np.ndarray]] = {index: [] for index in networks}
-    with tqdm(total=len(records), desc=title, unit="image", dynamic_ncols=True, leave=False) as bar:
+    with tqdm(total=len(records), desc=title, unit="image", leave=False, disable=rank() > 0) as bar:
         batches = _decoded_batches(records, stored_size, batch_size, workers)
         for outputs in run_networks(networks, batches, spec, device):
             for index, output in outputs.items():
@@ -89,7 +89,7 @@ def extract_shared(
     the result is an empty dict.
     """
     batch = np.arange(len(records)) // batch_size
-    rows = [np.flatnonzero(batch % world_size() == number) for number in range(world_size())]
+    rows = [np.flatnonzero(batch % world_size() == number).tolist() for number in range(world_size())]
     mine = [records[row] for row in rows[rank()]]
     parts = gather_objects(extract_features(networks, mine, spec, batch_size=batch_size, **options))
     whole = {}
