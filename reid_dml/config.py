@@ -54,6 +54,7 @@ _C.COHORT = CfgNode()
 _C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
 _C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (timm's download) | a weights file of the backbone
 _C.COHORT.LR = [2e-4]  # learning rate of each network
+_C.COHORT.TEACHERS = []  # frozen teachers of every network: run folders or .safetensors files of runs
 
 _C.MODEL = CfgNode()
 _C.MODEL.WEIGHTS = ""  # for testing and extraction: a run folder (the cohort) or one .safetensors file
@@ -71,10 +72,13 @@ _C.OBJECTIVE.PEER_REDUCTION = "mean"  # mean over the peers (Eq. 10) | sum (the 
 _C.OBJECTIVE.ENSEMBLE = "probs"  # dml_e: average the peers' probs | logits
 _C.OBJECTIVE.TEMPERATURE = 1.0  # softens both posteriors of the mimicry term, which is scaled by its square
 _C.OBJECTIVE.WEIGHT = 1.0  # weight of the mimicry term
+_C.OBJECTIVE.WARMUP_STEPS = 0  # the mimicry weight rises linearly over these steps
+_C.OBJECTIVE.ENTROPY_WEIGHT = 0.0  # weight of the confidence penalty on the posterior's entropy (Table 5)
+_C.OBJECTIVE.FEATURE_L2_WEIGHT = 0.0  # weight of the squared distance to the peers' pooled features (Table 5)
 _C.OBJECTIVE.LABEL_SMOOTHING = 0.0  # share of the target spread evenly over all classes
 
 _C.UPDATE = CfgNode()
-_C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1)
+_C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1) | fresh_batch (the authors' code)
 
 _C.OPTIM = CfgNode()
 _C.OPTIM.NAME = "adam"  # adam | adamw | sgd
@@ -120,7 +124,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "OBJECTIVE.STRATEGY": ("independent", "dml", "dml_e", "symmetric_kl"),
     "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
     "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
-    "UPDATE.RULE": ("simultaneous", "sequential"),
+    "UPDATE.RULE": ("simultaneous", "sequential", "fresh_batch"),
     "OPTIM.NAME": ("adam", "adamw", "sgd"),
     "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
     "TEST.WEIGHTS": ("auto", "ema", "last"),
@@ -129,7 +133,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TEST.ENSEMBLE": ("normalized", "raw"),
 }
 PER_NETWORK = ("COHORT.INIT_WEIGHTS", "COHORT.LR")
-_ELEMENT_TYPES = {"SCHEDULE.MILESTONES": int, "EXPECTED": str}  # of lists whose default is empty
+_ELEMENT_TYPES = {
+    "SCHEDULE.MILESTONES": int,
+    "EXPECTED": str,
+    "COHORT.TEACHERS": str,
+}  # of lists whose default is empty
 _POSITIVE = (
     "DATA.RESIDENT_LIMIT_GB",
     "DATA.WORKERS",
@@ -159,6 +167,9 @@ _NOT_NEGATIVE = (
     "SYNTHETIC.SEED",
     "THREADS",
     "OBJECTIVE.WEIGHT",
+    "OBJECTIVE.WARMUP_STEPS",
+    "OBJECTIVE.ENTROPY_WEIGHT",
+    "OBJECTIVE.FEATURE_L2_WEIGHT",
     "OPTIM.WEIGHT_DECAY",
     "SCHEDULE.WARMUP_STEPS",
     "TRAIN.STEPS",
@@ -261,11 +272,16 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
             refuse(key, f"needs 1 or {networks} values, one for each of COHORT.NETWORKS")
     if min(cfg.COHORT.LR) <= 0:
         refuse("COHORT.LR", "must be greater than 0")
-    if networks == 1 and cfg.OBJECTIVE.STRATEGY != "independent":
+    peers = networks > 1 or len(cfg.COHORT.TEACHERS) > 0
+    if not peers and cfg.OBJECTIVE.STRATEGY != "independent":
         refuse(
             "OBJECTIVE.STRATEGY",
-            "needs peers, but COHORT.NETWORKS names one network; add a network or set it to independent",
+            "needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to independent",
         )
+    if cfg.COHORT.TEACHERS and cfg.OBJECTIVE.STRATEGY == "independent":
+        refuse("COHORT.TEACHERS", "teach nobody while OBJECTIVE.STRATEGY is independent; set it to dml, for example")
+    if cfg.OBJECTIVE.FEATURE_L2_WEIGHT > 0 and not peers:
+        refuse("OBJECTIVE.FEATURE_L2_WEIGHT", "needs peers, but COHORT.NETWORKS names one network")
     if cfg.OPTIM.NAME == "sgd" and cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM <= 0:
         refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
     if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
@@ -22,13 +23,18 @@ def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: floa
             "reduction": options.PEER_REDUCTION,
             "temperature": options.TEMPERATURE,
             "weight": options.WEIGHT,
+            "warmup_steps": options.WARMUP_STEPS,
             **({"ensemble": options.ENSEMBLE} if options.STRATEGY == "dml_e" else {}),
         }
+    # A teacher's path without the folders of this machine.
+    teachers = ["/".join(Path(path).parts[-2:]) for path in cfg.COHORT.TEACHERS]
+    weights = {"entropy": options.ENTROPY_WEIGHT, "feature_l2": options.FEATURE_L2_WEIGHT}
+    regularisers = {name: weight for name, weight in weights.items() if weight > 0}
     record = {
         "experiment": cfg.EXPERIMENT,
         "dataset": dataset,
         "scale": cfg.SCALE,
-        "objective": {**objective, "teachers": [], "regularisers": {}},
+        "objective": {**objective, "teachers": teachers, "regularisers": regularisers},
         "update": cfg.UPDATE.RULE,
         "networks": list(cfg.COHORT.NETWORKS),
         "seed": cfg.SEED,

@@ -50,7 +50,7 @@ def test_testing_with_other_inputs_warns_by_name(command, tiny_config, tiny_run)
     result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, "INPUT.SIZE", "[48, 16]")
     assert result.code == 0
     assert "warning: " in result.err
-    assert "trained otherwise than tested: INPUT.SIZE was [32, 16], is [48, 16]" in result.err
+    assert "trained otherwise than used here: INPUT.SIZE was [32, 16], is [48, 16]" in result.err
 
 
 def test_testing_one_network_gives_its_metrics(command, tiny_config, tiny_run, tmp_path):

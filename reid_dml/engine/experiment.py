@@ -14,7 +14,6 @@ from reid_dml.device import describe_device, resolve_device, versions
 from reid_dml.engine.task import Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
-from reid_dml.extractor import load_networks
 from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.distributed import barrier, processes, rank, world_size
@@ -24,6 +23,7 @@ from reid_dml.paper.published import TABLE_3
 from reid_dml.retrieval.task import RetrievalTask
 from reid_dml.run_folder import RunFolder
 from reid_dml.run_record import format_table, metrics_rows, network_labels, notes, write_record
+from reid_dml.trained_networks import load_networks
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
@@ -62,7 +62,7 @@ def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
     )
     if started and resume:
         folder.check_classes(task.class_ids)
-    cohort = build_cohort(cfg, len(task.class_ids), device)
+    cohort = build_cohort(cfg, task.class_ids, objective, device)
     source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
     if rank() == 0 and not (started and resume):
         folder.start(cfg, device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -24,12 +24,17 @@ class Progress:
         self.last = time.perf_counter()
 
     def log(
-        self, step: int, images: int, networks: Sequence[dict[str, float]], learning_rates: Sequence[float]
+        self,
+        step: int,
+        images: int,
+        networks: Sequence[Mapping[str, float]],
+        learning_rates: Sequence[float],
+        extra: Mapping[str, float],
     ) -> None:
-        """Record the means over the last interval: `images` seen, a dict of metrics for each network."""
+        """Record the last interval: `images` seen, each network's mean metrics and learning rate, further values."""
         now = time.perf_counter()
         speed, self.last = images / max(now - self.last, 1e-9), now
-        line: dict[str, Any] = {"step": step, "images_per_second": round(speed, 1), "networks": []}
+        line: dict[str, Any] = {"step": step, "images_per_second": round(speed, 1), **extra, "networks": []}
         for index, (metrics, rate) in enumerate(zip(networks, learning_rates, strict=True)):
             line["networks"].append({**metrics, "learning_rate": rate})
             for name, value in (*metrics.items(), ("learning_rate", rate)):

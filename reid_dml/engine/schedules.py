@@ -29,7 +29,7 @@ def learning_rate_factor(
     (Loshchilov and Hutter, 2017); `multistep` multiplies by `gamma` at each milestone.
     """
     if step < warmup_steps:
-        return (step + 1) / warmup_steps
+        return warmup_factor(step, warmup_steps)
     if name == "cosine":
         progress = (step - warmup_steps) / max(1, total - warmup_steps)
         return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
@@ -43,6 +43,11 @@ def ema_decay(step: int, decay: float) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
+def warmup_factor(step: int, warmup_steps: int) -> float:
+    """Share of a weight at a step: (step + 1) / warmup_steps until it reaches 1."""
+    return min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+
+
 class Schedule:
     """The scalars of every step of a config, on a device."""
 
@@ -50,11 +55,13 @@ class Schedule:
         self.device, self.total = device, cfg.TRAIN.STEPS
         self.rates = per_network(cfg, "COHORT.LR")
         self.options = {key.lower(): value for key, value in cfg.SCHEDULE.items()}
-        self.weight, self.decay = cfg.OBJECTIVE.WEIGHT, cfg.EMA.DECAY
+        self.weight, self.weight_warmup = cfg.OBJECTIVE.WEIGHT, cfg.OBJECTIVE.WARMUP_STEPS
+        self.decay = cfg.EMA.DECAY
 
     def scalars(self, step: int) -> Scalars:
         """The scalars of this step (counted from 0)."""
         factor = learning_rate_factor(step, self.total, **self.options)
-        numbers = [*(rate * factor for rate in self.rates), self.weight, ema_decay(step, self.decay)]
+        weight = self.weight * warmup_factor(step, self.weight_warmup)
+        numbers = [*(rate * factor for rate in self.rates), weight, ema_decay(step, self.decay)]
         vector = torch.tensor(numbers, dtype=torch.float64).to(self.device)
         return Scalars(vector[:-2], vector[-2], vector[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,29 +20,53 @@ from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
 from reid_dml.engine.schedules import Schedule
 from reid_dml.errors import UserError
+from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network, network_seed, seed_dropout
 from reid_dml.mutual.cohort import Cohort, Member
-from reid_dml.mutual.distributed import gather_objects, make_exchange, placement, rank, world_size
+from reid_dml.mutual.distributed import (
+    DistributedExchange,
+    all_gather_objects,
+    gather_objects,
+    make_exchange,
+    placement,
+    rank,
+    world_size,
+)
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
 from reid_dml.run_folder import RunFolder
+from reid_dml.trained_networks import load_teachers
 
 
-def build_cohort(cfg: CfgNode, num_classes: int, device: str) -> Cohort:
-    """This process's share of the cohort, ready to train on the device."""
+def build_cohort(cfg: CfgNode, class_ids: Sequence[int], objective: Objective, device: str) -> Cohort:
+    """This process's share of the cohort, ready to train on the device, with the frozen teachers."""
     size = len(cfg.COHORT.NETWORKS)
     rates = per_network(cfg, "COHORT.LR")
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
     members = []
     for index in placement(size, world_size())[rank()]:
-        network = build_network(cfg, index, num_classes).to(device).to(memory_format=layout).train()
+        network = build_network(cfg, index, len(class_ids)).to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
         generator = seed_dropout(network, cfg.SEED, index, device)
         members.append(Member(index, network, build_optimizer(cfg, network, rates[index]), generator, ema))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
-    return Cohort(members, size, partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout), make_exchange(size))
+    teachers = load_teachers(cfg, class_ids, device)
+    if objective.uses_features:
+        _check_widths(cfg, members, teachers)
+    inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
+    return Cohort(members, size, inputs, make_exchange(size, features=objective.uses_features), teachers)
+
+
+def _check_widths(cfg: CfgNode, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
+    own = [network.feature_dim for network in (*(member.network for member in members), *teachers)]
+    widths = sorted({width for part in all_gather_objects(own) for width in part})
+    if len(widths) > 1:
+        raise UserError(
+            f"OBJECTIVE.FEATURE_L2_WEIGHT: the pooled features of {', '.join(cfg.COHORT.NETWORKS)} and teachers are "
+            f"{' and '.join(map(str, widths))} wide; only equal widths can be drawn together, set it to 0"
+        )
 
 
 def _inputs(batch: Batch, spec: AugmentSpec, layout: torch.memory_format) -> torch.Tensor:
@@ -120,7 +145,11 @@ class Trainer:
         if progress is not None:
             rows = [dict(zip(self.columns, row, strict=True)) for part in gathered for row in part]
             images = count * self.cfg.TRAIN.BATCH_SIZE * self.rule.batches_per_step(self.cohort.size)
-            progress.log(self.step, images, rows, learning_rates)
+            extra = {}
+            if isinstance(self.cohort.exchange, DistributedExchange):
+                extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes / count
+                self.cohort.exchange.received_bytes = 0
+            progress.log(self.step, images, rows, learning_rates, extra)
 
     def _check(self) -> None:
         found = self.guard.found()

@@ -40,17 +40,24 @@ def local_exchange(outputs: Mapping[int, Output], size: int) -> list[Output]:
 class Cohort:
     """Members on this process, the size of the whole cohort, and how images and outputs travel.
 
-    `inputs` turns a batch into network inputs (`augment` with the run's spec).
+    `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
+    evaluation mode, in no optimiser, which every member mimics beside its peers.
     """
 
     members: Sequence[Member]
     size: int
     inputs: Callable[[Batch], Tensor]
     exchange: Exchange = field(default=local_exchange)
+    teachers: Sequence[ReIDNetwork] = ()
 
     def forward(self, images: Tensor) -> dict[int, Output]:
         """Every member's output by its index."""
         return {member.index: member.network(images) for member in self.members}
+
+    @torch.no_grad()
+    def teach(self, images: Tensor) -> list[Output]:
+        """Every frozen teacher's output."""
+        return [teacher(images) for teacher in self.teachers]
 
 
 def update_member(member: Member, terms: Mapping[str, Tensor], learning_rate: Tensor, ema_decay: Tensor) -> Tensor:

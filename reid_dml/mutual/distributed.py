@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from reid_dml.errors import UserError
 from reid_dml.models import Output
-from reid_dml.mutual.cohort import local_exchange
+from reid_dml.mutual.cohort import Exchange, local_exchange
 
 
 @contextmanager
@@ -71,33 +72,53 @@ def gather_objects(value: Any) -> list[Any]:
     return gathered
 
 
-def make_exchange(size: int):
-    """The exchange for this number of processes: local in one, an all-gather of float32 logits in several."""
-    return local_exchange if world_size() == 1 else LogitsExchange(size)
+def all_gather_objects(value: Any) -> list[Any]:
+    """The value of every process, in order, on all of them."""
+    if not dist.is_initialized():
+        return [value]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
 
 
-class LogitsExchange:
-    """All-gathers the detached logits (N, C) of every network; the features of remote networks are empty (N, 0).
+def make_exchange(size: int, *, features: bool = False) -> Exchange:
+    """The exchange for this number of processes: local in one; in several logits travel, and features if asked."""
+    return local_exchange if world_size() == 1 else DistributedExchange(size, features=features)
 
-    Each process receives (K - K_local) * N * C * 4 bytes a step. Logits and not probabilities travel: they carry
-    any temperature, and the tails that a float32 probability loses.
+
+class DistributedExchange:
+    """Every process sends its networks' detached logits (N, C), as float32, to all others.
+
+    Logits and not probabilities travel: they carry any temperature, and the tails that a float32 probability loses. A
+    process receives (K - K_local) * N * C * 4 bytes a step (`received_bytes` counts them), with `features` those of
+    the pooled features (N, D) too, which must be of one width. Without it the features of remote networks are (N, 0).
     """
 
-    def __init__(self, size: int) -> None:
-        self.places = placement(size, world_size())
+    def __init__(self, size: int, *, features: bool = False) -> None:
+        self.places, self.features = placement(size, world_size()), features
+        self.received_bytes = 0
 
     def __call__(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
-        own = self.places[rank()]
-        sample = outputs[own[0]].logits
-        predictions: list[Output | None] = [None] * size
+        sample = next(iter(outputs.values()))
+        predictions: list[Output] = []
         for source, indices in enumerate(self.places):
             for index in indices:
-                if source == rank():
-                    logits = outputs[index].logits.detach().float().contiguous()
-                    dist.broadcast(logits, source)
-                    predictions[index] = Output(*(tensor.detach() for tensor in outputs[index]))
-                else:
-                    logits = torch.empty_like(sample, dtype=torch.float32)
-                    dist.broadcast(logits, source)
-                    predictions[index] = Output(logits, logits.new_empty(len(logits), 0))
-        return [prediction for prediction in predictions if prediction is not None]
+                own = outputs.get(index)
+                logits = self._share(own.logits if own else None, sample.logits, source)
+                remote = sample.features.new_empty(len(logits), 0)
+                features = (
+                    self._share(own.features if own else None, sample.features, source) if self.features else remote
+                )
+                # What a process keeps of its own networks is what the others receive.
+                predictions.append(Output(logits, own.features.detach() if own and not self.features else features))
+        return predictions
+
+    def _share(self, own: Tensor | None, like: Tensor, source: int) -> Tensor:
+        """The tensor of process `source`, on every process; `own` where it is this one."""
+        if own is not None:
+            values = own.detach().float().contiguous()
+        else:
+            values = torch.empty_like(like, dtype=torch.float32, memory_format=torch.contiguous_format)
+            self.received_bytes += values.numel() * values.element_size()
+        dist.broadcast(values, source)
+        return values

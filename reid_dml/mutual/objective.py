@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
-from reid_dml.mutual.losses import Strategy, student_terms
+from reid_dml.mutual.losses import Strategy, confidence_penalty, feature_distance, student_terms
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Objective(Protocol):
     """The contract every objective fulfils."""
 
     terms: tuple[str, ...]
+    uses_features: bool  # whether peers' features are needed beside their logits
 
     def __call__(
         self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars
@@ -57,21 +58,28 @@ def build_objective(cfg: CfgNode) -> Objective:
 
 @register_objective("independent", "dml", "dml_e", "symmetric_kl")
 class MutualObjective:
-    """Identity loss plus mimicry of the peers' posteriors: `student_loss`, term by term."""
+    """Identity loss plus mimicry of the peers' posteriors (`student_loss`), plus the regularisers switched on."""
 
     def __init__(self, cfg: CfgNode) -> None:
         options = cfg.OBJECTIVE
         self.strategy: Strategy = options.STRATEGY
-        self.terms = ("identity",) if self.strategy == "independent" else ("identity", "mimicry")
+        self.entropy_weight, self.feature_weight = options.ENTROPY_WEIGHT, options.FEATURE_L2_WEIGHT
         self.options = {
             "peer_reduction": options.PEER_REDUCTION,
             "ensemble": options.ENSEMBLE,
             "temperature": options.TEMPERATURE,
             "label_smoothing": options.LABEL_SMOOTHING,
         }
+        self.uses_features = self.feature_weight > 0
+        switched_on = {
+            "mimicry": self.strategy != "independent",
+            "entropy": self.entropy_weight > 0,
+            "feature_l2": self.uses_features,
+        }
+        self.terms = ("identity", *(name for name, on in switched_on.items() if on))
 
     def __call__(self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars) -> dict[str, Tensor]:
-        return student_terms(
+        terms = student_terms(
             output.logits,
             [peer.logits for peer in peers],
             batch.labels,
@@ -79,3 +87,8 @@ class MutualObjective:
             weight=scalars.mimicry_weight.to(output.logits.dtype),
             **self.options,
         )
+        if self.entropy_weight > 0:
+            terms["entropy"] = self.entropy_weight * confidence_penalty(output.logits)
+        if self.uses_features:
+            terms["feature_l2"] = self.feature_weight * feature_distance(output.features, [p.features for p in peers])
+        return terms

@@ -56,8 +56,9 @@ class Simultaneous:
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         (batch,) = batches
-        outputs = cohort.forward(cohort.inputs(batch))
-        predictions = cohort.exchange(outputs, cohort.size)
+        images = cohort.inputs(batch)
+        outputs = cohort.forward(images)
+        predictions = [*cohort.exchange(outputs, cohort.size), *cohort.teach(images)]
         return torch.stack(
             [_learn(member, outputs[member.index], predictions, objective, batch, scalars) for member in cohort.members]
         )
@@ -79,14 +80,42 @@ class Sequential:
         (batch,) = batches
         images = cohort.inputs(batch)
         outputs = cohort.forward(images)
-        predictions = cohort.exchange(outputs, cohort.size)
+        predictions = [*cohort.exchange(outputs, cohort.size), *cohort.teach(images)]
         rows = []
         for member in cohort.members:
             rows.append(_learn(member, outputs[member.index], predictions, objective, batch, scalars))
             if member is not cohort.members[-1]:
-                with torch.no_grad(), frozen_statistics(member):
-                    predictions[member.index] = member.network(images)
+                predictions[member.index] = _predict(member, images)
         return torch.stack(rows)
+
+
+@register_update("fresh_batch")
+class FreshBatch:
+    """The authors' code: each network takes its step on a batch of its own, every prediction computed anew for it.
+
+    A step takes K batches and K * K forward passes; batch-norm statistics follow a network's own batch only.
+    """
+
+    distributed = False
+
+    def batches_per_step(self, size: int) -> int:
+        return size
+
+    def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
+        rows = []
+        for member, batch in zip(cohort.members, batches, strict=True):
+            images = cohort.inputs(batch)
+            output = member.network(images)
+            predictions = [output if peer is member else _predict(peer, images) for peer in cohort.members]
+            predictions += cohort.teach(images)
+            rows.append(_learn(member, output, predictions, objective, batch, scalars))
+        return torch.stack(rows)
+
+
+def _predict(member: Member, images: Tensor) -> Output:
+    """A train-mode prediction for others to learn from, without a trace in the network."""
+    with torch.no_grad(), frozen_statistics(member):
+        return member.network(images)
 
 
 def _learn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_last_good_checkpoint(m
         objective = original(options)
 
         class Poisoned:
-            terms = objective.terms
+            terms, uses_features = objective.terms, False
 
             def __call__(self, *arguments):
                 calls[0] += 1
@@ -207,3 +208,50 @@ def test_a_full_disk_ends_training_in_one_line(command, tiny_config, tmp_path, m
 def test_a_folder_without_permission_is_refused(command, tiny_config):
     result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", "/sys/reid_dml")
     assert "/sys/reid_dml" in result.error
+
+
+def test_a_student_learns_from_a_frozen_teacher_of_another_architecture(make_config, tiny_run, tmp_path):
+    teacher = tiny_run / "network_0_ema.safetensors"
+    before = teacher.read_bytes()
+    options = ["COHORT.NETWORKS", "[mobilenet_v1_0.5]", "COHORT.TEACHERS", f"[{teacher}]"]
+    taught = make_config("OUTPUT_DIR", str(tmp_path / "taught"), *options)
+    train_and_evaluate(taught)
+    record = json.loads((tmp_path / "taught" / "result.json").read_text())
+    assert record["objective"]["teachers"] == [f"{tiny_run.name}/network_0_ema.safetensors"]
+    lines = [json.loads(line) for line in (tmp_path / "taught" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["networks"][0]["mimicry"] > 0 for line in lines)
+    assert teacher.read_bytes() == before
+
+
+def test_a_teacher_of_other_persons_is_refused(make_config, tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "teacher")
+    (tmp_path / "teacher" / "classes.json").write_text(json.dumps({"person_ids": [1, 2, 3, 4, 6]}))
+    with pytest.raises(UserError, match="the teacher was trained on other persons"):
+        train_and_evaluate(make_config("COHORT.TEACHERS", f"[{tmp_path / 'teacher'}]"))
+
+
+def test_regularisers_are_terms_of_their_own(make_config, tmp_path):
+    cfg = make_config(
+        "OBJECTIVE.ENTROPY_WEIGHT", "0.1", "OBJECTIVE.FEATURE_L2_WEIGHT", "0.01", "UPDATE.RULE", "fresh_batch"
+    )
+    train_and_evaluate(cfg)
+    for line in (Path(cfg.OUTPUT_DIR) / "metrics.jsonl").read_text().splitlines():
+        for metrics in json.loads(line)["networks"]:
+            assert metrics["entropy"] < 0 < metrics["feature_l2"]
+            terms = ("identity", "mimicry", "entropy", "feature_l2")
+            assert metrics["loss"] == pytest.approx(sum(metrics[name] for name in terms))
+    record = json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())
+    assert record["objective"]["regularisers"] == {"entropy": 0.1, "feature_l2": 0.01}
+    assert record["update"] == "fresh_batch"
+
+
+def test_features_of_different_width_are_refused(make_config):
+    cfg = make_config("OBJECTIVE.FEATURE_L2_WEIGHT", "0.01", "COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.5]")
+    with pytest.raises(UserError, match="256 and 512 wide; only equal widths"):
+        train_and_evaluate(cfg)
+
+
+def test_the_mimicry_weight_warms_up(make_config):
+    schedule = Schedule(make_config("OBJECTIVE.WEIGHT", "2.0", "OBJECTIVE.WARMUP_STEPS", "4"), "cpu")
+    weights = [schedule.scalars(step).mimicry_weight.item() for step in range(6)]
+    assert weights == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]

@@ -51,6 +51,8 @@ def test_two_processes_train_the_same_networks_as_one(tiny_config, tiny_run, tmp
     )
     lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (tiny_run, tmp_path / "run")]
     assert len(lines[0]) == len(lines[1]) == 3
+    # (K - K_local) * N * C * 4 bytes a step, Sec. 3.3's "small probabilities".
+    assert [json.loads(line)["received_bytes_per_step"] for line in lines[1]] == [1 * 8 * 5 * 4] * 3
 
     # The images of a test are shared out; the result stays the same.
     done = torchrun(

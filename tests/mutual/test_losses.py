@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from reid_dml.mutual.losses import ensemble_log_probs, identity_loss, mutual_losses, student_loss
+from reid_dml.mutual.losses import (
+    confidence_penalty,
+    ensemble_log_probs,
+    feature_distance,
+    identity_loss,
+    mutual_losses,
+    student_loss,
+)
 
 N, C, K = 6, 7, 4
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
@@ -174,3 +181,26 @@ def test_wrong_arguments_are_refused(logits, labels, change, words):
     arguments = {"logits": logits[0], "peers": logits[1:], "labels": labels, **change}
     with pytest.raises(ValueError, match=words):
         student_loss(**arguments)
+
+
+def test_the_confidence_penalty_is_minus_the_entropy(logits):
+    p = softmax(logits[0].detach().numpy())
+    assert confidence_penalty(logits[0]).item() == pytest.approx((p * np.log(p)).sum(1).mean(), abs=1e-10)
+    assert torch.autograd.gradcheck(confidence_penalty, (logits[0],))
+    assert confidence_penalty(torch.zeros(2, C)).item() == pytest.approx(-math.log(C))
+    assert confidence_penalty(torch.tensor([[80.0, -80.0]])).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_distance_of_features_matches_its_formula(rng):
+    own, *peers = (torch.tensor(rng.normal(size=(N, 5)), requires_grad=True) for _ in range(3))
+    expected = np.mean([((own - peer).detach().numpy() ** 2).sum(1).mean() for peer in peers])
+    loss = feature_distance(own, peers)
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
+    loss.backward()
+    gradient = 2 * (own - (peers[0] + peers[1]) / 2).detach() / N
+    torch.testing.assert_close(own.grad, gradient, **TIGHT)
+    assert peers[0].grad is None
+    with pytest.raises(ValueError, match="features of one width"):
+        feature_distance(own, [torch.zeros(N, 6)])
+    with pytest.raises(ValueError, match="at least one peer"):
+        feature_distance(own, [])

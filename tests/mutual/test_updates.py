@@ -100,6 +100,34 @@ def test_the_two_rules_differ(problem):
     assert not torch.allclose(results[0][1], results[1][1])
 
 
+def test_fresh_batches_follow_the_hand_computed_trajectory(problem):
+    weights, batches = problem
+    cohort = make_cohort([Linear(weight) for weight in weights])
+    for step in range(4):
+        own = [batches[(step + k) % 4] for k in range(3)]
+        tensors = [Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1)) for x, y in own]
+        UPDATE_RULES["fresh_batch"].step(cohort, Objective(), tensors, scalars(3))
+        for k, (x, y) in enumerate(own):
+            peers = [softmax(x @ weights[j].T) for j in range(3) if j != k]
+            weights[k] = weights[k] - RATE * hand_gradient(weights[k], x, y, peers)
+    assert UPDATE_RULES["fresh_batch"].batches_per_step(3) == 3
+    for member, weight in zip(cohort.members, weights, strict=True):
+        np.testing.assert_allclose(member.network.weight.detach(), weight, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
+def test_a_frozen_teacher_is_one_more_peer(problem, rule):
+    weights, ((x, y), *_) = problem
+    cohort = make_cohort([Linear(weights[0])])
+    cohort.teachers = [Linear(weights[1]).eval().requires_grad_(False), Linear(weights[2]).eval().requires_grad_(False)]
+    batch = Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1))
+    UPDATE_RULES[rule].step(cohort, Objective(), [batch], scalars(1))
+    peers = [softmax(x @ weight.T) for weight in weights[1:]]
+    expected = weights[0] - RATE * hand_gradient(weights[0], x, y, peers)
+    np.testing.assert_allclose(cohort.members[0].network.weight.detach(), expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(cohort.teachers[0].weight.detach(), weights[1])
+
+
 class Normalised(nn.Module):
     def __init__(self, seed):
         super().__init__()
@@ -122,6 +150,16 @@ def test_batch_norm_statistics_move_once_a_step(problem, rule):
         assert norm.num_batches_tracked == 1
         np.testing.assert_allclose(norm.running_mean, 0.1 * x.mean(0), atol=1e-12)
         np.testing.assert_allclose(norm.running_var, 0.9 + 0.1 * x.var(0, ddof=1), atol=1e-12)
+
+
+def test_with_fresh_batches_statistics_follow_the_network_s_own_batch(problem):
+    _, batches = problem
+    cohort = make_cohort([Normalised(k).double() for k in range(3)])
+    tensors = [Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1)) for x, y in batches[:3]]
+    UPDATE_RULES["fresh_batch"].step(cohort, Objective(), tensors, scalars(3))
+    for member, (x, _) in zip(cohort.members, batches, strict=False):
+        assert member.network.norm.num_batches_tracked == 1
+        np.testing.assert_allclose(member.network.norm.running_mean, 0.1 * x.mean(0), atol=1e-12)
 
 
 def test_sequential_updates_take_k_minus_1_extra_passes(problem):

@@ -1,0 +1,111 @@
+"""Networks that were trained before: finding their files, loading them, and saying where they do not fit."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from yacs.config import CfgNode
+
+from reid_dml.config import flatten
+from reid_dml.errors import UserError
+from reid_dml.models import ReIDNetwork
+from reid_dml.models.build import build_network
+from reid_dml.models.weights import load_exact, read_tensors
+from reid_dml.run_folder import RunFolder
+
+# Options that change a network's features without changing the names and shapes of its weights.
+_INPUTS = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE")
+_NETWORK = ("MODEL.LAST_STRIDE", "MODEL.BN_EPS")
+_WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
+
+
+def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]:
+    """Weight files by network index that `MODEL.WEIGHTS` stands for: a run folder's cohort, or one file.
+
+    `TEST.WEIGHTS` chooses between a run's averaged and last weights. Raises `UserError` if there are none.
+    """
+    path = Path(path)
+    if not str(path) or str(path) == ".":
+        raise UserError("MODEL.WEIGHTS: not set; give MODEL.WEIGHTS and a run folder or a .safetensors file")
+    if not path.is_dir():
+        match = _WEIGHTS_NAME.fullmatch(path.name)
+        return {int(match[1]) if match else 0: path}
+    folder = RunFolder(path)
+    ema = cfg.TEST.WEIGHTS == "ema" or (cfg.TEST.WEIGHTS == "auto" and cfg.EMA.ENABLED)
+    files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
+    absent = [file for file in files.values() if not file.is_file()]
+    if absent:
+        hint = (
+            "its training has not ended, continue it with --resume"
+            if folder.checkpoints.is_dir()
+            else (
+                "name a run folder of tools/train_net.py whose COHORT.NETWORKS are those of the config, or one "
+                ".safetensors file"
+            )
+        )
+        raise UserError(f"{absent[0]}: weights not found; {hint}")
+    return files
+
+
+def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
+    """The trained networks of `MODEL.WEIGHTS` in evaluation mode on the device, by index."""
+    files = weights_files(cfg, path)
+    _warn_of_differences(cfg, RunFolder(next(iter(files.values())).parent), (*_INPUTS, *_NETWORK), "used here")
+    networks = {}
+    for index, file in files.items():
+        if index >= len(cfg.COHORT.NETWORKS):
+            raise UserError(
+                f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
+            )
+        head = read_tensors(file).get("head.weight")
+        if head is None or head.ndim != 2:
+            raise UserError(f"{file}: has no identity head (head.weight); it is no network of tools/train_net.py")
+        network = build_network(cfg, index, head.shape[0], initialise=False)
+        load_exact(network, file, what=f"network {index} ({cfg.COHORT.NETWORKS[index]})")
+        networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
+    return networks
+
+
+def load_teachers(cfg: CfgNode, class_ids: Sequence[int], device: str) -> list[ReIDNetwork]:
+    """The frozen networks of `COHORT.TEACHERS`, each built as its own run's config says.
+
+    Raises `UserError` if a teacher's identity head stands for other persons than `class_ids`.
+    """
+    teachers: list[ReIDNetwork] = []
+    for path in cfg.COHORT.TEACHERS:
+        folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
+        if folder.class_ids() != list(class_ids):
+            raise UserError(
+                f"{folder.classes_file}: the teacher was trained on other persons than this data set's training split; "
+                "COHORT.TEACHERS needs networks of the same classes"
+            )
+        _warn_of_differences(cfg, folder, _INPUTS, "shown to its students")
+        teachers += [network.requires_grad_(False) for network in load_networks(folder.config(), path, device).values()]
+    return teachers
+
+
+def _warn_of_differences(cfg: CfgNode, run: RunFolder, keys: Sequence[str], now: str) -> None:
+    """Say so where images or networks are treated otherwise than in the run: no weight would be missing."""
+    if not run.config_file.is_file():
+        return
+    before, current = flatten(run.config()), flatten(cfg)
+    different = [f"{key} was {before[key]!r}, is {current[key]!r}" for key in keys if before[key] != current[key]]
+    if different:
+        warnings.warn(f"{run.path}: trained otherwise than {now}: {'; '.join(different)}", stacklevel=3)
+
+
+def choose_network(
+    networks: Mapping[int, ReIDNetwork], choice: str | int, path: str | os.PathLike[str]
+) -> Mapping[int, ReIDNetwork]:
+    """All networks for `ensemble`, else the one of this index. Raises `UserError` if there is none."""
+    if choice == "ensemble":
+        return networks
+    if not str(choice).isdecimal() or int(choice) not in networks:
+        indices = ", ".join(map(str, sorted(networks)))
+        raise UserError(f"{path}: network {choice!r} is neither `ensemble` nor one of {indices}")
+    return {int(choice): networks[int(choice)]}
