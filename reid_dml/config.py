@@ -1,7 +1,7 @@
 """Every option with its default and one comment; loading, merging, checking and freezing.
 
-A config file may start with `_BASE_: other.yml` (relative to itself). Options given later win: base, file,
-command line. yacs does not look inside lists, so per-network options are parallel lists of length 1 or K.
+A config file may start with `_BASE_: other.yml` or a list of files (relative to itself). Options given later win:
+bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists of length 1 or K.
 """
 
 from __future__ import annotations
@@ -315,10 +315,11 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path
         raise UserError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(options, dict):
         raise UserError(f"{path}: a config is a mapping of options, this holds {type(options).__name__}")
-    base = options.pop("_BASE_", None)
-    if base is not None and not isinstance(base, str):
-        raise UserError(f"{path}: _BASE_ must be the path of one file")
-    chain = _read_with_bases(path.parent / base, (*seen, path.resolve())) if base else []
+    bases = options.pop("_BASE_", [])
+    bases = bases if isinstance(bases, list) else [bases]
+    if not all(isinstance(base, str) for base in bases):
+        raise UserError(f"{path}: _BASE_ must be the path of a file, or a list of paths")
+    chain = [part for base in bases for part in _read_with_bases(path.parent / base, (*seen, path.resolve()))]
     return [*chain, (path, options)]
 
 

@@ -26,6 +26,13 @@ def test_later_options_win_over_bases_and_defaults(tmp_path):
     assert (cfg.EXPERIMENT, cfg.OUTPUT_DIR) == ("top", "runs/top")
 
 
+def test_of_several_bases_the_later_wins(tmp_path):
+    write(tmp_path / "a.yml", "SEED: 1\nTRAIN: {STEPS: 10, BATCH_SIZE: 4}\n")
+    write(tmp_path / "b.yml", "TRAIN: {STEPS: 20}\n")
+    cfg = load_config(write(tmp_path / "top.yml", "_BASE_: [a.yml, b.yml]\n"))
+    assert (cfg.SEED, cfg.TRAIN.STEPS, cfg.TRAIN.BATCH_SIZE) == (1, 20, 4)
+
+
 def test_a_loaded_config_cannot_be_changed(tmp_path):
     cfg = load_config(write(tmp_path / "a.yml", ""))
     with pytest.raises(AttributeError):
@@ -89,6 +96,7 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("A: [", ["a.yml", "not valid YAML"]),
         ("_BASE_: a.yml", ["a.yml", "leads back to this file"]),
         ("_BASE_: b.yml", ["b.yml", "no such config file"]),
+        ("_BASE_: [b.yml, 5]", ["a.yml", "_BASE_ must be the path of a file"]),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(tmp_path, text, words):
