@@ -25,7 +25,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 quickstart: $(READY)
-	@$(BIN)/python tools/train_net.py --config-file configs/quickstart.yml --resume
+	@$(BIN)/python tools/train_net.py --config-file configs/quickstart.yml --resume || \
+	  { echo "To start the quickstart over: rm -r runs/quickstart && make quickstart"; exit 2; }
 	@echo
 	@echo "Next: put Market-1501 into datasets/ (see datasets/README.md) and train on it:"
 	@echo "  $(BIN)/python tools/train_net.py --config-file configs/market_mobilenet_dml.yml"

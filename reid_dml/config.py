@@ -1,7 +1,8 @@
 """Every option with its default and one comment; loading, merging, checking and freezing.
 
 A config file may start with `_BASE_: other.yml` or a list of files (relative to itself). Options given later win:
-bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists of length 1 or K.
+bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists of
+length 1 or K.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _C.SCALE = "full"  # full (the recipe as published) | small (shortened) | smoke 
 _C.OUTPUT_DIR = ""  # run folder; empty: runs/<EXPERIMENT>
 _C.SEED = 0  # every random number of a run follows from it
 _C.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
-_C.THREADS = 0  # CPU threads; 0: all cores
+_C.THREADS = 0  # CPU threads; 0: torch's own choice (all cores, or OMP_NUM_THREADS)
 
 _C.DATA = CfgNode()
 _C.DATA.NAME = "market1501"  # market1501 | folder | csv | synthetic
@@ -60,8 +61,8 @@ _C.MODEL = CfgNode()
 _C.MODEL.WEIGHTS = ""  # for testing and extraction: a run folder (the cohort) or one .safetensors file
 _C.MODEL.INIT = "default"  # default (the library's) | truncated_normal (the authors')
 _C.MODEL.INIT_STD = 0.09  # standard deviation of truncated_normal
-_C.MODEL.BN_MOMENTUM = 0.1  # share of the new batch in the running statistics
-_C.MODEL.BN_EPS = 1e-5  # added to the variance
+_C.MODEL.BN_MOMENTUM = 0.0  # share of the new batch in the running statistics; 0: the network's own
+_C.MODEL.BN_EPS = 0.0  # added to the variance; 0: the network's own
 _C.MODEL.LAST_STRIDE = 2  # 1: the last stage keeps its resolution
 _C.MODEL.NECK = "none"  # none | bn (batch norm between pooled feature and identity head)
 _C.MODEL.DROPOUT = 0.0  # probability of dropping an entry of the feature before the identity head
@@ -110,7 +111,6 @@ _C.TRAIN.CHANNELS_LAST = True  # memory layout; faster on CPUs and tensor cores
 _C.TEST = CfgNode()
 _C.TEST.BATCH_SIZE = 128  # images per forward pass
 _C.TEST.WEIGHTS = "auto"  # auto (EMA where the run has it) | ema | last
-_C.TEST.METRIC = "cosine"  # cosine | euclidean
 _C.TEST.MULTI_QUERY = "mean"  # mean | max over the boxes of the query's identity and camera | none
 _C.TEST.ENSEMBLE = "normalized"  # normalized (each member first) | raw (the authors' code)
 _C.TEST.TRAIN_ACCURACY = False  # also measure the identity accuracy on the training images
@@ -121,14 +121,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATA.CAMERAS": ("required", "ignore"),
     "MODEL.INIT": ("default", "truncated_normal"),
     "MODEL.NECK": ("none", "bn"),
-    "OBJECTIVE.STRATEGY": ("independent", "dml", "dml_e", "symmetric_kl"),
     "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
     "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
-    "UPDATE.RULE": ("simultaneous", "sequential", "fresh_batch"),
     "OPTIM.NAME": ("adam", "adamw", "sgd"),
     "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
     "TEST.WEIGHTS": ("auto", "ema", "last"),
-    "TEST.METRIC": ("cosine", "euclidean"),
     "TEST.MULTI_QUERY": ("mean", "max", "none"),
     "TEST.ENSEMBLE": ("normalized", "raw"),
 }
@@ -144,11 +141,10 @@ _POSITIVE = (
     "SYNTHETIC.TRAIN_IDENTITIES",
     "SYNTHETIC.TEST_IDENTITIES",
     "SYNTHETIC.CAMERAS",
-    "SYNTHETIC.IMAGES_PER_CAMERA",
     "MODEL.INIT_STD",
-    "MODEL.BN_EPS",
     "OBJECTIVE.TEMPERATURE",
     "OPTIM.EPS",
+    "SCHEDULE.GAMMA",
     "TRAIN.BATCH_SIZE",
     "TRAIN.LOG_INTERVAL",
     "TRAIN.CHECKPOINT_INTERVAL",
@@ -163,6 +159,8 @@ _SHARES = (
     "SCHEDULE.FINAL",
 )
 _NOT_NEGATIVE = (
+    "MODEL.BN_EPS",
+    "OPTIM.MOMENTUM",
     "SEED",
     "SYNTHETIC.SEED",
     "THREADS",
@@ -290,6 +288,8 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
     if cfg.TRAIN.BATCH_SIZE == 1:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
+    if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
+        refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
     if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
         refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
 

@@ -59,9 +59,16 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = _fail(str(error))
     except OSError as error:
         # Only errors that concern a file or a disk are the user's; a refused connection is not.
-        if error.errno not in _REMEDIES:
+        if error.errno not in _REMEDIES and error.filename is None:
             raise
         code = _fail(describe_os_error(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        code = _fail(
+            "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set DATA.SOURCE streaming, or use "
+            "smaller networks"
+        )
     except KeyboardInterrupt:
         print("\ninterrupted; training continues with --resume", file=sys.stderr)
         code = 130
@@ -71,6 +78,12 @@ def run_command(main: Callable[[], int | None]) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch.OutOfMemoryError is a RuntimeError; its CPU allocator raises a plain one.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,23 @@ class RunFolder:
         return self.path / f"network_{index}{'_ema' if ema else ''}.safetensors"
 
     def check_free(self) -> None:
-        """Raise `UserError` if the folder holds a run already: nothing is overwritten."""
-        if self.config_file.exists():
+        """Raise `UserError` if the folder holds anything of a run already: nothing is overwritten or mixed up."""
+        traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("*.safetensors")]
+        if any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*"))):
             raise UserError(
-                f"{self.path}: holds a run already; continue it with --resume, or set OUTPUT_DIR to another folder"
+                f"{self.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
+                "folder"
             )
 
-    def start(self, cfg: CfgNode, device: str) -> None:
-        """Begin a new run: the folder, environment.json and the frozen config."""
+    def start(self, cfg: CfgNode, device: str, data: Mapping[str, Any]) -> None:
+        """Begin a new run: environment.json, classes.json from `data`, and the frozen config last.
+
+        The config marks a folder as a run: whatever kills the process before it is written leaves a free folder.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(
-            self.path / "environment.json",
-            {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()},
-        )
+        environment = {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()}
+        write_json(self.path / "environment.json", environment)
+        write_json(self.classes_file, data)
         write_text(self.config_file, cfg.dump())
 
     def check_same(self, cfg: CfgNode) -> None:
@@ -83,33 +87,37 @@ class RunFolder:
             raise UserError(f"{self.config_file}: not found; {self.path} is not a run folder of tools/train_net.py")
         return load_config(self.config_file)
 
-    def class_ids(self) -> list[int]:
-        """Person id of every row of the identity heads."""
+    def training_data(self) -> dict[str, Any]:
+        """classes.json: `person_ids` of the rows of the identity heads, and the fingerprint of the training images."""
         try:
-            return [int(number) for number in json.loads(self.classes_file.read_text())["person_ids"]]
+            data = json.loads(self.classes_file.read_text())
+            return {**data, "person_ids": [int(number) for number in data["person_ids"]]}
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(
-                f"{self.classes_file}: missing or damaged; it maps the rows of the identity head to person "
-                "ids and belongs beside config.yml"
+                f"{self.classes_file}: missing or damaged; it maps the rows of the identity head to person ids and "
+                "belongs beside config.yml"
             ) from None
 
-    def check_classes(self, class_ids: Sequence[int]) -> None:
-        """Raise `UserError` if the training persons are no longer those the identity heads were built for."""
-        before = self.class_ids()
-        absent, added = sorted(set(before) - set(class_ids)), sorted(set(class_ids) - set(before))
-        if absent or added:
-            changes = [
-                f"{len(ids)} {what} ({ids[0]}, ...)" for ids, what in ((absent, "absent"), (added, "new")) if ids
-            ]
+    def class_ids(self) -> list[int]:
+        """Person id of every row of the identity heads."""
+        return self.training_data()["person_ids"]
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Raise `UserError` if the training images are no longer those the run began with."""
+        before = self.training_data()
+        old, new = set(before["person_ids"]), set(data["person_ids"])
+        changes = [
+            f"{len(ids)} persons are {what} ({min(ids)}, ...)"
+            for ids, what in ((old - new, "absent"), (new - old, "new"))
+            if ids
+        ]
+        if not changes and before.get("images") != data["images"]:
+            changes = ["images were added, removed or renamed"]
+        if changes:
             raise UserError(
-                f"{self.classes_file}: the training persons have changed since the run began: {' and '.join(changes)}; "
+                f"{self.classes_file}: the training images have changed since the run began: {' and '.join(changes)}; "
                 "restore the data set, or start a new run in another OUTPUT_DIR"
             )
-
-    def write_classes(self, class_ids: list[int], original_ids: Mapping[int, str]) -> None:
-        """Keep which person each row of the identity head stands for, with custom ids as they were written."""
-        originals = {"original_ids": [original_ids[number] for number in class_ids]} if original_ids else {}
-        write_json(self.classes_file, {"person_ids": class_ids, **originals})
 
     def cut_metrics(self, step: int) -> None:
         """Drop the lines of metrics.jsonl behind a checkpoint's step."""

@@ -24,6 +24,11 @@ _NETWORK = ("MODEL.LAST_STRIDE", "MODEL.BN_EPS")
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 
+def uses_average(cfg: CfgNode) -> bool:
+    """Whether evaluation takes the weight averages (`TEST.WEIGHTS`), not the last weights."""
+    return cfg.TEST.WEIGHTS == "ema" or (cfg.TEST.WEIGHTS == "auto" and cfg.EMA.ENABLED)
+
+
 def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]:
     """Weight files by network index that `MODEL.WEIGHTS` stands for: a run folder's cohort, or one file.
 
@@ -36,7 +41,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
         match = _WEIGHTS_NAME.fullmatch(path.name)
         return {int(match[1]) if match else 0: path}
     folder = RunFolder(path)
-    ema = cfg.TEST.WEIGHTS == "ema" or (cfg.TEST.WEIGHTS == "auto" and cfg.EMA.ENABLED)
+    ema = uses_average(cfg)
     files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
     absent = [file for file in files.values() if not file.is_file()]
     if absent:
@@ -93,7 +98,11 @@ def _warn_of_differences(cfg: CfgNode, run: RunFolder, keys: Sequence[str], now:
     """Say so where images or networks are treated otherwise than in the run: no weight would be missing."""
     if not run.config_file.is_file():
         return
-    before, current = flatten(run.config()), flatten(cfg)
+    try:
+        before, current = flatten(run.config()), flatten(cfg)
+    except UserError as refusal:
+        warnings.warn(f"{refusal}: cannot tell how these weights were trained", stacklevel=3)
+        return
     different = [f"{key} was {before[key]!r}, is {current[key]!r}" for key in keys if before[key] != current[key]]
     if different:
         warnings.warn(f"{run.path}: trained otherwise than {now}: {'; '.join(different)}", stacklevel=3)

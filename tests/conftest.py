@@ -44,7 +44,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_config(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """A config file that trains two small networks in a second."""
     path = tmp_path_factory.mktemp("configs") / "tiny.yml"
-    path.write_text(TINY + f"\nTHREADS: 1\nOUTPUT_DIR: {path.parent / 'run'}\n")
+    path.write_text(TINY + f"\nTHREADS: 1\nDEVICE: cpu\nOUTPUT_DIR: {path.parent / 'run'}\n")
     path.write_text(path.read_text().replace("NAME: synthetic", f"NAME: synthetic, ROOT: {data_root}"))
     return path
 

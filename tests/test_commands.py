@@ -102,6 +102,9 @@ class TestRefusals:
             (["COHORT.INIT_WEIGHTS", "[gone.safetensors]"], "gone.safetensors: the weights file not found"),
             (["TRAIN.BATCH_SIZE", "1000"], "larger than the training set of 20 images"),
             (["EXPECTED", "[table9]"], "EXPECTED: 'table9' is not one of"),
+            (["MODEL.WEIGHTS", "runs/x"], "MODEL.WEIGHTS: is for testing"),
+            (["UPDATE.RULE", "parallel"], "UPDATE.RULE: 'parallel' is not one of simultaneous"),
+            (["OBJECTIVE.STRATEGY", "dmle"], "OBJECTIVE.STRATEGY: 'dmle' is not one of independent, dml, dml_e"),
             (["DEVICE", "cuda:99"], "DEVICE: cuda:99 was asked for"),
         ],
     )

@@ -82,7 +82,7 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("COHORT: {LR: [-0.1]}", ["COHORT.LR", "greater than 0"]),
         ("COHORT: {NETWORKS: []}", ["COHORT.NETWORKS", "is empty"]),
         ("COHORT: {NETWORKS: [mobilenet_v1]}", ["OBJECTIVE.STRATEGY", "needs peers"]),
-        ("OBJECTIVE: {STRATEGY: dmle}", ["OBJECTIVE.STRATEGY", "did you mean 'dml_e'?"]),
+        ("OBJECTIVE: {PEER_REDUCTION: men}", ["OBJECTIVE.PEER_REDUCTION", "did you mean 'mean'?"]),
         ("COHORT: {TEACHERS: [a]}\nOBJECTIVE: {STRATEGY: independent}", ["COHORT.TEACHERS", "teach nobody"]),
         ("EMA: {DECAY: 1.5}", ["EMA.DECAY", "between 0 and 1"]),
         ("OBJECTIVE: {TEMPERATURE: 0.0}", ["OBJECTIVE.TEMPERATURE", "greater than 0"]),

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 def test_the_quickstart_lands_between_40_and_90_map(tmp_path, capsys):
     cfg = load_config(
         REPOSITORY / "configs" / "quickstart.yml",
-        ["OUTPUT_DIR", str(tmp_path / "run"), "DATA.ROOT", str(tmp_path / "datasets")],
+        ["OUTPUT_DIR", str(tmp_path / "run"), "DATA.ROOT", str(tmp_path / "datasets"), "DEVICE", "cpu"],
     )
     train_and_evaluate(cfg)
     metrics = json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["metrics"]

@@ -21,7 +21,7 @@ def test_a_short_training_learns_on_real_images(market_root, tmp_path):
             "DATA.STORED_SIZE", "[64, 32]", "INPUT.SIZE", "[64, 32]", "EMA.DECAY", "0.9", "COHORT.LR", "2e-3",
             "MODEL.LAST_STRIDE", "1", "MODEL.BN_MOMENTUM", "0.1", "MODEL.INIT", "default",
             "COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.25]", "TRAIN.STEPS", "150", "TRAIN.BATCH_SIZE", "32",
-            "TEST.TRAIN_ACCURACY", "False",
+            "TEST.TRAIN_ACCURACY", "False", "DEVICE", "cpu",
         ],
     )  # fmt: skip
     train_and_evaluate(cfg)

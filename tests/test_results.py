@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from reid_dml.paper.published import TABLE_3
-from reid_dml.paper.results_page import read_records, results_page
+from reid_dml.paper.results_page import full_experiments, read_records, results_page
 from tests.conftest import REPOSITORY
 
 
 def test_the_page_is_up_to_date():
-    page = results_page(read_records(REPOSITORY / "results"))
+    page = results_page(read_records(REPOSITORY / "results"), full_experiments(REPOSITORY / "configs"))
     assert (REPOSITORY / "docs" / "results.md").read_text() == page, "run make results"
 
 

@@ -19,9 +19,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from reid_dml.files import write_text
-    from reid_dml.paper.results_page import read_records, results_page
+    from reid_dml.paper.results_page import full_experiments, read_records, results_page
 
-    page = results_page(read_records(Path(arguments.records)))
+    page = results_page(read_records(Path(arguments.records)), full_experiments(Path("configs")))
     if not arguments.check:
         write_text(arguments.output, page)
         print(arguments.output)

@@ -29,7 +29,7 @@ def main() -> None:
         return  # under torchrun the first process scores for all
     from reid_dml.files import write_json
     from reid_dml.retrieval.scoring import score_files
-    from reid_dml.run_record import format_table, metrics_rows, notes
+    from reid_dml.retrieval.tables import format_table, metrics_rows, notes
 
     metrics = score_files(
         arguments.query, arguments.gallery, arguments.multi_query, pooling=arguments.pooling, metric=arguments.metric

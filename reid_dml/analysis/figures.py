@@ -32,13 +32,12 @@ def draw_lines(
     x_label: str,
     y_label: str,
     percent: bool = False,
-    markers: bool = False,
 ) -> str:
     """Named curves {label: (x, y)} in one plot, as an SVG element."""
 
     def draw(axes: Axes) -> None:
         for label, (x, y) in curves.items():
-            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if markers else None, markersize=2.5)
+            axes.plot(x, y, label=label, linewidth=1.4)
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -13,7 +13,7 @@ import numpy as np
 
 from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.records import JUNK
-from reid_dml.retrieval.features import FeatureSet
+from reid_dml.retrieval.features import FeatureSet, normalize
 from reid_dml.retrieval.search import ranked_lists
 
 _SIZE = (128, 64)  # pictures of a list, height and width
@@ -50,7 +50,7 @@ def choose_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 10, len
             paths=[str(path) for path in gallery.paths[found]],
             person_ids=gallery.person_ids[found].tolist(),
             camera_ids=gallery.camera_ids[found].tolist(),
-            similarities=(gallery.features[found] @ chosen.features[number]).tolist(),
+            similarities=(normalize(gallery.features[found]) @ normalize(chosen.features)[number]).tolist(),
         )
         for number, found in enumerate(lists)
     ]

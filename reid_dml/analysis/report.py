@@ -11,7 +11,7 @@ from reid_dml.analysis.figures import draw_lines
 from reid_dml.analysis.ranked_lists import choose_lists, lists_html
 from reid_dml.files import write_text
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.run_record import metrics_rows, network_labels, notes
+from reid_dml.retrieval.tables import metrics_rows, network_labels, notes
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 JUNK = -1  # a detection nobody should be scored on; removed from the gallery
 DISTRACTOR = 0  # a wrong item that stays in the gallery
@@ -40,3 +42,14 @@ class ReIDData:
     def class_ids(self) -> list[int]:
         """Person id of every row of the identity head: the training ids in rising order."""
         return sorted({record.person_id for record in self.train})
+
+    def training_summary(self) -> dict[str, Any]:
+        """What must not change while a run goes on: the rows of the identity head and the list of images.
+
+        `images` is a fingerprint of the base names in order: a batch is drawn by position in that list.
+        """
+        names = "\n".join(os.path.basename(record.path) for record in self.train)
+        summary: dict[str, Any] = {"person_ids": self.class_ids, "images": sha256(names.encode()).hexdigest()}
+        if self.original_ids:
+            summary["original_ids"] = [self.original_ids[number] for number in self.class_ids]
+        return summary

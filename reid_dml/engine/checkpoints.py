@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
+import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 
 from reid_dml.errors import UserError
-from reid_dml.files import save_with, sync
+from reid_dml.files import sync, write_bytes
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
-from reid_dml.mutual.distributed import barrier, rank
+from reid_dml.processes import barrier, rank
 from reid_dml.run_folder import RunFolder
 
 _KEPT = 2  # checkpoints that stay on disk
@@ -40,11 +41,11 @@ class Checkpoints:
         if rank() == 0:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
-            save_with(draft / "trainer.pt", lambda path: torch.save({"step": step, **trainer_state}, path))
+            _write_state(draft / "trainer.pt", {"step": step, **trainer_state})
         barrier()
         try:
             for member in cohort.members:
-                save_with(draft / f"network_{member.index}.pt", partial(torch.save, member_state(member)))
+                _write_state(draft / f"network_{member.index}.pt", member_state(member))
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -53,7 +54,7 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
             sync(self.folder)
-            for old in self.steps()[:-_KEPT]:
+            for old in [past for past in self.steps() if past <= step][:-_KEPT]:
                 shutil.rmtree(self.path(old))
 
     def load(self, step: int, cohort: Cohort) -> dict[str, Any]:
@@ -78,6 +79,13 @@ class Checkpoints:
         return state
 
 
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    # Through memory: torch's own writer answers a full disk with an error that does not name it.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
 def member_state(member: Member) -> dict[str, Any]:
     """All that one network needs to continue bit for bit."""
     return {
@@ -85,6 +93,7 @@ def member_state(member: Member) -> dict[str, Any]:
         "ema": member.ema.state_dict() if member.ema is not None else None,
         "optimizer": member.optimizer.state_dict(),
         "generator": member.generator.get_state(),
+        "device": member.generator.device.type,
     }
 
 
@@ -95,9 +104,16 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
         if member.ema is not None:
             member.ema.load_state_dict(state["ema"])
         member.optimizer.load_state_dict(state["optimizer"])
-        member.generator.set_state(state["generator"].cpu())
+        if state["device"] == member.generator.device.type:
+            member.generator.set_state(state["generator"])
+        else:
+            warnings.warn(
+                f"{where}: saved on {state['device']}, continued on {member.generator.device.type}: dropout goes on "
+                "with other random numbers",
+                stacklevel=2,
+            )
     except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"{where}: does not fit network {member.index} of this config ({reason}); resume with the "
             "config of this run"
@@ -114,4 +130,4 @@ def export_weights(folder: RunFolder, cohort: Cohort) -> None:
         for network, ema in ((member.network, False), (member.ema, True)):
             if network is not None:
                 tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-                save_with(folder.weights_file(member.index, ema=ema), partial(save_file, tensors))
+                write_bytes(folder.weights_file(member.index, ema=ema), serialize(tensors))

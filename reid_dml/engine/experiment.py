@@ -1,4 +1,4 @@
-"""A whole experiment: data, cohort, training, evaluation, record and report."""
+"""A whole experiment: data, cohort, training, evaluation, record and report; and the evaluation of a trained cohort."""
 
 from __future__ import annotations
 
@@ -11,85 +11,88 @@ from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.device import describe_device, resolve_device, versions
+from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.task import Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
 from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
-from reid_dml.mutual.distributed import barrier, processes, rank, world_size
 from reid_dml.mutual.objective import build_objective
-from reid_dml.mutual.updates import UPDATE_RULES
+from reid_dml.mutual.updates import build_rule
 from reid_dml.paper.published import TABLE_3
-from reid_dml.retrieval.task import RetrievalTask
+from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
+from reid_dml.retrieval.tables import format_table, metrics_rows, network_labels, notes
 from reid_dml.run_folder import RunFolder
-from reid_dml.run_record import format_table, metrics_rows, network_labels, notes, write_record
-from reid_dml.trained_networks import load_networks
+from reid_dml.run_record import write_record
+from reid_dml.trained_networks import load_networks, uses_average
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html."""
     _check_expected(cfg)
+    if cfg.MODEL.WEIGHTS:
+        raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after
     # some 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so
     # it comes before the first parallel operation.
     torch.set_flush_denormal(True)
     with processes(device):
-        _train_and_evaluate(cfg, device, resume)
+        folder = RunFolder(cfg.OUTPUT_DIR)
+        continues = first_then_others(lambda: _open(folder, cfg, resume))
+        task = first_then_others(lambda: build_task(cfg))
+        seconds = _train(cfg, device, folder, task, continues)
+        if rank() == 0:
+            _finish(cfg, device, folder, task, *seconds)
 
 
-def _train_and_evaluate(cfg: CfgNode, device: str, resume: bool) -> None:
-    rule, objective = UPDATE_RULES[cfg.UPDATE.RULE], build_objective(cfg)
+def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:
+    """Whether the folder's run goes on; raises `UserError` if it may not, or holds one that was not asked for."""
+    if resume and folder.config_file.is_file():
+        folder.check_same(cfg)
+        return True
+    folder.check_free()
+    return False
+
+
+def _train(cfg: CfgNode, device: str, folder: RunFolder, task: Task, continues: bool) -> tuple[float, dict]:
+    """Train to the end and evaluate: seconds of training and, on process 0, the metrics."""
+    rule, objective = build_rule(cfg), build_objective(cfg)
     if world_size() > 1 and not rule.distributed:
         raise UserError(
-            f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; set it "
-            "to simultaneous"
+            f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; "
+            "set it to simultaneous"
         )
-    folder = RunFolder(cfg.OUTPUT_DIR)
-    started = folder.config_file.is_file()
-    if started and resume:
-        folder.check_same(cfg)
-    elif rank() == 0:
-        folder.check_free()
-    if rank() == 0:
-        names = " + ".join(cfg.COHORT.NETWORKS)
-        say(f"{cfg.EXPERIMENT}: {names}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
-        say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
-    task = _build_task(cfg)
-    say(
-        f"{task.data.name}: {len(task.train):,} training images of {len(task.class_ids):,} persons, "
-        f"{len(task.data.query):,} queries, {len(task.data.gallery):,} gallery images"
-    )
-    if started and resume:
-        folder.check_classes(task.class_ids)
-    cohort = build_cohort(cfg, task.class_ids, objective, device)
+    say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
+    say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
+    say(task.summary())
+    if continues:
+        folder.check_data(task.training_data())
+    has_checkpoint = continues and bool(Checkpoints(folder.checkpoints).steps())
+    cohort = build_cohort(cfg, task.class_ids, objective, device, initialise=not has_checkpoint)
     source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
-    if rank() == 0 and not (started and resume):
-        folder.start(cfg, device)
-        folder.write_classes(task.class_ids, task.data.original_ids)
-    barrier()
+    if rank() == 0 and not continues:
+        folder.start(cfg, device, task.training_data())
     trainer = Trainer(cfg, cohort, rule, objective, source, folder, device)
-    if resume and not trainer.resume():
-        say(f"{folder.path}: no checkpoint yet, training starts at the beginning")
+    if has_checkpoint:
+        trainer.resume()
+        say(f"{folder.path}: continues at step {trainer.step:,}")
+    barrier()
     if rank() == 0:
         folder.cut_metrics(trainer.step)
     trainer.train()
-    evaluate_ema = cfg.EMA.ENABLED and cfg.TEST.WEIGHTS != "last"
-    networks = {m.index: m.ema if evaluate_ema and m.ema is not None else m.network for m in cohort.members}
+    networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in cohort.members}
     say("evaluating")
-    metrics = task.evaluate(networks, device)
-    if rank() == 0:
-        record = write_record(
-            folder,
-            cfg,
-            dataset=task.data.name,
-            seconds=trainer.seconds,
-            device=describe_device(device),
-            metrics=metrics,
-        )
-        write_report(folder.report_file, record, folder.read_metrics(), task.features, cfg.EXPECTED)
-        _print_metrics(metrics, cfg.COHORT.NETWORKS, cfg.EXPECTED)
-        say(f"\nreport: {folder.report_file}")
+    return trainer.seconds, task.evaluate(networks, device)
+
+
+def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: float, metrics: dict) -> None:
+    record = write_record(
+        folder, cfg, dataset=task.dataset, seconds=seconds, device=describe_device(device), metrics=metrics
+    )
+    write_report(folder.report_file, record, folder.read_metrics(), task.features, cfg.EXPECTED)
+    _print_metrics(metrics, cfg.COHORT.NETWORKS, cfg.EXPECTED)
+    say(f"\nreport: {folder.report_file}")
 
 
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
@@ -98,7 +101,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
-        task = _build_task(cfg)
+        task = first_then_others(lambda: build_task(cfg))
         if cfg.TEST.TRAIN_ACCURACY:
             _check_heads(networks, task, cfg.MODEL.WEIGHTS)
         metrics = task.evaluate(networks, device, shared=True)
@@ -108,11 +111,10 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         if json_file:
             write_json(json_file, metrics)
         if report_file:
-            title = f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}"
             record = {
-                "experiment": title,
+                "experiment": f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}",
                 "networks": names,
-                "dataset": task.data.name,
+                "dataset": task.dataset,
                 "metrics": metrics,
                 "device": describe_device(device),
                 "versions": versions(),
@@ -128,16 +130,6 @@ def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> 
             f"{path}: identity heads have {min(classes)} rows, the training split {len(task.class_ids)} persons; "
             "test on the data set they were trained on, or set TEST.TRAIN_ACCURACY False"
         )
-
-
-def _build_task(cfg: CfgNode) -> RetrievalTask:
-    """The task with its data; process 0 first, because it may have to draw a data set."""
-    if rank() > 0:
-        barrier()
-    task = build_task(cfg)
-    if rank() == 0:
-        barrier()
-    return task
 
 
 def _check_expected(cfg: CfgNode) -> None:

@@ -10,13 +10,19 @@ from yacs.config import CfgNode
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.sets import load_data
 from reid_dml.models import ReIDNetwork
+from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.task import RetrievalTask
 
 
 class Task(Protocol):
     """The contract every task fulfils."""
 
-    name: str
+    features: dict[str, FeatureSet]  # of the last evaluation, for the report
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        ...
 
     @property
     def class_ids(self) -> Sequence[int]:
@@ -28,6 +34,14 @@ class Task(Protocol):
         """Training images."""
         ...
 
+    def summary(self) -> str:
+        """The data in one line."""
+        ...
+
+    def training_data(self) -> dict[str, Any]:
+        """Contents of classes.json: what must not change while a run goes on."""
+        ...
+
     def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
         """Metrics of the whole cohort on process 0, an empty dict elsewhere.
 
@@ -36,6 +50,6 @@ class Task(Protocol):
         ...
 
 
-def build_task(cfg: CfgNode) -> RetrievalTask:
+def build_task(cfg: CfgNode) -> Task:
     """The task of the data set that `DATA.NAME` names, with its data."""
     return RetrievalTask(cfg, load_data(cfg))

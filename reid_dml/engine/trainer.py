@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from reid_dml.config import per_network
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.sources import Batch, BatchSource
 from reid_dml.engine.checkpoints import Checkpoints, export_weights
-from reid_dml.engine.guard import NonFiniteGuard
+from reid_dml.engine.guard import NonFiniteGuard, first_broken
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
 from reid_dml.engine.schedules import Schedule
@@ -23,29 +24,28 @@ from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network, network_seed, seed_dropout
 from reid_dml.mutual.cohort import Cohort, Member
-from reid_dml.mutual.distributed import (
-    DistributedExchange,
-    all_gather_objects,
-    gather_objects,
-    make_exchange,
-    placement,
-    rank,
-    world_size,
-)
+from reid_dml.mutual.distributed import DistributedExchange, make_exchange, placement
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
+from reid_dml.processes import all_gather_objects, gather_objects, rank, world_size
 from reid_dml.run_folder import RunFolder
 from reid_dml.trained_networks import load_teachers
 
 
-def build_cohort(cfg: CfgNode, class_ids: Sequence[int], objective: Objective, device: str) -> Cohort:
-    """This process's share of the cohort, ready to train on the device, with the frozen teachers."""
+def build_cohort(
+    cfg: CfgNode, class_ids: Sequence[int], objective: Objective, device: str, *, initialise: bool = True
+) -> Cohort:
+    """This process's share of the cohort, ready to train on the device, with the frozen teachers.
+
+    `initialise=False` spares the starting weights, where a checkpoint will replace them.
+    """
     size = len(cfg.COHORT.NETWORKS)
     rates = per_network(cfg, "COHORT.LR")
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
     members = []
     for index in placement(size, world_size())[rank()]:
-        network = build_network(cfg, index, len(class_ids)).to(device).to(memory_format=layout).train()
+        network = build_network(cfg, index, len(class_ids), initialise=initialise)
+        network = network.to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
         generator = seed_dropout(network, cfg.SEED, index, device)
@@ -60,6 +60,11 @@ def build_cohort(cfg: CfgNode, class_ids: Sequence[int], objective: Objective, d
 
 
 def _check_widths(cfg: CfgNode, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
+    if any(isinstance(teacher.neck, nn.BatchNorm1d) for teacher in teachers):
+        raise UserError(
+            "OBJECTIVE.FEATURE_L2_WEIGHT: a teacher with MODEL.NECK bn shows its features behind the neck, its "
+            "students have theirs before it; set it to 0"
+        )
     own = [network.feature_dim for network in (*(member.network for member in members), *teachers)]
     widths = sorted({width for part in all_gather_objects(own) for width in part})
     if len(widths) > 1:
@@ -97,20 +102,17 @@ class Trainer:
         self.sums = torch.zeros(len(cohort.members), len(self.columns), dtype=torch.float64, device=device)
         self.guard = NonFiniteGuard([member.index for member in cohort.members], device)
 
-    def resume(self) -> bool:
-        """Continue from the last checkpoint; False if there is none."""
-        steps = self.checkpoints.steps()
-        if not steps:
-            return False
-        state = self.checkpoints.load(steps[-1], self.cohort)
+    def resume(self) -> None:
+        """Continue from the last checkpoint."""
+        state = self.checkpoints.load(self.checkpoints.steps()[-1], self.cohort)
         self.step, self.seconds = state["step"], state["seconds"]
         indices = [member.index for member in self.cohort.members]
         self.sums.copy_(state["sums"][indices])
         if len(state["generators"]) == world_size():
-            torch.set_rng_state(state["generators"][rank()]["cpu"])
-            if self.device.startswith("cuda"):
-                torch.cuda.set_rng_state(state["generators"][rank()]["cuda"], self.device)
-        return True
+            generators = state["generators"][rank()]
+            torch.set_rng_state(generators["cpu"])
+            if self.device.startswith("cuda") and "cuda" in generators:
+                torch.cuda.set_rng_state(generators["cuda"], self.device)
 
     def train(self) -> None:
         """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays."""
@@ -124,7 +126,7 @@ class Trainer:
                 report = self.rule.step(self.cohort, self.objective, batches, scalars)
                 self.sums += report
                 self.step += 1
-                self.guard.watch(self.step, report[:, -2])
+                self.guard.watch(self.step, report[:, 0], report[:, -2])
                 last = self.step == cfg.STEPS
                 if self.step % cfg.LOG_INTERVAL == 0 or last:
                     self._log(progress, [float(rate) for rate in scalars.learning_rates])
@@ -147,25 +149,30 @@ class Trainer:
             images = count * self.cfg.TRAIN.BATCH_SIZE * self.rule.batches_per_step(self.cohort.size)
             extra = {}
             if isinstance(self.cohort.exchange, DistributedExchange):
-                extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes / count
-                self.cohort.exchange.received_bytes = 0
+                extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes
             progress.log(self.step, images, rows, learning_rates, extra)
 
     def _check(self) -> None:
-        found = self.guard.found()
-        if found is None:
-            return
+        """Raise `UserError`, on every process, if the loss of any network was not finite."""
+        found = min((hit for hit in all_gather_objects(self.guard.found()) if hit is not None), default=None)
+        if found is not None:
+            step, _, network = found
+            raise self._failure(f"the loss of network {network} is not finite at step {step}")
+
+    def _check_weights(self) -> None:
+        """Raise `UserError`, on every process, if the weights of any network are not finite."""
+        broken = [index for index in all_gather_objects(first_broken(self.cohort.members)) if index is not None]
+        if broken:
+            raise self._failure(f"the weights of network {broken[0]} are not finite at step {self.step}")
+
+    def _failure(self, what: str) -> UserError:
         steps = self.checkpoints.steps()
-        good = (
-            f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "there is no checkpoint yet"
-        )
-        raise UserError(
-            f"{self.folder.path}: the loss of network {found[1]} is not finite at step {found[0]}; {good}; "
-            "lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS"
-        )
+        good = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "there is no checkpoint"
+        return UserError(f"{self.folder.path}: {what}; {good}; lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS")
 
     def _save(self) -> None:
         self._check()
+        self._check_weights()
         sums = gather_objects(self.sums.cpu())
         generators = gather_objects(_generator_states(self.device))
         state: dict[str, Any] = {"seconds": self.seconds, "generators": generators}

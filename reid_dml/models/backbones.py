@@ -7,7 +7,6 @@ A backbone maps (N, 3, H, W) to a feature map (N, C, h, w) or directly to a pool
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,26 +15,27 @@ import torch
 from torch import nn
 
 from reid_dml.errors import UserError
+from reid_dml.registry import Registry
+
+Build = Callable[[tuple[int, int]], nn.Module]
 
 
 @dataclass(frozen=True)
 class BackboneEntry:
     """How to build a backbone, and the modules that end its last two resolution stages."""
 
-    build: Callable[[tuple[int, int]], nn.Module]
+    build: Build
     stage_modules: tuple[str, str]
 
 
-BACKBONES: dict[str, BackboneEntry] = {}
+BACKBONES: Registry[BackboneEntry] = Registry("COHORT.NETWORKS", "reid_dml.models")
 
 
-def register_backbone(
-    name: str, *, stage_modules: tuple[str, str]
-) -> Callable[[Callable[[tuple[int, int]], nn.Module]], Callable[[tuple[int, int]], nn.Module]]:
+def register_backbone(name: str, *, stage_modules: tuple[str, str]) -> Callable[[Build], Build]:
     """Make a function from the input size to a backbone known under a name in `COHORT.NETWORKS`."""
 
-    def register(build: Callable[[tuple[int, int]], nn.Module]) -> Callable[[tuple[int, int]], nn.Module]:
-        BACKBONES[name] = BackboneEntry(build, stage_modules)
+    def register(build: Build) -> Build:
+        BACKBONES.register(name)(BackboneEntry(build, stage_modules))
         return build
 
     return register
@@ -48,13 +48,14 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
     timm's weights. Raises `UserError` for an unknown name, a network without stages or a failed download.
     """
     stages: tuple[str, str] | None
-    if name in BACKBONES:
+    if name in BACKBONES.names():
         if pretrained:
             raise UserError(
                 f"COHORT.INIT_WEIGHTS: imagenet is offered for timm networks only, not for {name}; "
                 "name a local weights file, or use mobilenetv1_100"
             )
-        network, stages = BACKBONES[name].build(size), BACKBONES[name].stage_modules
+        entry = BACKBONES.get(name)
+        network, stages = entry.build(size), entry.stage_modules
     else:
         network, stages = _build_timm(name, size, pretrained)
     if last_stride == 1:
@@ -66,7 +67,7 @@ def _build_timm(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.
     import timm  # takes seconds to import: only where it is needed
 
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*BACKBONES, *timm.list_models()], 3)
+        near = difflib.get_close_matches(name, [*BACKBONES.names(), *timm.list_models()], 3)
         raise UserError(
             f"COHORT.NETWORKS: no network is called {name!r}"
             + (f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()")
@@ -75,6 +76,7 @@ def _build_timm(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.
     options: dict[str, Any] = {"img_size": size} if fixed_size is not None and fixed_size.fixed_input_size else {}
     try:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        width = _pooled_width(network, size)
     except Exception as error:
         if not pretrained:
             raise UserError(
@@ -84,7 +86,7 @@ def _build_timm(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.
             f"COHORT.INIT_WEIGHTS: the ImageNet weights of {name} could not be downloaded ({error}); name "
             "a local weights file instead"
         ) from error
-    network.__dict__["num_features"] = _pooled_width(network, size)
+    network.__dict__["num_features"] = width
     info = getattr(network, "feature_info", None) or []
     stages = [entry["module"] for entry in info if isinstance(entry, dict) and entry.get("module")]
     return network, (stages[-2], stages[-1]) if len(stages) > 1 else None
@@ -101,7 +103,7 @@ def _pooled_width(network: nn.Module, size: tuple[int, int]) -> int:
 
 def _keep_last_resolution(network: nn.Module, name: str, stages: tuple[str, str] | None) -> None:
     """Set the stride-2 layers behind the second-last stage to stride 1."""
-    changed, reached = 0, stages is None
+    changed, reached = 0, False
     for path, module in network.named_modules():
         in_second_last = stages is not None and f"{path}.".startswith(f"{stages[0]}.")
         reached = reached or in_second_last
@@ -120,6 +122,3 @@ def _keep_last_resolution(network: nn.Module, name: str, stages: tuple[str, str]
             changed += 1
     if not changed:
         raise UserError(f"MODEL.LAST_STRIDE: {name} has no last stage whose stride could be 1; set it to 2")
-
-
-importlib.import_module("reid_dml.models.mobilenet_v1")

@@ -27,7 +27,8 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
     name = cfg.COHORT.NETWORKS[index]
     start = per_network(cfg, "COHORT.INIT_WEIGHTS")[index] if initialise else ""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(network_seed(cfg.SEED, index))
+        # Not torch.manual_seed, which would also seed every GPU.
+        torch.default_generator.manual_seed(network_seed(cfg.SEED, index))
         backbone = build_backbone(
             name, tuple(cfg.INPUT.SIZE), last_stride=cfg.MODEL.LAST_STRIDE, pretrained=start == "imagenet"
         )
@@ -36,7 +37,7 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
             _truncated_normal(network, cfg.MODEL.INIT_STD)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum, module.eps = cfg.MODEL.BN_MOMENTUM, cfg.MODEL.BN_EPS
+            module.momentum, module.eps = cfg.MODEL.BN_MOMENTUM or module.momentum, cfg.MODEL.BN_EPS or module.eps
     if start not in ("", "imagenet"):
         print(load_partial(network.backbone, start, what=f"network {index} ({name}) backbone"))
     return network

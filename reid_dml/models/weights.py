@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +44,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
             ) from None
     content = read_torch_file(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    tensors_by_name = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    )
+    if not state or not isinstance(state, dict) or not tensors_by_name:
         raise UserError(f"{path}: holds no network weights (a mapping of names to tensors); name a weights file")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
@@ -54,9 +56,9 @@ def read_torch_file(path: str | Path) -> object:
     """`torch.load` of plain data only. Raises `UserError` for anything else, truncated files included."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError, MemoryError):
         raise
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a foreign file makes torch's reader fail in a dozen ways
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         if "weights_only" in str(error) or "Unsupported" in str(error):
             why = "holds pickled objects, not only weights; it is not opened, because that could run code"
@@ -67,7 +69,7 @@ def read_torch_file(path: str | Path) -> object:
 
 def load_partial(network: nn.Module, path: str | Path, *, what: str) -> LoadReport:
     """Load whatever fits and report all that did not. Raises `UserError` if nothing fits."""
-    tensors, own = read_tensors(path), network.state_dict()
+    tensors, own = _of_backbone(read_tensors(path), network), network.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     report = LoadReport(
         str(path),
@@ -86,6 +88,14 @@ def load_partial(network: nn.Module, path: str | Path, *, what: str) -> LoadRepo
         raise UserError(f"{path}: none of its {len(tensors)} tensors fits {what}; it belongs to another architecture")
     network.load_state_dict(fitting, strict=False)
     return report
+
+
+def _of_backbone(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The backbone's part of a whole network's tensors, where a backbone alone is to be loaded."""
+    prefix = "backbone."
+    if hasattr(network, "backbone") or not any(name.startswith(prefix) for name in tensors):
+        return tensors
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_exact(network: nn.Module, path: str | Path, *, what: str) -> None:

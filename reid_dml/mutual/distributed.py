@@ -1,15 +1,8 @@
-"""Mutual learning over several processes: each owns some of the networks, only small logits travel.
-
-Started with `torchrun`, gloo on CPUs and NCCL on GPUs. Every process sees the same batches.
-"""
+"""Mutual learning over several processes: each owns some of the networks and sees the same batches; logits travel."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
@@ -18,35 +11,7 @@ from torch import Tensor
 from reid_dml.errors import UserError
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Exchange, local_exchange
-
-
-@contextmanager
-def processes(device: str) -> Iterator[None]:
-    """Join the other processes that `torchrun` started, if it did, and leave them at the end."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
-        return
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timedelta(minutes=30))
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-
-
-def rank() -> int:
-    """Number of this process; 0 is the one that writes and prints."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    """Number of processes."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def barrier() -> None:
-    """Wait until every process is here."""
-    if dist.is_initialized():
-        dist.barrier()
+from reid_dml.processes import world_size
 
 
 def placement(size: int, world: int) -> list[list[int]]:
@@ -63,24 +28,6 @@ def placement(size: int, world: int) -> list[list[int]]:
     return [list(range(start, start + share)) for start, share in zip(starts, shares, strict=True)]
 
 
-def gather_objects(value: Any) -> list[Any]:
-    """The value of every process, in order, on process 0; elsewhere an empty list. For small objects and arrays."""
-    if not dist.is_initialized():
-        return [value]
-    gathered: list[Any] = [None] * world_size() if rank() == 0 else []
-    dist.gather_object(value, gathered if rank() == 0 else None)
-    return gathered
-
-
-def all_gather_objects(value: Any) -> list[Any]:
-    """The value of every process, in order, on all of them."""
-    if not dist.is_initialized():
-        return [value]
-    gathered: list[Any] = [None] * world_size()
-    dist.all_gather_object(gathered, value)
-    return gathered
-
-
 def make_exchange(size: int, *, features: bool = False) -> Exchange:
     """The exchange for this number of processes: local in one; in several logits travel, and features if asked."""
     return local_exchange if world_size() == 1 else DistributedExchange(size, features=features)
@@ -90,8 +37,8 @@ class DistributedExchange:
     """Every process sends its networks' detached logits (N, C), as float32, to all others.
 
     Logits and not probabilities travel: they carry any temperature, and the tails that a float32 probability loses. A
-    process receives (K - K_local) * N * C * 4 bytes a step (`received_bytes` counts them), with `features` those of
-    the pooled features (N, D) too, which must be of one width. Without it the features of remote networks are (N, 0).
+    process receives (K - K_local) * N * C * 4 bytes a step (`received_bytes`, of the last step), with `features` those
+    of the pooled features (N, D) too, which must be of one width. Without it remote networks have features (N, 0).
     """
 
     def __init__(self, size: int, *, features: bool = False) -> None:
@@ -99,6 +46,7 @@ class DistributedExchange:
         self.received_bytes = 0
 
     def __call__(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
+        self.received_bytes = 0
         sample = next(iter(outputs.values()))
         predictions: list[Output] = []
         for source, indices in enumerate(self.places):

@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
 from reid_dml.mutual.losses import Strategy, confidence_penalty, feature_distance, student_terms
+from reid_dml.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,13 @@ class Objective(Protocol):
     ) -> dict[str, Tensor]: ...
 
 
-OBJECTIVES: dict[str, Callable[[CfgNode], Objective]] = {}
-
-
-def register_objective(*strategies: str):
-    """Make a class or function from the config to an objective known under values of `OBJECTIVE.STRATEGY`."""
-
-    def register(build: Callable[[CfgNode], Objective]) -> Callable[[CfgNode], Objective]:
-        OBJECTIVES.update(dict.fromkeys(strategies, build))
-        return build
-
-    return register
+OBJECTIVES: Registry[Callable[[CfgNode], Objective]] = Registry("OBJECTIVE.STRATEGY", "reid_dml.mutual")
+register_objective = OBJECTIVES.register
 
 
 def build_objective(cfg: CfgNode) -> Objective:
     """The objective that `OBJECTIVE.STRATEGY` names."""
-    return OBJECTIVES[cfg.OBJECTIVE.STRATEGY](cfg)
+    return OBJECTIVES.get(cfg.OBJECTIVE.STRATEGY)(cfg)
 
 
 @register_objective("independent", "dml", "dml_e", "symmetric_kl")

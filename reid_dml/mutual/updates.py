@@ -11,11 +11,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_member
 from reid_dml.mutual.objective import Objective, Scalars
+from reid_dml.registry import Registry
 
 
 class UpdateRule(Protocol):
@@ -32,17 +34,13 @@ class UpdateRule(Protocol):
         ...
 
 
-UPDATE_RULES: dict[str, UpdateRule] = {}
+UPDATE_RULES: Registry[Callable[[], UpdateRule]] = Registry("UPDATE.RULE", "reid_dml.mutual")
+register_update = UPDATE_RULES.register
 
 
-def register_update(name: str) -> Callable[[type], type]:
-    """Make a class known as `UPDATE.RULE: <name>`."""
-
-    def register(rule: type) -> type:
-        UPDATE_RULES[name] = rule()
-        return rule
-
-    return register
+def build_rule(cfg: CfgNode) -> UpdateRule:
+    """The update rule that `UPDATE.RULE` names."""
+    return UPDATE_RULES.get(cfg.UPDATE.RULE)()
 
 
 @register_update("simultaneous")

@@ -1,4 +1,4 @@
-"""Every published number of the two papers; their only home.
+"""The published numbers of the two papers that a config or a page compares with; their only home.
 
 Percentages as printed. Market-1501 rows: single query (mAP, rank-1) and multi query (mAP, rank-1); the authors'
 evaluation is the trapezoid AP. Sources: CVPR 2018 (Zhang et al., "Deep Mutual Learning") and arXiv 1706.00384v1.

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reid_dml.config import load_config
 from reid_dml.errors import UserError
 from reid_dml.paper.published import TABLE_3
-from reid_dml.run_record import metrics_rows, network_labels
+from reid_dml.retrieval.tables import metrics_rows, network_labels
 
 _INTRODUCTION = """# Measured results
 
@@ -17,15 +18,15 @@ Generated from the run records in `results/` by `make results`; nothing here is 
 with its seed; n = 1 unless a row says otherwise. All numbers are percentages. mAP is the mean precision at the matches,
 mAP trapezoid the official MATLAB definition (the one the papers report); see `docs/evaluation.md`.
 
-A run of scale `small` is a shortened recipe: it shows that the code learns, and is too short to rank methods. A run of
+Runs named `*_cpu` start from ImageNet weights without the last pointwise convolution, its batch norm and the classifier,
+which start fresh. A run of scale `small` is a shortened recipe: it shows that the code learns, and is too short to rank methods. A run of
 scale `full` follows the published recipe and may be compared with the published rows.
 """
 
 
 _NOT_MEASURED = """## Not measured
 
-The full recipes (`configs/market_mobilenet_dml.yml` and its control, 200,000 steps at 224 x 224) need a GPU. Whatever
-is not in a table above was not measured.
+No record at the full scale yet: {names}.
 """
 
 
@@ -44,8 +45,17 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def results_page(records: Sequence[Mapping[str, Any]]) -> str:
-    """The page: a section a data set, with a table of all its runs, the published rows and how each was measured."""
+def full_experiments(configs: Path) -> list[str]:
+    """Names of the configs directly in a folder that are experiments at the full scale."""
+    loaded = [load_config(path) for path in sorted(configs.glob("*.yml")) if not path.stem.endswith("_base")]
+    return [cfg.EXPERIMENT for cfg in loaded if cfg.SCALE == "full"]
+
+
+def results_page(records: Sequence[Mapping[str, Any]], full: Sequence[str] = ()) -> str:
+    """The page: a section a data set, with a table of all its runs, the published rows and how each was measured.
+
+    `full` names the experiments of which a record at the full scale is wanted.
+    """
     parts = [_INTRODUCTION]
     for dataset in sorted({record["dataset"] for record in records}):
         own = [record for record in records if record["dataset"] == dataset]
@@ -56,7 +66,9 @@ def results_page(records: Sequence[Mapping[str, Any]]) -> str:
             parts.append(_published_table())
         parts.append("### How it was measured\n")
         parts += [_how(record) for record in own]
-    parts.append(_NOT_MEASURED)
+    measured = {record["experiment"] for record in records if record["scale"] == "full"}
+    if missing := [f"`{name}`" for name in full if name not in measured]:
+        parts.append(_NOT_MEASURED.format(names=", ".join(missing)))
     return "\n".join(parts)
 
 

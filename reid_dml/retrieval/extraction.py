@@ -15,7 +15,7 @@ from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.models import Output, ReIDNetwork
-from reid_dml.mutual.distributed import gather_objects, rank, world_size
+from reid_dml.processes import gather_objects, rank, world_size
 
 _LOOK_AHEAD = 3  # batches decoded in advance
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -102,7 +103,7 @@ class FeatureSet:
                 if absent:
                     raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {remedy}")
                 arrays = {name: file[name] for name in _FIELDS}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             if "allow_pickle" in str(error):
                 raise UserError(f"{path}: holds pickled objects, which are not opened; {remedy}") from None
             raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {remedy}") from None

@@ -13,7 +13,7 @@ from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.device import resolve_device
 from reid_dml.errors import UserError
-from reid_dml.mutual.distributed import processes, rank
+from reid_dml.processes import processes, rank
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import extract_shared
 from reid_dml.retrieval.features import FeatureSet

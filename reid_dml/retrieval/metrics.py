@@ -25,6 +25,7 @@ from reid_dml.errors import UserError
 from reid_dml.retrieval.features import FeatureSet, normalize
 
 _BLOCK = 128  # queries whose distances are held at a time
+_COLUMNS = 64  # the gallery is padded to a multiple of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +94,15 @@ def _distance_blocks(query: np.ndarray, gallery: np.ndarray, metric: str) -> Ite
         query, gallery = normalize(query), normalize(gallery)
     # |g|^2 / 2 - q.g orders the gallery like |q - g|^2; for unit vectors the first term would only add rounding.
     half_squares = (gallery**2).sum(1) / 2 if metric == "euclidean" else None
-    transposed = np.ascontiguousarray(gallery.T)
+    # Equal items must come out exactly equal wherever they stand, or rounding would break the tie. Matrix products
+    # treat single rows and the last columns otherwise than the rest: zeros keep every real one away from the edges.
+    transposed = np.zeros((gallery.shape[1], -(-len(gallery) // _COLUMNS) * _COLUMNS), np.float32)
+    transposed[:, : len(gallery)] = gallery.T
+    block = np.zeros((_BLOCK, query.shape[1]), np.float32)
     for start in range(0, len(query), _BLOCK):
-        distances = -query[start : start + _BLOCK] @ transposed
+        rows = min(_BLOCK, len(query) - start)
+        block[:rows] = query[start : start + rows]
+        distances = -(block @ transposed)[:rows, : len(gallery)]
         if half_squares is not None:
             distances += half_squares
         yield start, distances

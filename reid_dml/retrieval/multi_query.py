@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from reid_dml.data.records import UNKNOWN_CAMERA
 from reid_dml.retrieval.features import FeatureSet
 
 
@@ -21,7 +22,8 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
         how: `mean` or `max`, entry by entry.
 
     Returns:
-        A FeatureSet like `query`. A query without boxes keeps its own feature, with a warning that counts them.
+        A FeatureSet like `query`. A query without boxes, or of unknown camera, keeps its own feature, with a
+        warning that counts them.
 
     Raises:
         ValueError: unknown `how`, or features of different width.
@@ -37,7 +39,7 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
     pooled = query.features.copy()
     alone = 0
     for number, key in enumerate(zip(query.person_ids.tolist(), query.camera_ids.tolist(), strict=True)):
-        if key in rows:
+        if key in rows and key[1] != UNKNOWN_CAMERA:
             pooled[number] = pool(boxes.features[rows[key]], axis=0)
         else:
             alone += 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval.features import FeatureSet
+from reid_dml.retrieval.features import FeatureSet, normalize
 from reid_dml.retrieval.metrics import evaluate_rankings
 from reid_dml.retrieval.multi_query import pool_multi_query
 
@@ -20,6 +20,8 @@ def score(sets: Mapping[str, FeatureSet], *, pooling: str = "mean", metric: str 
     query, gallery, boxes = sets["query"], sets["gallery"], sets.get("boxes")
     metrics = {"single_query": evaluate_rankings(query, gallery, metric=metric).as_dict()}
     if boxes is not None:
+        if metric == "cosine":  # each image has the same say, whatever the length of its feature
+            query, boxes = (side.with_features(normalize(side.features)) for side in (query, boxes))
         pooled = pool_multi_query(query, boxes, how=pooling)
         metrics["multi_query"] = evaluate_rankings(pooled, gallery, metric=metric).as_dict()
     return metrics

@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.models import ReIDNetwork
-from reid_dml.mutual.distributed import gather_objects, rank
+from reid_dml.processes import gather_objects, rank
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import extract_features, extract_shared, identity_accuracy
 from reid_dml.retrieval.features import FeatureSet
@@ -27,9 +27,12 @@ class RetrievalTask:
 
     cfg: CfgNode
     data: ReIDData
-    name: str = "retrieval"
     # Features of the last evaluation's ensemble by split, for ranked lists.
     features: dict[str, FeatureSet] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str:
+        return self.data.name
 
     @property
     def class_ids(self) -> list[int]:
@@ -38,6 +41,15 @@ class RetrievalTask:
     @property
     def train(self) -> Sequence[ImageRecord]:
         return self.data.train
+
+    def summary(self) -> str:
+        return (
+            f"{self.data.name}: {len(self.train):,} training images of {len(self.class_ids):,} persons, "
+            f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
+        )
+
+    def training_data(self) -> dict[str, Any]:
+        return self.data.training_summary()
 
     def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
         """Extract features and judge every network and the ensemble on process 0.
@@ -60,8 +72,8 @@ class RetrievalTask:
         }
         spec = AugmentSpec.of(self.cfg)
         records = {split: getattr(self.data, split) for split in SPLITS}
-        if self.cfg.TEST.MULTI_QUERY == "none":
-            records["boxes"] = ()
+        if self.cfg.TEST.MULTI_QUERY == "none" or self.cfg.DATA.CAMERAS == "ignore":
+            records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
         extract = extract_shared if shared else extract_features
         found: dict[int, dict[str, Any]] = {index: {} for index in networks}
         for split, images in records.items():
@@ -93,7 +105,7 @@ class RetrievalTask:
         return results
 
     def _score(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
-        return score(sets, pooling=self.cfg.TEST.MULTI_QUERY, metric=self.cfg.TEST.METRIC)
+        return score(sets, pooling=self.cfg.TEST.MULTI_QUERY)
 
     def _feature_sets(
         self, members: Sequence[dict[str, np.ndarray]], records: dict[str, Sequence[ImageRecord]]

@@ -89,5 +89,5 @@ def test_a_missing_list_is_refused(tmp_path):
 def test_an_unknown_data_set_is_refused(tmp_path):
     config = tmp_path / "other.yml"
     config.write_text("DATA: {NAME: market}\n")
-    with pytest.raises(UserError, match=r"DATA\.NAME: 'market' is not one of market1501"):
+    with pytest.raises(UserError, match=r"DATA\.NAME: 'market' is not one of .*did you mean 'market1501'"):
         load_data(load_config(config))

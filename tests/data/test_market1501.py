@@ -59,7 +59,19 @@ def test_names_parse(name, expected):
     assert parse_name(name) == expected
 
 
-@pytest.mark.parametrize("name", ["x0002_c1s1.jpg", "0002.jpg", "c1_0002.jpg", "0002_k1s1.jpg", "-2_c1s1.jpg", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x0002_c1s1.jpg",
+        "0002.jpg",
+        "c1_0002.jpg",
+        "0002_k1s1.jpg",
+        "-2_c1s1.jpg",
+        "",
+        "9" * 20 + "_c1.jpg",
+        "1_c" + "9" * 20 + ".jpg",
+    ],
+)
 def test_other_names_do_not(name):
     with pytest.raises(ValueError):
         parse_name(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
@@ -17,6 +17,7 @@ from reid_dml.errors import UserError
 SPEC = AugmentSpec((6, 4), (0.5, 0.4, 0.3), (0.5, 0.25, 0.2), flip=0.5)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40), st.integers(1, 40), st.integers(0, 3))
 def test_every_image_comes_once_an_epoch(num_images, batch_size, seed):
     batch_size = min(batch_size, num_images)

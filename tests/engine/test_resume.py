@@ -84,6 +84,34 @@ def test_a_process_killed_from_outside_resumes(tiny_config, make_config, tiny_ru
     assert weights(tmp_path / "run") == weights(tiny_run)
 
 
+# The run renames 20-odd files into place: environment, classes, config, three checkpoints of three files and a folder
+# each, the weights, the record and the report.
+@pytest.mark.parametrize("at_call", [1, 2, 3, 5, 8, 9, 13, 17, 20])
+def test_a_process_killed_between_any_two_file_operations_resumes(make_config, tiny_run, monkeypatch, at_call):
+    cfg = make_config()
+    child = os.fork()
+    if child == 0:  # os._exit leaves like SIGKILL: no clean-up runs
+        calls = [0]
+        for name in ("replace", "rename"):
+            original = getattr(Path, name)
+
+            def dying(self, target, original=original):
+                calls[0] += 1
+                if calls[0] == at_call:
+                    os._exit(9)
+                return original(self, target)
+
+            setattr(Path, name, dying)
+        try:
+            train_and_evaluate(cfg)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    train_and_evaluate(cfg, resume=True)
+    assert weights(cfg.OUTPUT_DIR) == weights(tiny_run)
+
+
 def test_old_checkpoints_go_and_none_is_half(tiny_run):
     folders = sorted(path.name for path in (tiny_run / "checkpoints").iterdir())
     assert folders == ["step_000000004", "step_000000006"]
@@ -118,10 +146,43 @@ def test_a_damaged_checkpoint_is_refused_by_name(make_config):
         train_and_evaluate(cfg, resume=True)
 
 
-def test_resuming_on_other_persons_is_refused_by_id(make_config, command, tiny_config, tmp_path):
+def test_resuming_on_other_images_is_refused(make_config):
     cfg = make_config("TRAIN.STEPS", "2")
     train_and_evaluate(cfg)
     classes = Path(cfg.OUTPUT_DIR) / "classes.json"
-    classes.write_text(json.dumps({"person_ids": [1, 2, 3, 4, 99]}))
-    with pytest.raises(UserError, match=r"persons have changed .* 1 absent \(99, \.\.\.\) and 1 new \(5, \.\.\.\)"):
+    before = json.loads(classes.read_text())
+    classes.write_text(json.dumps({**before, "person_ids": [1, 2, 3, 4, 99]}))
+    with pytest.raises(UserError, match=r"1 persons are absent \(99, \.\.\.\) and 1 persons are new \(5, \.\.\.\)"):
+        train_and_evaluate(cfg, resume=True)
+    classes.write_text(json.dumps({**before, "images": "of another list"}))
+    with pytest.raises(UserError, match="images were added, removed or renamed"):
+        train_and_evaluate(cfg, resume=True)
+
+
+def test_what_a_run_left_behind_is_not_adopted(make_config):
+    cfg = make_config("TRAIN.STEPS", "2")
+    train_and_evaluate(cfg)
+    (Path(cfg.OUTPUT_DIR) / "config.yml").unlink()
+    for resume in (False, True):
+        with pytest.raises(UserError, match="holds a run already"):
+            train_and_evaluate(cfg, resume=resume)
+
+
+def test_resuming_needs_no_starting_weights(make_config, tiny_run, tmp_path):
+    start = tmp_path / "start.safetensors"
+    start.write_bytes((tiny_run / "network_0.safetensors").read_bytes())
+    cfg = make_config("COHORT.INIT_WEIGHTS", f"[{start}]")
+    train_and_evaluate(cfg)
+    start.unlink()
+    train_and_evaluate(cfg, resume=True)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(make_config):
+    cfg = make_config("TRAIN.STEPS", "2")
+    train_and_evaluate(cfg)
+    saved = Path(cfg.OUTPUT_DIR) / "checkpoints" / "step_000000002" / "network_0.pt"
+    state = torch.load(saved, weights_only=True)
+    state["network"]["head.weight"] = torch.zeros(3, 256)
+    torch.save(state, saved)
+    with pytest.raises(UserError, match=r"step_000000002: does not fit network 0 of this config .*head\.weight"):
         train_and_evaluate(cfg, resume=True)

@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from reid_dml.engine import experiment
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.guard import NonFiniteGuard
 from reid_dml.engine.optimizers import build_optimizer, decayed_parameters
 from reid_dml.engine.schedules import Schedule, ema_decay, learning_rate_factor
 from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_text
-from reid_dml.models import build_backbone
+from reid_dml.models import ReIDNetwork, build_backbone
+from tests.conftest import REPOSITORY
 
 
 def test_learning_rate_schedules_match_their_definitions():
@@ -96,38 +98,42 @@ def test_one_step_equals_torch_s_ordinary_optimiser(make_config, name):
     torch.testing.assert_close(ours.bias, plain.bias, rtol=1e-6, atol=1e-7)
 
 
-def test_the_guard_finds_the_first_bad_step_and_network():
+def test_the_guard_finds_the_first_bad_step_and_whose_own_loss_it_was():
     guard = NonFiniteGuard([2, 5], "cpu")
-    guard.watch(1, torch.tensor([1.0, 2.0]))
+    nan = float("nan")
+    guard.watch(1, torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]))
     assert guard.found() is None
-    guard.watch(2, torch.tensor([1.0, float("nan")]))
-    guard.watch(3, torch.tensor([float("inf"), float("nan")]))
-    assert guard.found() == (2, 5)
+    # Network 5's logits are NaN, which makes the mimicry of network 2 NaN as well.
+    guard.watch(2, torch.tensor([1.0, nan]), torch.tensor([nan, nan]))
+    guard.watch(3, torch.tensor([float("inf"), nan]), torch.tensor([nan, nan]))
+    assert guard.found() == (2, 0, 5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_last_good_checkpoint(make_config, monkeypatch):
     cfg = make_config("TRAIN.LOG_INTERVAL", "100", "TRAIN.STEPS", "8")
-    original, calls = experiment.build_objective, [0]
+    original, passes = ReIDNetwork.forward, [0]
 
-    def poisoned(options):
-        objective = original(options)
+    def poisoned(self, images):
+        output = original(self, images)
+        passes[0] += self.training
+        # The fifth prediction of network 1: through the KL it makes the loss of network 0 NaN too.
+        return output._replace(logits=output.logits * (math.nan if self.training and passes[0] == 10 else 1))
 
-        class Poisoned:
-            terms, uses_features = objective.terms, False
-
-            def __call__(self, *arguments):
-                calls[0] += 1
-                terms = objective(*arguments)
-                return {**terms, "identity": terms["identity"] * (math.nan if calls[0] == 10 else 1)}
-
-        return Poisoned()
-
-    monkeypatch.setattr(experiment, "build_objective", poisoned)
+    monkeypatch.setattr(ReIDNetwork, "forward", poisoned)
     with pytest.raises(UserError, match=r"loss of network 1 is not finite at step 5; .*step_000000004"):
         train_and_evaluate(cfg)
     kept = sorted(path.name for path in (Path(cfg.OUTPUT_DIR) / "checkpoints").iterdir())
     assert kept == ["step_000000002", "step_000000004"]
     assert not list(Path(cfg.OUTPUT_DIR).glob("*.safetensors"))
+
+
+def test_weights_that_are_not_finite_are_never_saved(make_config, monkeypatch):
+    cfg = make_config("COHORT.LR", "[1e30, 1e-3]", "TRAIN.CHECKPOINT_INTERVAL", "1", "TRAIN.LOG_INTERVAL", "100")
+    with pytest.raises(UserError, match=r"of network 0 .* not finite at step \d; .*lower COHORT\.LR"):
+        train_and_evaluate(cfg)
+    for path in (Path(cfg.OUTPUT_DIR) / "checkpoints").glob("step_*/network_*.pt"):
+        state = torch.load(path, weights_only=True)
+        assert all(torch.isfinite(value).all() for value in state["network"].values())
 
 
 def test_the_run_folder_holds_what_it_promises(tiny_run):
@@ -194,15 +200,24 @@ def test_a_full_disk_damages_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_ends_training_in_one_line(command, tiny_config, tmp_path, monkeypatch):
-    def full(state, path):
-        Path(path).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    monkeypatch.setattr(torch, "save", full)
-    result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run")
-    assert "the disk is full" in result.error
+def test_a_disk_that_fills_up_ends_training_in_one_line(tiny_config, tmp_path):
+    # A limit on the size of files is the one "full disk" that every machine can have: write() fails just the same.
+    script = (
+        "import resource, runpy, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "sys.argv = ['train_net', *sys.argv[1:]]\n"
+        "runpy.run_path('tools/train_net.py', run_name='__main__')\n"
+    )
+    arguments = ["--config-file", str(tiny_config), "OUTPUT_DIR", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "size limit" in next(line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert not list((tmp_path / "run" / "checkpoints").glob("step_*"))
+    assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_a_folder_without_permission_is_refused(command, tiny_config):

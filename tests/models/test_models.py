@@ -49,7 +49,7 @@ def test_parameter_counts_with_100_classes(name, parameters):
 
 
 def test_every_own_backbone_gives_logits_and_pooled_features():
-    for name in BACKBONES:
+    for name in BACKBONES.names():
         network = ReIDNetwork(build_backbone(name, (64, 32)), 7).eval()
         output = network(torch.zeros(2, 3, 64, 32))
         assert output.logits.shape == (2, 7)
@@ -83,6 +83,31 @@ def test_a_timm_network_by_name():
     assert network(torch.zeros(1, 3, 64, 32)).features.shape == (1, 512)
     vit = ReIDNetwork(build_backbone("vit_tiny_patch16_224", (64, 32)), 5).eval()
     assert vit(torch.zeros(1, 3, 64, 32)).features.shape == (1, 192)
+
+
+def test_a_network_too_large_for_the_input_is_refused():
+    with pytest.raises(UserError, match="cannot build inception_v3 for inputs of 64x32"):
+        build_backbone("inception_v3", (64, 32))
+
+
+def test_batch_norm_options_leave_or_replace_the_network_s_own(make_config):
+    own = build_network(
+        make_config(
+            "COHORT.NETWORKS", "[efficientnet_b0]", "OBJECTIVE.STRATEGY", "independent", "MODEL.BN_MOMENTUM", "0"
+        ),
+        0,
+        5,
+    )
+    replaced = build_network(make_config("MODEL.BN_EPS", "1e-3", "MODEL.BN_MOMENTUM", "0.01"), 0, 5)
+    assert own.backbone.bn1.momentum == 0.1
+    assert (replaced.backbone.bn1.eps, replaced.backbone.bn1.momentum) == (1e-3, 0.01)
+
+
+def test_building_a_network_leaves_the_global_generator_alone(make_config):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    build_network(make_config(), 0, 5)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_unknown_network_suggests_a_neighbour():
@@ -157,6 +182,13 @@ class TestWeights:
         load_exact(network, tmp_path / "w.pth", what="network 0")
         torch.testing.assert_close(network.head.weight, before + 1)
 
+    def test_a_backbone_starts_from_a_whole_network_s_file(self, network, tmp_path):
+        save_file(network.state_dict(), tmp_path / "w.safetensors")
+        other = build_backbone("mobilenet_v1_0.25", (32, 32))
+        report = load_partial(other, tmp_path / "w.safetensors", what="backbone")
+        assert (report.missing, report.unexpected, report.mismatched) == ([], [], [])
+        assert torch.equal(other.conv_stem.weight, network.backbone.conv_stem.weight)
+
     def test_another_architecture_is_refused(self, network, tmp_path):
         save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
         with pytest.raises(UserError, match="belongs to another architecture"):
@@ -184,6 +216,13 @@ class TestWeights:
         torch.save({"a": Surprise()}, tmp_path / "w.pt")
         with pytest.raises(UserError, match=r"w\.pt: holds pickled objects"):
             read_tensors(tmp_path / "w.pt")
+        for number, first in enumerate(b"(.Nabeqrstu}A{"):
+            (tmp_path / f"{number}.pth").write_bytes(bytes([first]) + b" a line of some log file")
+            with pytest.raises(UserError, match=rf"{number}\.pth"):
+                read_tensors(tmp_path / f"{number}.pth")
+        torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pt")
+        with pytest.raises(UserError, match="holds no network weights"):
+            read_tensors(tmp_path / "numbers.pt")
         torch.save({"epoch": 3}, tmp_path / "n.pt")
         with pytest.raises(UserError, match=r"n\.pt: holds no network weights"):
             read_tensors(tmp_path / "n.pt")

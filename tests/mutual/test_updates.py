@@ -74,7 +74,7 @@ def test_three_networks_follow_the_hand_computed_trajectory(problem, rule):
     cohort = make_cohort([Linear(weight) for weight in weights])
     for x, y in batches:
         batch = Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1))
-        UPDATE_RULES[rule].step(cohort, Objective(), [batch], scalars(3))
+        UPDATE_RULES.get(rule)().step(cohort, Objective(), [batch], scalars(3))
         predictions = [softmax(x @ weight.T) for weight in weights]
         updated = list(weights)
         for k in range(3):
@@ -94,7 +94,7 @@ def test_the_two_rules_differ(problem):
     results = []
     for rule in ("simultaneous", "sequential"):
         cohort = make_cohort([Linear(weight) for weight in weights])
-        UPDATE_RULES[rule].step(cohort, Objective(), [batch], scalars(3))
+        UPDATE_RULES.get(rule)().step(cohort, Objective(), [batch], scalars(3))
         results.append([member.network.weight.detach() for member in cohort.members])
     assert torch.equal(results[0][0], results[1][0])  # the first network learns from the same predictions
     assert not torch.allclose(results[0][1], results[1][1])
@@ -106,11 +106,11 @@ def test_fresh_batches_follow_the_hand_computed_trajectory(problem):
     for step in range(4):
         own = [batches[(step + k) % 4] for k in range(3)]
         tensors = [Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1)) for x, y in own]
-        UPDATE_RULES["fresh_batch"].step(cohort, Objective(), tensors, scalars(3))
+        UPDATE_RULES.get("fresh_batch")().step(cohort, Objective(), tensors, scalars(3))
         for k, (x, y) in enumerate(own):
             peers = [softmax(x @ weights[j].T) for j in range(3) if j != k]
             weights[k] = weights[k] - RATE * hand_gradient(weights[k], x, y, peers)
-    assert UPDATE_RULES["fresh_batch"].batches_per_step(3) == 3
+    assert UPDATE_RULES.get("fresh_batch")().batches_per_step(3) == 3
     for member, weight in zip(cohort.members, weights, strict=True):
         np.testing.assert_allclose(member.network.weight.detach(), weight, rtol=0, atol=1e-6)
 
@@ -121,7 +121,7 @@ def test_a_frozen_teacher_is_one_more_peer(problem, rule):
     cohort = make_cohort([Linear(weights[0])])
     cohort.teachers = [Linear(weights[1]).eval().requires_grad_(False), Linear(weights[2]).eval().requires_grad_(False)]
     batch = Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1))
-    UPDATE_RULES[rule].step(cohort, Objective(), [batch], scalars(1))
+    UPDATE_RULES.get(rule)().step(cohort, Objective(), [batch], scalars(1))
     peers = [softmax(x @ weight.T) for weight in weights[1:]]
     expected = weights[0] - RATE * hand_gradient(weights[0], x, y, peers)
     np.testing.assert_allclose(cohort.members[0].network.weight.detach(), expected, rtol=0, atol=1e-6)
@@ -144,7 +144,7 @@ def test_batch_norm_statistics_move_once_a_step(problem, rule):
     _, ((x, y), *_) = problem
     cohort = make_cohort([Normalised(k).double() for k in range(3)])
     batch = Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1))
-    UPDATE_RULES[rule].step(cohort, Objective(), [batch], scalars(3))
+    UPDATE_RULES.get(rule)().step(cohort, Objective(), [batch], scalars(3))
     for member in cohort.members:
         norm = member.network.norm
         assert norm.num_batches_tracked == 1
@@ -156,7 +156,7 @@ def test_with_fresh_batches_statistics_follow_the_network_s_own_batch(problem):
     _, batches = problem
     cohort = make_cohort([Normalised(k).double() for k in range(3)])
     tensors = [Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1)) for x, y in batches[:3]]
-    UPDATE_RULES["fresh_batch"].step(cohort, Objective(), tensors, scalars(3))
+    UPDATE_RULES.get("fresh_batch")().step(cohort, Objective(), tensors, scalars(3))
     for member, (x, _) in zip(cohort.members, batches, strict=False):
         assert member.network.norm.num_batches_tracked == 1
         np.testing.assert_allclose(member.network.norm.running_mean, 0.1 * x.mean(0), atol=1e-12)
@@ -169,7 +169,7 @@ def test_sequential_updates_take_k_minus_1_extra_passes(problem):
     for member in cohort.members:
         member.network.register_forward_hook(lambda *_, index=member.index: passes.append(index))
     batch = Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1))
-    UPDATE_RULES["sequential"].step(cohort, Objective(), [batch], scalars(3))
+    UPDATE_RULES.get("sequential")().step(cohort, Objective(), [batch], scalars(3))
     assert passes == [0, 1, 2, 0, 1]
 
 
@@ -179,7 +179,7 @@ def test_the_report_names_terms_loss_and_accuracy(problem):
     y[0] = -1
     cohort = make_cohort([Linear(weight) for weight in weights])
     batch = Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1))
-    report = UPDATE_RULES["simultaneous"].step(cohort, Objective(), [batch], scalars(3))
+    report = UPDATE_RULES.get("simultaneous")().step(cohort, Objective(), [batch], scalars(3))
     assert report.shape == (3, 4)
     torch.testing.assert_close(report[:, 0] + report[:, 1], report[:, 2])
     for row, weight in zip(report, weights, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,13 @@ class TestMultiQuery:
         with pytest.warns(UserWarning, match=r"of 20 queries have no box"):
             pooled = pool_multi_query(query, boxes)
         np.testing.assert_array_equal(pooled.features[0], query.features[0])
+
+    def test_boxes_of_unknown_camera_are_not_pooled(self, rng):
+        # They would hold the very images that are to be found.
+        boxes = replace(random_set(rng), camera_ids=np.full(20, -1))
+        with pytest.warns(UserWarning, match="20 of 20 queries"):
+            pooled = pool_multi_query(boxes, boxes)
+        np.testing.assert_array_equal(pooled.features, boxes.features)
 
     def test_wrong_arguments_are_refused(self, rng):
         with pytest.raises(ValueError, match="how"):

@@ -114,6 +114,19 @@ def test_identical_features_put_every_wrong_item_first():
     assert found.cmc[0] == 0
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("queries", [1, 129])
+def test_equal_items_tie_exactly_wherever_they_stand(rng, metric, queries):
+    # 1,003 copies of one feature whose products round: one of them is right, and must come last in every position.
+    item, query = rng.normal(size=(1, 1024)), rng.normal(size=(queries, 1024))
+    for position in (0, 1, 500, 960, 1001, 1002):
+        persons = np.full(1003, 2)
+        persons[position] = 1
+        gallery = feature_set(np.repeat(item, 1003, 0), persons, np.full(1003, 2))
+        found = evaluate_rankings(feature_set(query, [1] * queries, [1] * queries), gallery, metric=metric)
+        assert found.mAP == pytest.approx(1 / 1003, abs=1e-12)
+
+
 def test_a_query_without_a_match_is_counted_and_left_out():
     query = feature_set([[1.0, 0], [0, 1]], [1, 9], [1, 1])
     gallery = feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])

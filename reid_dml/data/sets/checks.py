@@ -32,7 +32,7 @@ def _check_matches(data: ReIDData) -> None:
     cameras: dict[int, set[int]] = {}
     for record in data.gallery:
         cameras.setdefault(record.person_id, set()).add(record.camera_id)
-    known = [record for record in data.query if record.person_id in cameras]
+    known = [record for record in data.query if record.person_id > 0 and record.person_id in cameras]
     if not known:
         raise UserError(
             f"{data.root}: no person id of the query split appears in the gallery; check how the ids of the "

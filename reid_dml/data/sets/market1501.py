@@ -22,7 +22,7 @@ SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_
 OFFICIAL_COUNTS = {"train": 12936, "query": 3368, "gallery": 19732, "boxes": 25259}
 
 # Only the base name is parsed: a folder called run_12_c3/ must not turn every image into person 12, camera 3.
-_NAME = re.compile(r"(-?\d+)_c(\d+)")
+_NAME = re.compile(r"(-?\d{1,18})_c(\d{1,18})(?!\d)")
 
 
 def parse_name(name: str) -> tuple[int, int]:

@@ -34,7 +34,8 @@ def load_synthetic(cfg: CfgNode) -> ReIDData:
     root = Path(cfg.DATA.ROOT) / f"synthetic-pedestrians-{fingerprint}"
     if not root.is_dir():
         draft = root.with_name(f"{root.name}.draft-{os.getpid()}")
-        shutil.rmtree(draft, ignore_errors=True)
+        for stale in root.parent.glob(f"{root.name}.draft-*"):
+            shutil.rmtree(stale, ignore_errors=True)
         write_pedestrians(draft, **options)
         try:
             draft.rename(root)  # all or nothing: a killed process leaves no half data set behind
@@ -61,7 +62,8 @@ def write_pedestrians(
         rng = np.random.default_rng([seed, (identity or person) + 1, view.number, frame])
         image = draw(Pedestrian.of(seed, identity or person), view, rng, crop=crop)
         name = f"{'-1' if person == -1 else f'{person:04d}'}_c{view.number}s1_{frame:06d}_00.png"
-        cv2.imwrite(str(root / folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        (root / folder / name).write_bytes(data.tobytes())  # unlike imwrite, it fails loudly on a full disk
 
     for person in range(1, train_identities + 1):
         for view in views:
