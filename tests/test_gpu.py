@@ -1,0 +1,59 @@
+"""The same code on a GPU: the result of the plain path, and runs that move between devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from reid_dml.data.pipeline.sources import make_source
+from reid_dml.data.sets import load_data
+from reid_dml.engine.experiment import train_and_evaluate
+from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.trainer import build_cohort
+from reid_dml.mutual.objective import build_objective
+from reid_dml.mutual.updates import build_rule
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
+def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    # SGD: Adam's first step is the sign of the gradient, which rounding can turn round.
+    cfg = make_config("UPDATE.RULE", rule, "MODEL.DROPOUT", "0", "OPTIM.NAME", "sgd", "COHORT.LR", "0.01")
+    data = load_data(cfg)
+    weights = {}
+    for device in ("cpu", "cuda:0"):
+        objective, update = build_objective(cfg), build_rule(cfg)
+        cohort = build_cohort(cfg, data.class_ids, objective, device)
+        source = make_source(cfg, data.train, data.class_ids, 1, device)
+        batches = [source.batch(number) for number in range(update.batches_per_step(cohort.size))]
+        update.step(cohort, objective, batches, Schedule(cfg, device).scalars(0))
+        weights[device] = [member.network.cpu().state_dict() for member in cohort.members]
+    for on_cpu, on_gpu in zip(weights["cpu"], weights["cuda:0"], strict=True):
+        for name, value in on_cpu.items():
+            torch.testing.assert_close(on_gpu[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "second"), [("cuda", "cuda"), ("cpu", "cuda"), ("cuda", "cpu")])
+@pytest.mark.filterwarnings("ignore:.*dropout goes on with other random numbers.*")
+def test_a_run_resumes_on_either_device(make_config, monkeypatch, first, second):
+    from reid_dml.data.pipeline import sources
+
+    original, calls = sources.BatchSource.batch, [0]
+
+    def dying(self, step):
+        calls[0] += 1
+        if calls[0] == 4:
+            raise KeyboardInterrupt
+        return original(self, step)
+
+    monkeypatch.setattr(sources.BatchSource, "batch", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_evaluate(make_config("DEVICE", first))
+    monkeypatch.undo()
+    cfg = make_config("DEVICE", second)
+    train_and_evaluate(cfg, resume=True)
+    assert (Path(cfg.OUTPUT_DIR) / "result.json").is_file()
