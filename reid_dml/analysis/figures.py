@@ -40,7 +40,7 @@ def draw_lines(
             axes.plot(x, y, label=label, linewidth=1.4)
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.legend()
 
     return _svg(draw, title)

@@ -11,7 +11,7 @@ from reid_dml.analysis.figures import draw_lines
 from reid_dml.analysis.ranked_lists import choose_lists, lists_html
 from reid_dml.files import write_text
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.tables import metrics_rows, network_labels, notes
+from reid_dml.retrieval.tables import ReferenceRow, metrics_rows, network_labels, notes
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -20,13 +20,13 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1d2129; background: #fff; margin: 2rem auto; max-width: 1080px;
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #1d2129; background: #fff; margin: 2rem auto; max-width: 1160px;
   padding: 0 1rem; }}
 h1 {{ font-size: 1.6rem; margin-bottom: .2rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.2rem; }}
 .facts {{ color: #555; margin-top: 0; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e3e5e8; white-space: nowrap; }}
+th, td {{ padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #e3e5e8; white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 tr.published td {{ color: #666; font-style: italic; }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 1rem; }} .plots svg {{ width: 500px; max-width: 100%; height: auto; }}
@@ -63,7 +63,7 @@ def write_report(
     record: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
     features: Mapping[str, FeatureSet],
-    expected: Sequence[str] = (),
+    references: Sequence[ReferenceRow] = (),
 ) -> None:
     """Write the page.
 
@@ -72,7 +72,7 @@ def write_report(
         record: a run record (result.json), or the part of it that is known.
         lines: the lines of metrics.jsonl; without them the page has no training curves.
         features: the evaluated features by split, `query` and `gallery`.
-        expected: keys of the published rows to show.
+        references: published rows to show beside ours.
     """
     metrics = record["metrics"]
     plots = {
@@ -94,7 +94,7 @@ def write_report(
     page = _PAGE.format(
         title=escape(record["experiment"]),
         facts=escape(_facts(record)),
-        table=_table(metrics_rows(metrics, network_labels(record["networks"]), expected), published=len(expected)),
+        table=_table(metrics_rows(metrics, network_labels(record["networks"]), references), published=len(references)),
         notes="".join(f"<p>{escape(note)}.</p>" for note in notes(metrics)),
         training="".join(plots.values()) or "<p>No training log: these weights were only evaluated.</p>",
         cmc="".join(cmc),

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from reid_dml.paper.published import TABLE_3
+
+class ReferenceRow(NamedTuple):
+    """Somebody else's result to print beside ours, in percent; the AP is the trapezoid one."""
+
+    label: str
+    single: tuple[float, float]  # mAP, rank-1
+    multi: tuple[float, float] | None  # mAP, rank-1
 
 
 def network_labels(names: Sequence[str]) -> list[str]:
@@ -13,7 +19,9 @@ def network_labels(names: Sequence[str]) -> list[str]:
     return [f"network {index} ({name})" for index, name in enumerate(names)]
 
 
-def metrics_rows(metrics: Mapping[str, Any], labels: Sequence[str], expected: Sequence[str] = ()) -> list[list[str]]:
+def metrics_rows(
+    metrics: Mapping[str, Any], labels: Sequence[str], references: Sequence[ReferenceRow] = ()
+) -> list[list[str]]:
     """A table of percentages, header first: a row a network, the mean, the ensemble, and the published rows."""
     header = ["", "mAP", "mAP trapezoid", "mINP", "rank-1", "rank-5", "rank-10", "multi mAP", "multi rank-1"]
     rows = [header]
@@ -21,12 +29,9 @@ def metrics_rows(metrics: Mapping[str, Any], labels: Sequence[str], expected: Se
     for label in ("mean", "ensemble"):
         if label in metrics:
             rows.append([label, *_cells(metrics[label])])
-    for key in expected:
-        published = TABLE_3[key]
-        multi = [f"{value:.2f}" for value in published.multi] if published.multi else ["", ""]
-        rows.append(
-            [published.label, "", f"{published.single[0]:.2f}", "", f"{published.single[1]:.2f}", "", "", *multi]
-        )
+    for row in references:
+        multi = [f"{value:.2f}" for value in row.multi] if row.multi else ["", ""]
+        rows.append([row.label, "", f"{row.single[0]:.2f}", "", f"{row.single[1]:.2f}", "", "", *multi])
     return rows
 
 
