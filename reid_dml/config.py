@@ -1,7 +1,8 @@
-"""Every option with its default and one comment; loading, merging, checking and freezing.
+"""Every option with its default and one comment; loading, checking and freezing.
 
 A config file may start with `_BASE_: other.yml` or a list of files (relative to itself). Options given later win:
-bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists of length 1 or K.
+bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists
+of length 1 or K.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
+from reid_dml.config_reading import flatten, get_option, merge, merge_overrides, read_with_bases
 from reid_dml.errors import UserError
 
 _C = CfgNode()
@@ -133,11 +134,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TEST.ENSEMBLE": ("normalized", "raw"),
 }
 PER_NETWORK = ("COHORT.INIT_WEIGHTS", "COHORT.LR")
-_ELEMENT_TYPES = {
-    "SCHEDULE.MILESTONES": int,
-    "EXPECTED": str,
-    "COHORT.TEACHERS": str,
-}  # of lists whose default is empty
 _POSITIVE = (
     "DATA.RESIDENT_LIMIT_GB",
     "DATA.WORKERS",
@@ -189,9 +185,9 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """
     path = Path(path)
     cfg = default_config()
-    for source, options in _read_with_bases(path):
-        _merge(cfg, options, source)
-    _merge_overrides(cfg, overrides)
+    for source, options in read_with_bases(path):
+        merge(cfg, options, source)
+    merge_overrides(cfg, overrides)
     if not cfg.EXPERIMENT:
         cfg.EXPERIMENT = path.stem
     if not cfg.OUTPUT_DIR:
@@ -205,24 +201,6 @@ def per_network(cfg: CfgNode, key: str) -> list[Any]:
     """A per-network option as a list of length K."""
     values = get_option(cfg, key)
     return list(values) * len(cfg.COHORT.NETWORKS) if len(values) == 1 else list(values)
-
-
-def get_option(cfg: CfgNode, key: str) -> Any:
-    """The value at a dotted key."""
-    for part in key.split("."):
-        cfg = cfg[part]
-    return cfg
-
-
-def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as {dotted key: value}."""
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
@@ -292,109 +270,3 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
     if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
         refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
-
-
-# ---- reading and merging ------------------------------------------------------------------------------------------
-
-
-def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
-    if path.resolve() in seen:
-        raise UserError(f"{path}: _BASE_ leads back to this file; break the circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yml")], 1)
-        raise UserError(
-            f"{path}: no such config file" + (f"; did you mean {path.parent / near[0]}?" if near else "")
-        ) from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        raise UserError(f"{path}: not a text file; a config is a YAML file such as configs/quickstart.yml") from None
-    try:
-        options = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(options, dict):
-        raise UserError(f"{path}: a config is a mapping of options, this holds {type(options).__name__}")
-    bases = options.pop("_BASE_", [])
-    bases = bases if isinstance(bases, list) else [bases]
-    if not all(isinstance(base, str) for base in bases):
-        raise UserError(f"{path}: _BASE_ must be the path of a file, or a list of paths")
-    chain = [part for base in bases for part in _read_with_bases(path.parent / base, (*seen, path.resolve()))]
-    return [*chain, (path, options)]
-
-
-def _merge(node: CfgNode, options: Mapping[Any, Any], source: object, prefix: str = "") -> None:
-    for name, value in options.items():
-        key = f"{prefix}{name}"
-        if name not in node:
-            raise UserError(f"{source}: unknown option {key}{_nearest(key)}")
-        old = node[name]
-        if isinstance(old, CfgNode) != isinstance(value, Mapping):
-            kind = "a section of options" if isinstance(old, CfgNode) else "a single option"
-            raise UserError(f"{source}: {key} is {kind}, not {value!r}")
-        if isinstance(old, CfgNode):
-            _merge(old, value, source, f"{key}.")
-        else:
-            node[name] = _convert(key, value, old, source)
-
-
-def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
-    if len(overrides) % 2:
-        raise UserError(f"command line: {overrides[-1]!r} has no value; options are given as KEY VALUE")
-    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        *parents, name = key.split(".")
-        node = cfg
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, CfgNode) else None
-        if not isinstance(node, CfgNode) or name not in node:
-            raise UserError(f"command line: unknown option {key}{_nearest(key)}")
-        if isinstance(node[name], CfgNode):
-            raise UserError(
-                f"command line: {key} is a section; name one of its options, such as {key}.{next(iter(node[name]))}"
-            )
-        # A text option takes the word as typed: an experiment called "1e3" or "yes" stays a word.
-        value = text if isinstance(node[name], str) else _parse(key, text)
-        node[name] = _convert(key, value, node[name], "command line")
-
-
-def _parse(key: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"command line: {key}: cannot read {text!r}; lists look like [a, b]") from None
-
-
-def _convert(key: str, value: Any, default: Any, source: object) -> Any:
-    if isinstance(default, list):
-        kind = type(default[0]) if default else _ELEMENT_TYPES[key]
-        values = value if isinstance(value, (list, tuple)) else [value]
-        return [_convert_scalar(key, item, kind, source) for item in values]
-    return _convert_scalar(key, value, type(default), source)
-
-
-def _convert_scalar(key: str, value: Any, kind: type, source: object) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e-4 as a word
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if type(value) is not kind:
-        names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-        hint = "; quote it" if kind is str and isinstance(value, (bool, int, float)) else ""
-        raise UserError(f"{source}: {key} takes {names[kind]}, not {value!r}{hint}")
-    return value
-
-
-def _nearest(key: str) -> str:
-    known = list(flatten(_C)) + [name for name, value in _C.items() if isinstance(value, CfgNode)]
-    by_upper: dict[str, str] = {name.upper(): name for name in known}
-    # A right name in the wrong section first, then a name with a slip.
-    near = _same_name(key.upper(), by_upper) or difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
-    return f"; did you mean {by_upper[near[0]]}?" if near else "; see reid_dml/config.py for all options"
-
-
-def _same_name(key: str, known: Iterable[str]) -> list[str]:
-    last = key.rsplit(".", 1)[-1]
-    return [name for name in known if name.rsplit(".", 1)[-1] == last][:1]

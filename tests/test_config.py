@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reid_dml.config import default_config, flatten, load_config, per_network
+from reid_dml.config import default_config, load_config, per_network
+from reid_dml.config_reading import flatten
 from reid_dml.errors import UserError
 from tests.conftest import REPOSITORY
 
