@@ -50,6 +50,14 @@ _C.INPUT.SIZE = [224, 224]  # height, width the networks see (bilinear from the 
 _C.INPUT.MEAN = [0.5, 0.5, 0.5]  # subtracted from RGB in [0, 1]
 _C.INPUT.STD = [0.5, 0.5, 0.5]  # divides; 0.5/0.5 scales to [-1, 1]
 _C.INPUT.FLIP = 0.5  # probability of a horizontal flip in training
+_C.INPUT.PAD = 0  # pixels added on each side of the input, which is then cropped back at a random place
+_C.INPUT.PAD_MODE = "zeros"  # zeros (black) | reflect
+_C.INPUT.BRIGHTNESS = 0.0  # b: factor uniform in [1 - b, 1 + b]
+_C.INPUT.CONTRAST = 0.0  # likewise
+_C.INPUT.SATURATION = 0.0  # likewise
+_C.INPUT.ERASE = 0.0  # probability of erasing a random rectangle with the mean colour
+_C.INPUT.ERASE_AREA = [0.02, 0.4]  # its least and largest share of the input
+_C.INPUT.ERASE_ASPECT = [0.3, 3.33]  # its least and largest height / width
 
 _C.COHORT = CfgNode()
 _C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
@@ -120,6 +128,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "SCALE": ("full", "small", "smoke"),
     "DATA.SOURCE": ("auto", "resident", "streaming"),
     "DATA.CAMERAS": ("required", "ignore"),
+    "INPUT.PAD_MODE": ("zeros", "reflect"),
     "MODEL.INIT": ("default", "truncated_normal"),
     "MODEL.NECK": ("none", "bn"),
     "OBJECTIVE.STRATEGY": ("independent", "dml", "dml_e", "symmetric_kl"),
@@ -152,6 +161,10 @@ _POSITIVE = (
 )
 _SHARES = (
     "INPUT.FLIP",
+    "INPUT.BRIGHTNESS",
+    "INPUT.CONTRAST",
+    "INPUT.SATURATION",
+    "INPUT.ERASE",
     "MODEL.BN_MOMENTUM",
     "MODEL.DROPOUT",
     "OBJECTIVE.LABEL_SMOOTHING",
@@ -162,6 +175,7 @@ _NOT_NEGATIVE = (
     "SEED",
     "SYNTHETIC.SEED",
     "THREADS",
+    "INPUT.PAD",
     "OBJECTIVE.WEIGHT",
     "OBJECTIVE.WARMUP_STEPS",
     "OBJECTIVE.ENTROPY_WEIGHT",
@@ -170,7 +184,15 @@ _NOT_NEGATIVE = (
     "SCHEDULE.WARMUP_STEPS",
     "TRAIN.STEPS",
 )
-_PAIRS = {"DATA.STORED_SIZE": 2, "INPUT.SIZE": 2, "INPUT.MEAN": 3, "INPUT.STD": 3, "OPTIM.BETAS": 2}
+_LENGTHS = {
+    "DATA.STORED_SIZE": 2,
+    "INPUT.SIZE": 2,
+    "INPUT.MEAN": 3,
+    "INPUT.STD": 3,
+    "INPUT.ERASE_AREA": 2,
+    "INPUT.ERASE_ASPECT": 2,
+    "OPTIM.BETAS": 2,
+}
 
 
 def default_config() -> CfgNode:
@@ -217,7 +239,7 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             refuse(key, "must be a finite number")
-    for key, length in _PAIRS.items():
+    for key, length in _LENGTHS.items():
         if len(get_option(cfg, key)) != length:
             refuse(key, f"needs {length} values")
     for key in _POSITIVE:
@@ -234,6 +256,12 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
             refuse(key, "must be at least 8 pixels in both directions")
     if min(cfg.INPUT.STD) <= 0:
         refuse("INPUT.STD", "must be greater than 0")
+    if min(cfg.INPUT.SIZE) <= cfg.INPUT.PAD:
+        refuse("INPUT.PAD", "must be smaller than both numbers of INPUT.SIZE")
+    if not 0 < cfg.INPUT.ERASE_AREA[0] <= cfg.INPUT.ERASE_AREA[1] <= 1:
+        refuse("INPUT.ERASE_AREA", "must be a least and a largest share of the input, in (0, 1]")
+    if not 0 < cfg.INPUT.ERASE_ASPECT[0] <= cfg.INPUT.ERASE_ASPECT[1]:
+        refuse("INPUT.ERASE_ASPECT", "must be a least and a largest ratio, both greater than 0")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
         refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
     if cfg.MODEL.LAST_STRIDE not in (1, 2):

@@ -28,5 +28,8 @@ class EpochSampler:
 
 
 def augmentation_draws(seed: int, step: int, batch_size: int, num_draws: int) -> np.ndarray:
-    """The random numbers of batch `step`: (batch_size, num_draws) float32, uniform in [0, 1)."""
-    return np.random.default_rng([seed, 2, step]).random((batch_size, num_draws), np.float32)
+    """The random numbers of batch `step`: (batch_size, num_draws) float32, uniform in [0, 1).
+
+    Drawn column by column: a column's numbers do not depend on how many follow it.
+    """
+    return np.ascontiguousarray(np.random.default_rng([seed, 2, step]).random((num_draws, batch_size), np.float32).T)
