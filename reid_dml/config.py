@@ -59,6 +59,10 @@ _C.INPUT.ERASE = 0.0  # probability of erasing a random rectangle with the mean 
 _C.INPUT.ERASE_AREA = [0.02, 0.4]  # its least and largest share of the input
 _C.INPUT.ERASE_ASPECT = [0.3, 3.33]  # its least and largest height / width
 
+_C.SAMPLER = CfgNode()
+_C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K images) | cross_camera (of K cameras)
+_C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
+
 _C.COHORT = CfgNode()
 _C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
 _C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (timm's download) | a weights file of the backbone
@@ -129,6 +133,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATA.SOURCE": ("auto", "resident", "streaming"),
     "DATA.CAMERAS": ("required", "ignore"),
     "INPUT.PAD_MODE": ("zeros", "reflect"),
+    "SAMPLER.NAME": ("epoch", "identity", "cross_camera"),
     "MODEL.INIT": ("default", "truncated_normal"),
     "MODEL.NECK": ("none", "bn"),
     "OBJECTIVE.STRATEGY": ("independent", "dml", "dml_e", "symmetric_kl"),
@@ -150,6 +155,7 @@ _POSITIVE = (
     "SYNTHETIC.TEST_IDENTITIES",
     "SYNTHETIC.CAMERAS",
     "SYNTHETIC.IMAGES_PER_CAMERA",
+    "SAMPLER.IMAGES_PER_IDENTITY",
     "MODEL.INIT_STD",
     "MODEL.BN_EPS",
     "OBJECTIVE.TEMPERATURE",
@@ -296,5 +302,11 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
     if cfg.TRAIN.BATCH_SIZE == 1:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
+    if cfg.SAMPLER.NAME != "epoch" and cfg.TRAIN.BATCH_SIZE % cfg.SAMPLER.IMAGES_PER_IDENTITY:
+        refuse(
+            "TRAIN.BATCH_SIZE",
+            f"cannot be shared out to persons of SAMPLER.IMAGES_PER_IDENTITY {cfg.SAMPLER.IMAGES_PER_IDENTITY} images; "
+            "set it to a multiple",
+        )
     if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
         refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")

@@ -93,6 +93,11 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("INPUT: {ERASE_AREA: [0.4, 0.02]}", ["INPUT.ERASE_AREA", "a least and a largest share"]),
         ("INPUT: {ERASE_ASPECT: [0.0, 1.0]}", ["INPUT.ERASE_ASPECT", "greater than 0"]),
         ("INPUT: {PAD: 224}", ["INPUT.PAD", "smaller than both numbers of INPUT.SIZE"]),
+        (
+            "SAMPLER: {NAME: identity, IMAGES_PER_IDENTITY: 3}",
+            ["TRAIN.BATCH_SIZE", "16 cannot be shared out"],
+        ),
+        ("SAMPLER: {NAME: camera}", ["SAMPLER.NAME", "did you mean 'cross_camera'?"]),
         ("DEVICE: gpu", ["DEVICE", "not one of auto, cpu, cuda"]),
         ("TEST: {WEIGHTS: ema}", ["TEST.WEIGHTS", "needs EMA.ENABLED True"]),
         ("SCHEDULE: {NAME: multistep}", ["SCHEDULE.MILESTONES", "at least one step"]),
