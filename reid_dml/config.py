@@ -101,6 +101,7 @@ _C.OPTIM.MOMENTUM = 0.9  # sgd
 _C.OPTIM.NESTEROV = True  # sgd
 _C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights; never on biases and batch norm
 _C.OPTIM.DECAY_DEPTHWISE = True  # also on depthwise convolutions
+_C.OPTIM.CLIP_NORM = 0.0  # largest norm of a network's gradient, which is scaled down to it; 0: no limit
 
 _C.SCHEDULE = CfgNode()
 _C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep
@@ -116,6 +117,8 @@ _C.EMA.DECAY = 0.9999  # reached from below as (1 + s) / (10 + s) at step s
 _C.TRAIN = CfgNode()
 _C.TRAIN.STEPS = 200000  # updates of each network, under every update rule; 0 evaluates the starting weights
 _C.TRAIN.BATCH_SIZE = 16  # images per batch
+_C.TRAIN.ACCUMULATION = 1  # batches whose mean gradient makes one update of a network
+_C.TRAIN.PRECISION = "float32"  # float32 | bfloat16 (the networks' passes; weights and losses stay float32)
 _C.TRAIN.LOG_INTERVAL = 50  # steps between two lines of metrics.jsonl
 _C.TRAIN.CHECKPOINT_INTERVAL = 1000  # steps between two checkpoints
 _C.TRAIN.CHANNELS_LAST = True  # memory layout; faster on CPUs and tensor cores
@@ -141,6 +144,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
     "UPDATE.RULE": ("simultaneous", "sequential", "fresh_batch"),
     "OPTIM.NAME": ("adam", "adamw", "sgd"),
+    "TRAIN.PRECISION": ("float32", "bfloat16"),
     "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
     "TEST.WEIGHTS": ("auto", "ema", "last"),
     "TEST.METRIC": ("cosine", "euclidean"),
@@ -161,6 +165,7 @@ _POSITIVE = (
     "OBJECTIVE.TEMPERATURE",
     "OPTIM.EPS",
     "TRAIN.BATCH_SIZE",
+    "TRAIN.ACCUMULATION",
     "TRAIN.LOG_INTERVAL",
     "TRAIN.CHECKPOINT_INTERVAL",
     "TEST.BATCH_SIZE",
@@ -187,6 +192,7 @@ _NOT_NEGATIVE = (
     "OBJECTIVE.ENTROPY_WEIGHT",
     "OBJECTIVE.FEATURE_L2_WEIGHT",
     "OPTIM.WEIGHT_DECAY",
+    "OPTIM.CLIP_NORM",
     "SCHEDULE.WARMUP_STEPS",
     "TRAIN.STEPS",
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -84,7 +85,7 @@ class MutualObjective:
             [peer.logits for peer in peers],
             batch.labels,
             strategy=self.strategy,
-            weight=scalars.mimicry_weight.to(output.logits.dtype),
+            weight=scalars.mimicry_weight.to(torch.promote_types(output.logits.dtype, torch.float32)),
             **self.options,
         )
         if self.entropy_weight > 0:
