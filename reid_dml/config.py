@@ -89,6 +89,14 @@ _C.OBJECTIVE.WARMUP_STEPS = 0  # the mimicry weight rises linearly over these st
 _C.OBJECTIVE.ENTROPY_WEIGHT = 0.0  # weight of the confidence penalty on the posterior's entropy (Table 5)
 _C.OBJECTIVE.FEATURE_L2_WEIGHT = 0.0  # weight of the squared distance to the peers' pooled features (Table 5)
 _C.OBJECTIVE.LABEL_SMOOTHING = 0.0  # share of the target spread evenly over all classes
+_C.OBJECTIVE.TRIPLET_WEIGHT = 0.0  # weight of the batch-hard triplet loss (Hermans et al., 2017)
+_C.OBJECTIVE.TRIPLET_MARGIN = 0.3  # of Euclidean distances
+_C.OBJECTIVE.TRIPLET_SOFT_MARGIN = False  # log(1 + exp(difference)) instead of the margin
+_C.OBJECTIVE.CIRCLE_WEIGHT = 0.0  # weight of the circle loss on pairs (Sun et al., 2020)
+_C.OBJECTIVE.CIRCLE_MARGIN = 0.25  # m of cosine similarities
+_C.OBJECTIVE.CIRCLE_SCALE = 128.0  # gamma
+_C.OBJECTIVE.CENTER_WEIGHT = 0.0  # weight of the center loss (Wen et al., 2016); 5e-4 is usual
+_C.OBJECTIVE.CENTER_RATE = 0.5  # how far a batch draws the centres of its persons (alpha)
 
 _C.UPDATE = CfgNode()
 _C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1) | fresh_batch (the authors' code)
@@ -163,6 +171,7 @@ _POSITIVE = (
     "MODEL.INIT_STD",
     "MODEL.BN_EPS",
     "OBJECTIVE.TEMPERATURE",
+    "OBJECTIVE.CIRCLE_SCALE",
     "OPTIM.EPS",
     "TRAIN.BATCH_SIZE",
     "TRAIN.ACCUMULATION",
@@ -179,6 +188,8 @@ _SHARES = (
     "MODEL.BN_MOMENTUM",
     "MODEL.DROPOUT",
     "OBJECTIVE.LABEL_SMOOTHING",
+    "OBJECTIVE.CIRCLE_MARGIN",
+    "OBJECTIVE.CENTER_RATE",
     "EMA.DECAY",
     "SCHEDULE.FINAL",
 )
@@ -191,6 +202,10 @@ _NOT_NEGATIVE = (
     "OBJECTIVE.WARMUP_STEPS",
     "OBJECTIVE.ENTROPY_WEIGHT",
     "OBJECTIVE.FEATURE_L2_WEIGHT",
+    "OBJECTIVE.TRIPLET_WEIGHT",
+    "OBJECTIVE.TRIPLET_MARGIN",
+    "OBJECTIVE.CIRCLE_WEIGHT",
+    "OBJECTIVE.CENTER_WEIGHT",
     "OPTIM.WEIGHT_DECAY",
     "OPTIM.CLIP_NORM",
     "SCHEDULE.WARMUP_STEPS",

@@ -156,6 +156,8 @@ def _learn(
     peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
     terms = objective(output, peers, batch, scalars)
     loss = add_gradient(terms, batches)
+    if output.centers is not None:
+        objective.move_centers(output, batch)
     correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
     labelled = (batch.labels >= 0).to(loss.dtype)
     accuracy = (correct * labelled).sum() / labelled.sum().clamp(min=1)
