@@ -329,5 +329,8 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
             f"cannot be shared out to persons of SAMPLER.IMAGES_PER_IDENTITY {cfg.SAMPLER.IMAGES_PER_IDENTITY} images; "
             "set it to a multiple",
         )
+    for key in ("OBJECTIVE.TRIPLET_WEIGHT", "OBJECTIVE.CIRCLE_WEIGHT"):
+        if get_option(cfg, key) > 0 and cfg.SAMPLER.NAME == "epoch":
+            refuse(key, "needs several images of a person in a batch; set SAMPLER.NAME to identity or cross_camera")
     if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
         refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")

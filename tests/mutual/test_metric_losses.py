@@ -170,7 +170,15 @@ def test_every_metric_loss_is_a_weighted_term(make_config, rng):
     weights = {"TRIPLET": 0.5, "CIRCLE": 0.25, "CENTER": 0.125}
     options = [text for name, weight in weights.items() for text in (f"OBJECTIVE.{name}_WEIGHT", str(weight))]
     objective = build_objective(
-        make_config(*options, "OBJECTIVE.TRIPLET_SOFT_MARGIN", "True", "OBJECTIVE.CIRCLE_SCALE", "16")
+        make_config(
+            *options,
+            "SAMPLER.NAME",
+            "identity",
+            "OBJECTIVE.TRIPLET_SOFT_MARGIN",
+            "True",
+            "OBJECTIVE.CIRCLE_SCALE",
+            "16",
+        )
     )
     assert objective.terms == ("identity", "mimicry", "triplet", "circle", "center")
     assert not objective.uses_features  # of peers: nothing more travels between processes
