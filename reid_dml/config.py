@@ -1,8 +1,8 @@
-"""Every option with its default and one comment; loading, merging, checking and freezing.
+"""Every option with its default and one comment; loading, checking and freezing.
 
 A config file may start with `_BASE_: other.yml` or a list of files (relative to itself). Options given later win:
-bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists of
-length 1 or K.
+bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists
+of length 1 or K.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
+from reid_dml.config_reading import flatten, get_option, merge, merge_overrides, read_with_bases
 from reid_dml.errors import UserError
 
 _C = CfgNode()
@@ -50,6 +50,18 @@ _C.INPUT.SIZE = [224, 224]  # height, width the networks see (bilinear from the 
 _C.INPUT.MEAN = [0.5, 0.5, 0.5]  # subtracted from RGB in [0, 1]
 _C.INPUT.STD = [0.5, 0.5, 0.5]  # divides; 0.5/0.5 scales to [-1, 1]
 _C.INPUT.FLIP = 0.5  # probability of a horizontal flip in training
+_C.INPUT.PAD = 0  # pixels added on each side of the input, which is then cropped back at a random place
+_C.INPUT.PAD_MODE = "zeros"  # zeros (black) | reflect
+_C.INPUT.BRIGHTNESS = 0.0  # b: factor uniform in [1 - b, 1 + b]
+_C.INPUT.CONTRAST = 0.0  # likewise
+_C.INPUT.SATURATION = 0.0  # likewise
+_C.INPUT.ERASE = 0.0  # probability of erasing a random rectangle with the mean colour
+_C.INPUT.ERASE_AREA = [0.02, 0.4]  # its least and largest share of the input
+_C.INPUT.ERASE_ASPECT = [0.3, 3.33]  # its least and largest height / width
+
+_C.SAMPLER = CfgNode()
+_C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K images) | cross_camera (of K cameras)
+_C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
 
 _C.COHORT = CfgNode()
 _C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
@@ -77,6 +89,14 @@ _C.OBJECTIVE.WARMUP_STEPS = 0  # the mimicry weight rises linearly over these st
 _C.OBJECTIVE.ENTROPY_WEIGHT = 0.0  # weight of the confidence penalty on the posterior's entropy (Table 5)
 _C.OBJECTIVE.FEATURE_L2_WEIGHT = 0.0  # weight of the squared distance to the peers' pooled features (Table 5)
 _C.OBJECTIVE.LABEL_SMOOTHING = 0.0  # share of the target spread evenly over all classes
+_C.OBJECTIVE.TRIPLET_WEIGHT = 0.0  # weight of the batch-hard triplet loss (Hermans et al., 2017)
+_C.OBJECTIVE.TRIPLET_MARGIN = 0.3  # of Euclidean distances
+_C.OBJECTIVE.TRIPLET_SOFT_MARGIN = False  # log(1 + exp(difference)) instead of the margin
+_C.OBJECTIVE.CIRCLE_WEIGHT = 0.0  # weight of the circle loss on pairs (Sun et al., 2020)
+_C.OBJECTIVE.CIRCLE_MARGIN = 0.25  # m of cosine similarities
+_C.OBJECTIVE.CIRCLE_SCALE = 128.0  # gamma
+_C.OBJECTIVE.CENTER_WEIGHT = 0.0  # weight of the center loss (Wen et al., 2016); 5e-4 is usual
+_C.OBJECTIVE.CENTER_RATE = 0.5  # how far a batch draws the centres of its persons (alpha)
 
 _C.UPDATE = CfgNode()
 _C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1) | fresh_batch (the authors' code)
@@ -89,6 +109,7 @@ _C.OPTIM.MOMENTUM = 0.9  # sgd
 _C.OPTIM.NESTEROV = True  # sgd
 _C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights; never on biases and batch norm
 _C.OPTIM.DECAY_DEPTHWISE = True  # also on depthwise convolutions
+_C.OPTIM.CLIP_NORM = 0.0  # largest norm of a network's gradient, which is scaled down to it; 0: no limit
 
 _C.SCHEDULE = CfgNode()
 _C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep
@@ -104,6 +125,8 @@ _C.EMA.DECAY = 0.9999  # reached from below as (1 + s) / (10 + s) at step s
 _C.TRAIN = CfgNode()
 _C.TRAIN.STEPS = 200000  # updates of each network, under every update rule; 0 evaluates the starting weights
 _C.TRAIN.BATCH_SIZE = 16  # images per batch
+_C.TRAIN.ACCUMULATION = 1  # batches whose mean gradient makes one update of a network
+_C.TRAIN.PRECISION = "float32"  # float32 | bfloat16 (the networks' passes; weights and losses stay float32)
 _C.TRAIN.LOG_INTERVAL = 50  # steps between two lines of metrics.jsonl
 _C.TRAIN.CHECKPOINT_INTERVAL = 1000  # steps between two checkpoints
 _C.TRAIN.CHANNELS_LAST = True  # memory layout; faster on CPUs and tensor cores
@@ -119,42 +142,49 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "SCALE": ("full", "small", "smoke"),
     "DATA.SOURCE": ("auto", "resident", "streaming"),
     "DATA.CAMERAS": ("required", "ignore"),
+    "INPUT.PAD_MODE": ("zeros", "reflect"),
+    "SAMPLER.NAME": ("epoch", "identity", "cross_camera"),
     "MODEL.INIT": ("default", "truncated_normal"),
     "MODEL.NECK": ("none", "bn"),
     "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
     "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
     "OPTIM.NAME": ("adam", "adamw", "sgd"),
+    "TRAIN.PRECISION": ("float32", "bfloat16"),
     "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
     "TEST.WEIGHTS": ("auto", "ema", "last"),
     "TEST.MULTI_QUERY": ("mean", "max", "none"),
     "TEST.ENSEMBLE": ("normalized", "raw"),
 }
 PER_NETWORK = ("COHORT.INIT_WEIGHTS", "COHORT.LR")
-_ELEMENT_TYPES = {
-    "SCHEDULE.MILESTONES": int,
-    "EXPECTED": str,
-    "COHORT.TEACHERS": str,
-}  # of lists whose default is empty
 _POSITIVE = (
     "DATA.RESIDENT_LIMIT_GB",
     "DATA.WORKERS",
     "SYNTHETIC.TRAIN_IDENTITIES",
     "SYNTHETIC.TEST_IDENTITIES",
     "SYNTHETIC.CAMERAS",
+    "SAMPLER.IMAGES_PER_IDENTITY",
     "MODEL.INIT_STD",
     "OBJECTIVE.TEMPERATURE",
+    "OBJECTIVE.CIRCLE_SCALE",
     "OPTIM.EPS",
     "SCHEDULE.GAMMA",
     "TRAIN.BATCH_SIZE",
+    "TRAIN.ACCUMULATION",
     "TRAIN.LOG_INTERVAL",
     "TRAIN.CHECKPOINT_INTERVAL",
     "TEST.BATCH_SIZE",
 )
 _SHARES = (
     "INPUT.FLIP",
+    "INPUT.BRIGHTNESS",
+    "INPUT.CONTRAST",
+    "INPUT.SATURATION",
+    "INPUT.ERASE",
     "MODEL.BN_MOMENTUM",
     "MODEL.DROPOUT",
     "OBJECTIVE.LABEL_SMOOTHING",
+    "OBJECTIVE.CIRCLE_MARGIN",
+    "OBJECTIVE.CENTER_RATE",
     "EMA.DECAY",
     "SCHEDULE.FINAL",
 )
@@ -164,15 +194,29 @@ _NOT_NEGATIVE = (
     "SEED",
     "SYNTHETIC.SEED",
     "THREADS",
+    "INPUT.PAD",
     "OBJECTIVE.WEIGHT",
     "OBJECTIVE.WARMUP_STEPS",
     "OBJECTIVE.ENTROPY_WEIGHT",
     "OBJECTIVE.FEATURE_L2_WEIGHT",
+    "OBJECTIVE.TRIPLET_WEIGHT",
+    "OBJECTIVE.TRIPLET_MARGIN",
+    "OBJECTIVE.CIRCLE_WEIGHT",
+    "OBJECTIVE.CENTER_WEIGHT",
     "OPTIM.WEIGHT_DECAY",
+    "OPTIM.CLIP_NORM",
     "SCHEDULE.WARMUP_STEPS",
     "TRAIN.STEPS",
 )
-_PAIRS = {"DATA.STORED_SIZE": 2, "INPUT.SIZE": 2, "INPUT.MEAN": 3, "INPUT.STD": 3, "OPTIM.BETAS": 2}
+_LENGTHS = {
+    "DATA.STORED_SIZE": 2,
+    "INPUT.SIZE": 2,
+    "INPUT.MEAN": 3,
+    "INPUT.STD": 3,
+    "INPUT.ERASE_AREA": 2,
+    "INPUT.ERASE_ASPECT": 2,
+    "OPTIM.BETAS": 2,
+}
 
 
 def default_config() -> CfgNode:
@@ -187,9 +231,9 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """
     path = Path(path)
     cfg = default_config()
-    for source, options in _read_with_bases(path):
-        _merge(cfg, options, source)
-    _merge_overrides(cfg, overrides)
+    for source, options in read_with_bases(path):
+        merge(cfg, options, source)
+    merge_overrides(cfg, overrides)
     if not cfg.EXPERIMENT:
         cfg.EXPERIMENT = path.stem
     if not cfg.OUTPUT_DIR:
@@ -203,24 +247,6 @@ def per_network(cfg: CfgNode, key: str) -> list[Any]:
     """A per-network option as a list of length K."""
     values = get_option(cfg, key)
     return list(values) * len(cfg.COHORT.NETWORKS) if len(values) == 1 else list(values)
-
-
-def get_option(cfg: CfgNode, key: str) -> Any:
-    """The value at a dotted key."""
-    for part in key.split("."):
-        cfg = cfg[part]
-    return cfg
-
-
-def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as {dotted key: value}."""
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
@@ -237,7 +263,7 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             refuse(key, "must be a finite number")
-    for key, length in _PAIRS.items():
+    for key, length in _LENGTHS.items():
         if len(get_option(cfg, key)) != length:
             refuse(key, f"needs {length} values")
     for key in _POSITIVE:
@@ -254,6 +280,12 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
             refuse(key, "must be at least 8 pixels in both directions")
     if min(cfg.INPUT.STD) <= 0:
         refuse("INPUT.STD", "must be greater than 0")
+    if min(cfg.INPUT.SIZE) <= cfg.INPUT.PAD:
+        refuse("INPUT.PAD", "must be smaller than both numbers of INPUT.SIZE")
+    if not 0 < cfg.INPUT.ERASE_AREA[0] <= cfg.INPUT.ERASE_AREA[1] <= 1:
+        refuse("INPUT.ERASE_AREA", "must be a least and a largest share of the input, in (0, 1]")
+    if not 0 < cfg.INPUT.ERASE_ASPECT[0] <= cfg.INPUT.ERASE_ASPECT[1]:
+        refuse("INPUT.ERASE_ASPECT", "must be a least and a largest ratio, both greater than 0")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
         refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
     if cfg.MODEL.LAST_STRIDE not in (1, 2):
@@ -290,111 +322,14 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
     if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
         refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
+    if cfg.SAMPLER.NAME != "epoch" and cfg.TRAIN.BATCH_SIZE % cfg.SAMPLER.IMAGES_PER_IDENTITY:
+        refuse(
+            "TRAIN.BATCH_SIZE",
+            f"cannot be shared out to persons of SAMPLER.IMAGES_PER_IDENTITY {cfg.SAMPLER.IMAGES_PER_IDENTITY} images; "
+            "set it to a multiple",
+        )
+    for key in ("OBJECTIVE.TRIPLET_WEIGHT", "OBJECTIVE.CIRCLE_WEIGHT"):
+        if get_option(cfg, key) > 0 and cfg.SAMPLER.NAME == "epoch":
+            refuse(key, "needs several images of a person in a batch; set SAMPLER.NAME to identity or cross_camera")
     if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
         refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
-
-
-# ---- reading and merging ------------------------------------------------------------------------------------------
-
-
-def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
-    if path.resolve() in seen:
-        raise UserError(f"{path}: _BASE_ leads back to this file; break the circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yml")], 1)
-        raise UserError(
-            f"{path}: no such config file" + (f"; did you mean {path.parent / near[0]}?" if near else "")
-        ) from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        raise UserError(f"{path}: not a text file; a config is a YAML file such as configs/quickstart.yml") from None
-    try:
-        options = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(options, dict):
-        raise UserError(f"{path}: a config is a mapping of options, this holds {type(options).__name__}")
-    bases = options.pop("_BASE_", [])
-    bases = bases if isinstance(bases, list) else [bases]
-    if not all(isinstance(base, str) for base in bases):
-        raise UserError(f"{path}: _BASE_ must be the path of a file, or a list of paths")
-    chain = [part for base in bases for part in _read_with_bases(path.parent / base, (*seen, path.resolve()))]
-    return [*chain, (path, options)]
-
-
-def _merge(node: CfgNode, options: Mapping[Any, Any], source: object, prefix: str = "") -> None:
-    for name, value in options.items():
-        key = f"{prefix}{name}"
-        if name not in node:
-            raise UserError(f"{source}: unknown option {key}{_nearest(key)}")
-        old = node[name]
-        if isinstance(old, CfgNode) != isinstance(value, Mapping):
-            kind = "a section of options" if isinstance(old, CfgNode) else "a single option"
-            raise UserError(f"{source}: {key} is {kind}, not {value!r}")
-        if isinstance(old, CfgNode):
-            _merge(old, value, source, f"{key}.")
-        else:
-            node[name] = _convert(key, value, old, source)
-
-
-def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
-    if len(overrides) % 2:
-        raise UserError(f"command line: {overrides[-1]!r} has no value; options are given as KEY VALUE")
-    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        *parents, name = key.split(".")
-        node = cfg
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, CfgNode) else None
-        if not isinstance(node, CfgNode) or name not in node:
-            raise UserError(f"command line: unknown option {key}{_nearest(key)}")
-        if isinstance(node[name], CfgNode):
-            raise UserError(
-                f"command line: {key} is a section; name one of its options, such as {key}.{next(iter(node[name]))}"
-            )
-        # A text option takes the word as typed: an experiment called "1e3" or "yes" stays a word.
-        value = text if isinstance(node[name], str) else _parse(key, text)
-        node[name] = _convert(key, value, node[name], "command line")
-
-
-def _parse(key: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"command line: {key}: cannot read {text!r}; lists look like [a, b]") from None
-
-
-def _convert(key: str, value: Any, default: Any, source: object) -> Any:
-    if isinstance(default, list):
-        kind = type(default[0]) if default else _ELEMENT_TYPES[key]
-        values = value if isinstance(value, (list, tuple)) else [value]
-        return [_convert_scalar(key, item, kind, source) for item in values]
-    return _convert_scalar(key, value, type(default), source)
-
-
-def _convert_scalar(key: str, value: Any, kind: type, source: object) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e-4 as a word
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if type(value) is not kind:
-        names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-        hint = "; quote it" if kind is str and isinstance(value, (bool, int, float)) else ""
-        raise UserError(f"{source}: {key} takes {names[kind]}, not {value!r}{hint}")
-    return value
-
-
-def _nearest(key: str) -> str:
-    known = list(flatten(_C)) + [name for name, value in _C.items() if isinstance(value, CfgNode)]
-    by_upper: dict[str, str] = {name.upper(): name for name in known}
-    # A right name in the wrong section first, then a name with a slip.
-    near = _same_name(key.upper(), by_upper) or difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
-    return f"; did you mean {by_upper[near[0]]}?" if near else "; see reid_dml/config.py for all options"
-
-
-def _same_name(key: str, known: Iterable[str]) -> list[str]:
-    last = key.rsplit(".", 1)[-1]
-    return [name for name in known if name.rsplit(".", 1)[-1] == last][:1]

@@ -10,7 +10,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.config import flatten, load_config
+from reid_dml.config import load_config
+from reid_dml.config_reading import flatten
 from reid_dml.device import describe_device, git_revision, versions
 from reid_dml.errors import UserError
 from reid_dml.files import write_json, write_text

@@ -26,7 +26,8 @@ def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: floa
         }
     # A teacher's path without the folders of this machine.
     teachers = ["/".join(Path(path).parts[-2:]) for path in cfg.COHORT.TEACHERS]
-    weights = {"entropy": options.ENTROPY_WEIGHT, "feature_l2": options.FEATURE_L2_WEIGHT}
+    names = ("entropy", "feature_l2", "triplet", "circle", "center")
+    weights = {name: options[f"{name.upper()}_WEIGHT"] for name in names}
     regularisers = {name: weight for name, weight in weights.items() if weight > 0}
     record = {
         "experiment": cfg.EXPERIMENT,

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.config import flatten
+from reid_dml.config_reading import flatten
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reid_dml.config import default_config, flatten, load_config, per_network
+from reid_dml.config import default_config, load_config, per_network
+from reid_dml.config_reading import flatten
 from reid_dml.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -88,6 +89,20 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("OBJECTIVE: {TEMPERATURE: 0.0}", ["OBJECTIVE.TEMPERATURE", "greater than 0"]),
         ("COHORT: {LR: [.nan]}", ["COHORT.LR", "finite"]),
         ("INPUT: {SIZE: [128]}", ["INPUT.SIZE", "needs 2 values"]),
+        ("INPUT: {ERASE: 1.5}", ["INPUT.ERASE", "between 0 and 1"]),
+        ("INPUT: {ERASE_AREA: [0.4, 0.02]}", ["INPUT.ERASE_AREA", "a least and a largest share"]),
+        ("INPUT: {ERASE_ASPECT: [0.0, 1.0]}", ["INPUT.ERASE_ASPECT", "greater than 0"]),
+        ("INPUT: {PAD: 224}", ["INPUT.PAD", "smaller than both numbers of INPUT.SIZE"]),
+        (
+            "SAMPLER: {NAME: identity, IMAGES_PER_IDENTITY: 3}",
+            ["TRAIN.BATCH_SIZE", "16 cannot be shared out"],
+        ),
+        ("SAMPLER: {NAME: camera}", ["SAMPLER.NAME", "did you mean 'cross_camera'?"]),
+        ("OBJECTIVE: {TRIPLET_WEIGHT: 1.0}", ["OBJECTIVE.TRIPLET_WEIGHT", "set SAMPLER.NAME to identity"]),
+        ("OBJECTIVE: {CENTER_RATE: 1.5}", ["OBJECTIVE.CENTER_RATE", "between 0 and 1"]),
+        ("TRAIN: {ACCUMULATION: 0}", ["TRAIN.ACCUMULATION", "greater than 0"]),
+        ("TRAIN: {PRECISION: bfloat}", ["TRAIN.PRECISION", "did you mean 'bfloat16'?"]),
+        ("OPTIM: {CLIP_NORM: -1}", ["OPTIM.CLIP_NORM", "must not be negative"]),
         ("DEVICE: gpu", ["DEVICE", "not one of auto, cpu, cuda"]),
         ("TEST: {WEIGHTS: ema}", ["TEST.WEIGHTS", "needs EMA.ENABLED True"]),
         ("SCHEDULE: {NAME: multistep}", ["SCHEDULE.MILESTONES", "at least one step"]),

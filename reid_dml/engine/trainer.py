@@ -49,14 +49,16 @@ def build_cohort(
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
         generator = seed_dropout(network, cfg.SEED, index, device)
-        members.append(Member(index, network, build_optimizer(cfg, network, rates[index]), generator, ema))
+        optimizer = build_optimizer(cfg, network, rates[index])
+        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
     teachers = load_teachers(cfg, class_ids, device)
     if objective.uses_features:
         _check_widths(cfg, members, teachers)
     inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
-    return Cohort(members, size, inputs, make_exchange(size, features=objective.uses_features), teachers)
+    exchange = make_exchange(size, features=objective.uses_features)
+    return Cohort(members, size, inputs, exchange, teachers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
 
 
 def _check_widths(cfg: CfgNode, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
@@ -96,6 +98,7 @@ class Trainer:
         self.schedule = Schedule(cfg, device)
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.columns = (*objective.terms, "loss", "accuracy")
+        self.batches_per_step = rule.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION
         self.step = 0
         self.seconds = 0.0  # of training, over all resumed parts
         # Sums over the log interval; part of the state, so that a resumed run logs the same lines.
@@ -116,7 +119,7 @@ class Trainer:
 
     def train(self) -> None:
         """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays."""
-        cfg, per_step = self.cfg.TRAIN, self.rule.batches_per_step(self.cohort.size)
+        cfg, per_step = self.cfg.TRAIN, self.batches_per_step
         progress = Progress(self.folder, self.step, cfg.STEPS) if rank() == 0 else None
         started = time.perf_counter() - self.seconds
         try:
@@ -146,7 +149,7 @@ class Trainer:
         self.sums.zero_()
         if progress is not None:
             rows = [dict(zip(self.columns, row, strict=True)) for part in gathered for row in part]
-            images = count * self.cfg.TRAIN.BATCH_SIZE * self.rule.batches_per_step(self.cohort.size)
+            images = count * self.cfg.TRAIN.BATCH_SIZE * self.batches_per_step
             extra = {}
             if isinstance(self.cohort.exchange, DistributedExchange):
                 extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes

@@ -32,7 +32,13 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
         backbone = build_backbone(
             name, tuple(cfg.INPUT.SIZE), last_stride=cfg.MODEL.LAST_STRIDE, pretrained=start == "imagenet"
         )
-        network = ReIDNetwork(backbone, num_classes, neck=cfg.MODEL.NECK, dropout=cfg.MODEL.DROPOUT)
+        network = ReIDNetwork(
+            backbone,
+            num_classes,
+            neck=cfg.MODEL.NECK,
+            dropout=cfg.MODEL.DROPOUT,
+            centers=cfg.OBJECTIVE.CENTER_WEIGHT > 0,
+        )
         if cfg.MODEL.INIT == "truncated_normal" and start != "imagenet":
             _truncated_normal(network, cfg.MODEL.INIT_STD)
     for module in network.modules():

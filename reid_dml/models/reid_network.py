@@ -13,6 +13,7 @@ class Output(NamedTuple):
 
     logits: Tensor  # (N, num_classes)
     features: Tensor  # (N, D) pooled feature; behind the neck, if there is one, in evaluation
+    centers: Tensor | None = None  # (num_classes, D), the network's own buffer, in training with the center loss
 
 
 class Dropout(nn.Module):
@@ -37,10 +38,21 @@ class ReIDNetwork(nn.Module):
     """Maps images (N, 3, H, W) to `Output(logits (N, num_classes), features (N, feature_dim))`.
 
     With `neck="bn"` (Luo et al., "Bag of Tricks", 2019) the head sees the batch-normalised feature; `features` are
-    the pooled ones in training (for metric losses) and the normalised ones in evaluation.
+    the pooled ones in training (for metric losses) and the normalised ones in evaluation. With `centers` it keeps a
+    feature for each class, all 0 at the start, for the center loss to move: running state, like batch norm's.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, *, neck: str = "none", dropout: float = 0.0) -> None:
+    centers: Tensor | None
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        *,
+        neck: str = "none",
+        dropout: float = 0.0,
+        centers: bool = False,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.feature_dim = int(backbone.num_features)  # type: ignore[arg-type]  # nn.Module hides attribute types
@@ -50,6 +62,7 @@ class ReIDNetwork(nn.Module):
         if neck == "bn":
             # A shift of the neck would only move all classes alike: fixed at zero.
             self.neck.bias.requires_grad_(False)
+        self.register_buffer("centers", torch.zeros(num_classes, self.feature_dim) if centers else None)
 
     @property
     def num_classes(self) -> int:
@@ -59,4 +72,5 @@ class ReIDNetwork(nn.Module):
         maps = self.backbone(images)
         pooled = maps.mean((2, 3)) if maps.ndim == 4 else maps
         normalized = self.neck(pooled)
-        return Output(self.head(self.dropout(normalized)), pooled if self.training else normalized)
+        logits = self.head(self.dropout(normalized))
+        return Output(logits, pooled, self.centers) if self.training else Output(logits, normalized)

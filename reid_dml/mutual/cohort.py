@@ -23,6 +23,7 @@ class Member:
     optimizer: torch.optim.Optimizer  # its learning rates are 0-d tensors, set in place at every step
     generator: torch.Generator  # of the network's dropout
     ema: ReIDNetwork | None = None  # exponential moving average of the network
+    clip_norm: float = 0.0  # largest Euclidean norm of its whole gradient; 0: as it comes
 
 
 class Exchange(Protocol):
@@ -33,7 +34,7 @@ class Exchange(Protocol):
 
 def local_exchange(outputs: Mapping[int, Output], size: int) -> list[Output]:
     """All K networks are in this process: their detached outputs in cohort order."""
-    return [Output(*(tensor.detach() for tensor in outputs[index])) for index in range(size)]
+    return [Output(outputs[index].logits.detach(), outputs[index].features.detach()) for index in range(size)]
 
 
 @dataclass
@@ -41,7 +42,8 @@ class Cohort:
     """Members on this process, the size of the whole cohort, and how images and outputs travel.
 
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
-    evaluation mode, in no optimiser, which every member mimics beside its peers.
+    evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
+    in it where torch's autocast says so; weights, gradients and losses stay float32.
     """
 
     members: Sequence[Member]
@@ -49,28 +51,41 @@ class Cohort:
     inputs: Callable[[Batch], Tensor]
     exchange: Exchange = field(default=local_exchange)
     teachers: Sequence[ReIDNetwork] = ()
+    bfloat16: bool = False
+
+    def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
+        """A network's output at the cohort's precision."""
+        # Without the cache of cast weights: a pass uses each weight once, and a CUDA graph must not rely on it.
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+            return network(images)
 
     def forward(self, images: Tensor) -> dict[int, Output]:
         """Every member's output by its index."""
-        return {member.index: member.network(images) for member in self.members}
+        return {member.index: self.predict(member.network, images) for member in self.members}
 
     @torch.no_grad()
     def teach(self, images: Tensor) -> list[Output]:
         """Every frozen teacher's output."""
-        return [teacher(images) for teacher in self.teachers]
+        return [self.predict(teacher, images) for teacher in self.teachers]
 
 
-def update_member(member: Member, terms: Mapping[str, Tensor], learning_rate: Tensor, ema_decay: Tensor) -> Tensor:
-    """One optimiser step of one network on the sum of its loss terms; returns the detached loss, 0-d."""
+def add_gradient(terms: Mapping[str, Tensor], batches: int) -> Tensor:
+    """Add one of several batches' share of the mean gradient to the parameters; returns its detached loss, 0-d."""
     loss = torch.stack(list(terms.values())).sum()
-    member.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss / batches).backward()
+    return loss.detach()
+
+
+def update_member(member: Member, learning_rate: Tensor, ema_decay: Tensor) -> None:
+    """One optimiser step of one network on the gradient added up so far, which is used up."""
+    if member.clip_norm > 0:
+        nn.utils.clip_grad_norm_(member.network.parameters(), member.clip_norm)
     for group in member.optimizer.param_groups:
         group["lr"].copy_(learning_rate)
     member.optimizer.step()
+    member.optimizer.zero_grad(set_to_none=True)
     if member.ema is not None:
         update_ema(member.ema, member.network, ema_decay)
-    return loss.detach()
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ def identity_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.
         0-d tensor, nats; exactly 0 where no row is labelled.
     """
     count = (labels >= 0).sum().clamp(min=1)
-    total = F.cross_entropy(_promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
+    total = F.cross_entropy(promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
     return total / count
 
 
@@ -46,7 +46,7 @@ def ensemble_log_probs(
     `probs` averages the posteriors (the paper; the average is never sharper than its members), `logits` averages
     before the softmax (it can be sharper).
     """
-    stacked = torch.stack([_promote(peer) for peer in peers]) / temperature
+    stacked = torch.stack([promote(peer) for peer in peers]) / temperature
     if average == "logits":
         return F.log_softmax(stacked.mean(0), dim=1)
     return torch.logsumexp(F.log_softmax(stacked, dim=2), dim=0) - math.log(len(peers))
@@ -75,8 +75,8 @@ def mimicry_loss(
     Returns:
         0-d tensor, nats.
     """
-    student = F.log_softmax(_promote(logits) / temperature, dim=1)
-    peers = [_promote(peer.detach()) for peer in peers]
+    student = F.log_softmax(promote(logits) / temperature, dim=1)
+    peers = [promote(peer.detach()) for peer in peers]
     if strategy == "dml_e":
         return (
             kl_divergence(ensemble_log_probs(peers, average=ensemble, temperature=temperature), student)
@@ -105,7 +105,7 @@ def confidence_penalty(logits: Tensor) -> Tensor:
     Returns:
         0-d tensor in [-log C, 0], nats.
     """
-    log_probs = F.log_softmax(_promote(logits), dim=1)
+    log_probs = F.log_softmax(promote(logits), dim=1)
     return (log_probs.exp() * log_probs).sum(1).mean()
 
 
@@ -124,14 +124,14 @@ def feature_distance(features: Tensor, peers: Sequence[Tensor]) -> Tensor:
     """
     if not len(peers):
         raise ValueError("the distance of features needs at least one peer")
-    own = _promote(features)
+    own = promote(features)
     for peer in peers:
         if peer.shape != features.shape:
             raise ValueError(
                 f"pooled features are {tuple(features.shape)} and a peer's {tuple(peer.shape)}; only networks "
                 "with features of one width can be drawn together"
             )
-    return torch.stack([(own - _promote(peer.detach())).square().sum(1).mean() for peer in peers]).mean()
+    return torch.stack([(own - promote(peer.detach())).square().sum(1).mean() for peer in peers]).mean()
 
 
 def student_terms(
@@ -219,7 +219,7 @@ def mutual_losses(logits: Sequence[Tensor], labels: Tensor, **options) -> list[T
     return [student_loss(own, [*logits[:k], *logits[k + 1 :]], labels, **options) for k, own in enumerate(logits)]
 
 
-def _promote(tensor: Tensor) -> Tensor:
+def promote(tensor: Tensor) -> Tensor:
     """At least float32: half precision is too coarse for sums over hundreds of classes."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
 from reid_dml.mutual.losses import Strategy, confidence_penalty, feature_distance, student_terms
+from reid_dml.mutual.metric_losses import center_loss, circle_loss, move_centers, triplet_loss
 from reid_dml.registry import Registry
 
 
@@ -38,6 +40,9 @@ class Objective(Protocol):
         self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars
     ) -> dict[str, Tensor]: ...
 
+    def move_centers(self, output: Output, batch: Batch) -> None:
+        """Called once a batch's gradient is there, for networks that keep centres."""
+
 
 OBJECTIVES: Registry[Callable[[CfgNode], Objective]] = Registry("OBJECTIVE.STRATEGY", "reid_dml.mutual")
 register_objective = OBJECTIVES.register
@@ -50,12 +55,21 @@ def build_objective(cfg: CfgNode) -> Objective:
 
 @register_objective("independent", "dml", "dml_e", "symmetric_kl")
 class MutualObjective:
-    """Identity loss plus mimicry of the peers' posteriors (`student_loss`), plus the regularisers switched on."""
+    """Identity loss plus mimicry of the peers' posteriors (`student_loss`), plus the further terms switched on.
+
+    The centres of the center loss are a buffer of the network, moved by their own rule, and not parameters: the rule
+    (Wen et al., Eq. 4) has a rate of its own, which neither the loss weight nor the optimiser's scaling and schedule
+    may change. As buffers they are in the network's state, hence in every checkpoint.
+    """
 
     def __init__(self, cfg: CfgNode) -> None:
         options = cfg.OBJECTIVE
         self.strategy: Strategy = options.STRATEGY
         self.entropy_weight, self.feature_weight = options.ENTROPY_WEIGHT, options.FEATURE_L2_WEIGHT
+        self.triplet_weight, self.circle_weight = options.TRIPLET_WEIGHT, options.CIRCLE_WEIGHT
+        self.center_weight, self.center_rate = options.CENTER_WEIGHT, options.CENTER_RATE
+        self.triplet_margin = None if options.TRIPLET_SOFT_MARGIN else options.TRIPLET_MARGIN
+        self.circle = {"margin": options.CIRCLE_MARGIN, "scale": options.CIRCLE_SCALE}
         self.options = {
             "peer_reduction": options.PEER_REDUCTION,
             "ensemble": options.ENSEMBLE,
@@ -67,6 +81,9 @@ class MutualObjective:
             "mimicry": self.strategy != "independent",
             "entropy": self.entropy_weight > 0,
             "feature_l2": self.uses_features,
+            "triplet": self.triplet_weight > 0,
+            "circle": self.circle_weight > 0,
+            "center": self.center_weight > 0,
         }
         self.terms = ("identity", *(name for name, on in switched_on.items() if on))
 
@@ -76,11 +93,23 @@ class MutualObjective:
             [peer.logits for peer in peers],
             batch.labels,
             strategy=self.strategy,
-            weight=scalars.mimicry_weight.to(output.logits.dtype),
+            weight=scalars.mimicry_weight.to(torch.promote_types(output.logits.dtype, torch.float32)),
             **self.options,
         )
         if self.entropy_weight > 0:
             terms["entropy"] = self.entropy_weight * confidence_penalty(output.logits)
         if self.uses_features:
             terms["feature_l2"] = self.feature_weight * feature_distance(output.features, [p.features for p in peers])
+        features, labels = output.features, batch.labels
+        if self.triplet_weight > 0:
+            terms["triplet"] = self.triplet_weight * triplet_loss(features, labels, margin=self.triplet_margin)
+        if self.circle_weight > 0:
+            terms["circle"] = self.circle_weight * circle_loss(features, labels, **self.circle)
+        if self.center_weight > 0:
+            assert output.centers is not None
+            terms["center"] = self.center_weight * center_loss(features, output.centers, labels)
         return terms
+
+    def move_centers(self, output: Output, batch: Batch) -> None:
+        assert output.centers is not None
+        move_centers(output.centers, output.features, batch.labels, self.center_rate)

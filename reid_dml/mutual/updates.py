@@ -1,6 +1,8 @@
 """Update rules: in which order the networks of a cohort learn from one batch and from each other.
 
-A rule's `step` runs on the device throughout: no `.item()`, no branch on data. To add one: a class here with the
+A rule's `step` runs on the device throughout: no `.item()`, no branch on data. Given n times the batches it needs, it
+updates every network once with the mean of n gradients (`TRAIN.ACCUMULATION`): all of them computed before that network
+changes, so that without batch norm n batches do what one n times as large would. To add a rule: a class here with the
 decorator.
 """
 
@@ -15,7 +17,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
-from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_member
+from reid_dml.mutual.cohort import Cohort, Member, add_gradient, frozen_statistics, update_member
 from reid_dml.mutual.objective import Objective, Scalars
 from reid_dml.registry import Registry
 
@@ -26,7 +28,7 @@ class UpdateRule(Protocol):
     distributed: bool  # whether its networks may live in different processes
 
     def batches_per_step(self, size: int) -> int:
-        """Batches that one step of a cohort of this size takes."""
+        """Batches that one step of a cohort of this size takes, or a multiple of them."""
         ...
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
@@ -53,20 +55,27 @@ class Simultaneous:
         return 1
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
-        (batch,) = batches
-        images = cohort.inputs(batch)
-        outputs = cohort.forward(images)
-        predictions = [*cohort.exchange(outputs, cohort.size), *cohort.teach(images)]
-        return torch.stack(
-            [_learn(member, outputs[member.index], predictions, objective, batch, scalars) for member in cohort.members]
-        )
+        reports = []
+        for batch in batches:
+            images = cohort.inputs(batch)
+            outputs = cohort.forward(images)
+            predictions = [*cohort.exchange(outputs, cohort.size), *cohort.teach(images)]
+            rows = [
+                _learn(member, outputs[member.index], predictions, objective, batch, scalars, len(batches))
+                for member in cohort.members
+            ]
+            reports.append(torch.stack(rows))
+        for member in cohort.members:
+            _update(member, scalars)
+        return torch.stack(reports).mean(0)
 
 
 @register_update("sequential")
 class Sequential:
     """Algorithm 1: after network k is updated its predictions on the same batch are computed anew for the next.
 
-    K - 1 extra forward passes (nobody needs the last network's), which leave batch-norm statistics alone.
+    K - 1 extra forward passes (nobody needs the last network's), which leave batch-norm statistics alone. With
+    several batches K more for each: the graphs of all of them at once would take a large batch's memory.
     """
 
     distributed = False
@@ -75,15 +84,23 @@ class Sequential:
         return 1
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
-        (batch,) = batches
-        images = cohort.inputs(batch)
-        outputs = cohort.forward(images)
-        predictions = [*cohort.exchange(outputs, cohort.size), *cohort.teach(images)]
+        images, graphs, predictions = [cohort.inputs(batch) for batch in batches], {}, []
+        if len(batches) == 1:
+            graphs = cohort.forward(images[0])
+        for shown in images:
+            outputs = graphs or {member.index: _predict(cohort, member, shown) for member in cohort.members}
+            predictions.append([*cohort.exchange(outputs, cohort.size), *cohort.teach(shown)])
         rows = []
         for member in cohort.members:
-            rows.append(_learn(member, outputs[member.index], predictions, objective, batch, scalars))
+            reports = []
+            for batch, shown, seen in zip(batches, images, predictions, strict=True):
+                output = graphs[member.index] if graphs else cohort.predict(member.network, shown)
+                reports.append(_learn(member, output, seen, objective, batch, scalars, len(batches)))
+            _update(member, scalars)
+            rows.append(torch.stack(reports).mean(0))
             if member is not cohort.members[-1]:
-                predictions[member.index] = _predict(member, images)
+                for shown, seen in zip(images, predictions, strict=True):
+                    seen[member.index] = _predict(cohort, member, shown)
         return torch.stack(rows)
 
 
@@ -91,7 +108,8 @@ class Sequential:
 class FreshBatch:
     """The authors' code: each network takes its step on a batch of its own, every prediction computed anew for it.
 
-    A step takes K batches and K * K forward passes; batch-norm statistics follow a network's own batch only.
+    A step takes K batches and K * K forward passes; batch-norm statistics follow a network's own batch only. Several
+    times K batches are dealt out in turn.
     """
 
     distributed = False
@@ -101,29 +119,48 @@ class FreshBatch:
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         rows = []
-        for member, batch in zip(cohort.members, batches, strict=True):
-            images = cohort.inputs(batch)
-            output = member.network(images)
-            predictions = [output if peer is member else _predict(peer, images) for peer in cohort.members]
-            predictions += cohort.teach(images)
-            rows.append(_learn(member, output, predictions, objective, batch, scalars))
+        for member in cohort.members:
+            own, reports = batches[member.index :: cohort.size], []
+            for batch in own:
+                images = cohort.inputs(batch)
+                output = cohort.predict(member.network, images)
+                predictions = [output if peer is member else _predict(cohort, peer, images) for peer in cohort.members]
+                predictions += cohort.teach(images)
+                reports.append(_learn(member, output, predictions, objective, batch, scalars, len(own)))
+            _update(member, scalars)
+            rows.append(torch.stack(reports).mean(0))
         return torch.stack(rows)
 
 
-def _predict(member: Member, images: Tensor) -> Output:
+def _predict(cohort: Cohort, member: Member, images: Tensor) -> Output:
     """A train-mode prediction for others to learn from, without a trace in the network."""
     with torch.no_grad(), frozen_statistics(member):
-        return member.network(images)
+        return cohort.predict(member.network, images)
 
 
 def _learn(
-    member: Member, output: Output, predictions: list[Output], objective: Objective, batch: Batch, scalars: Scalars
+    member: Member,
+    output: Output,
+    predictions: list[Output],
+    objective: Objective,
+    batch: Batch,
+    scalars: Scalars,
+    batches: int,
 ) -> Tensor:
-    """Update one member from its own output and the others' predictions: its row of the step's report."""
+    """One of several batches' share of a member's gradient, from its own output and the others' predictions.
+
+    Returns the batch's row of the step's report.
+    """
     peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
     terms = objective(output, peers, batch, scalars)
-    loss = update_member(member, terms, scalars.learning_rates[member.index], scalars.ema_decay)
+    loss = add_gradient(terms, batches)
+    if output.centers is not None:
+        objective.move_centers(output, batch)
     correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
     labelled = (batch.labels >= 0).to(loss.dtype)
     accuracy = (correct * labelled).sum() / labelled.sum().clamp(min=1)
     return torch.stack([*(terms[name].detach() for name in objective.terms), loss, accuracy])
+
+
+def _update(member: Member, scalars: Scalars) -> None:
+    update_member(member, scalars.learning_rates[member.index], scalars.ema_decay)

@@ -9,29 +9,60 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
+# Every operation has its own columns of the draws, used or not, so that switching one of them on or off leaves the
+# others' random numbers as they were. New columns go to the end, for the same reason.
+_FLIP = 0
+_CROP = slice(1, 3)  # top, left
+_BRIGHTNESS, _CONTRAST, _SATURATION = 3, 4, 5
+_ERASE = 6
+_RECTANGLE = slice(7, 11)  # area, aspect ratio, top, left
+
+_LUMA = (0.299, 0.587, 0.114)  # grey value of RGB (ITU-R BT.601), as PIL and torchvision have it
+
 
 @dataclass(frozen=True)
 class AugmentSpec:
-    """What to do with a batch of stored images."""
+    """What to do with a batch of stored images; every random operation is off by default."""
 
     size: tuple[int, int]  # height, width of the result
     mean: tuple[float, float, float]  # of RGB in [0, 1]
     std: tuple[float, float, float]
     flip: float = 0.0  # probability of a horizontal flip
+    pad: int = 0  # pixels added on each side before a random crop back to the size
+    pad_mode: str = "zeros"  # zeros (black) | reflect
+    brightness: float = 0.0  # factor drawn from [1 - b, 1 + b]; likewise the next two
+    contrast: float = 0.0
+    saturation: float = 0.0
+    erase: float = 0.0  # probability of erasing a rectangle
+    erase_area: tuple[float, float] = (0.02, 0.4)  # least and largest share of the image
+    erase_aspect: tuple[float, float] = (0.3, 3.33)  # least and largest height / width
 
-    # Every operation has its own column of the draws, used or not, so that switching one of them on or off leaves
-    # the others' random numbers as they were.
-    num_draws = 1
+    num_draws = 11  # columns of the draws
 
     @staticmethod
     def of(cfg: CfgNode) -> AugmentSpec:
         """The training augmentation of a config."""
-        return AugmentSpec(tuple(cfg.INPUT.SIZE), tuple(cfg.INPUT.MEAN), tuple(cfg.INPUT.STD), cfg.INPUT.FLIP)
+        options = cfg.INPUT
+        return AugmentSpec(
+            tuple(options.SIZE),
+            tuple(options.MEAN),
+            tuple(options.STD),
+            flip=options.FLIP,
+            pad=options.PAD,
+            pad_mode=options.PAD_MODE,
+            brightness=options.BRIGHTNESS,
+            contrast=options.CONTRAST,
+            saturation=options.SATURATION,
+            erase=options.ERASE,
+            erase_area=tuple(options.ERASE_AREA),
+            erase_aspect=tuple(options.ERASE_ASPECT),
+        )
 
 
 def augment(images: Tensor, draws: Tensor | None, spec: AugmentSpec) -> Tensor:
     """Augment, resize and normalise a batch.
 
+    In this order: flip, brightness, contrast, saturation (at the stored size), resize, pad and crop, normalise, erase.
     Pure: the randomness comes in as `draws`, uniform in [0, 1); the same draws give the same batch on every device.
 
     Args:
@@ -43,15 +74,89 @@ def augment(images: Tensor, draws: Tensor | None, spec: AugmentSpec) -> Tensor:
         (N, 3, *spec.size) float32.
     """
     if draws is not None and spec.flip > 0:
-        flip = draws[:, 0] < spec.flip
+        flip = draws[:, _FLIP] < spec.flip
         images = torch.where(flip[:, None, None, None], images.flip(3), images)
     result = images.to(torch.float32)
+    if draws is not None:
+        result = _jitter_colours(result, draws, spec)
     if tuple(result.shape[2:]) != spec.size:
         result = F.interpolate(result, size=spec.size, mode="bilinear", align_corners=False)
+    if draws is not None and spec.pad > 0:
+        result = _pad_and_crop(result, draws, spec)
     # One multiply-add a channel: (x / 255 - mean) / std.
     scale = [1 / (255 * std) for std in spec.std]
     shift = [-mean / std for mean, std in zip(spec.mean, spec.std, strict=True)]
-    return result * _per_channel(scale, result) + _per_channel(shift, result)
+    result = result * _per_channel(scale, result) + _per_channel(shift, result)
+    if draws is not None and spec.erase > 0:
+        # After normalisation 0 is the mean colour.
+        result = result.masked_fill(erased_pixels(draws, spec)[:, None], 0.0)
+    return result
+
+
+def _jitter_colours(images: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
+    """Blend with black, with the image's mean grey value, with the grey image; (N, 3, H, W) float32 in [0, 255].
+
+    The factors are torchvision's `ColorJitter`'s; its order of the three is random, here it is fixed.
+    """
+    if spec.brightness > 0:
+        images = _blend(images, torch.zeros_like(images[:, :1]), draws[:, _BRIGHTNESS], spec.brightness)
+    if spec.contrast > 0:
+        images = _blend(images, _grey(images).mean((1, 2, 3), keepdim=True), draws[:, _CONTRAST], spec.contrast)
+    if spec.saturation > 0:
+        images = _blend(images, _grey(images), draws[:, _SATURATION], spec.saturation)
+    return images
+
+
+def _blend(images: Tensor, others: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """factor * image + (1 - factor) * other, cut to [0, 255]; the factor is uniform in [1 - strength, 1 + strength]."""
+    factor = (1 + strength * (2 * draws - 1))[:, None, None, None]
+    return (others + factor * (images - others)).clamp(0, 255)
+
+
+def _grey(images: Tensor) -> Tensor:
+    return (images * _per_channel(list(_LUMA), images)).sum(1, keepdim=True)
+
+
+def _pad_and_crop(images: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
+    """Pad every side, then cut a window of the old size at a random place: (N, 3, H, W) to the same shape."""
+    height, width = spec.size
+    mode = {"zeros": "constant", "reflect": "reflect"}[spec.pad_mode]
+    padded = F.pad(images, (spec.pad,) * 4, mode=mode)
+    offsets = (draws[:, _CROP] * (2 * spec.pad + 1)).long()
+    rows = offsets[:, :1] + torch.arange(height, device=images.device)
+    columns = offsets[:, 1:] + torch.arange(width, device=images.device)
+    image, channel = (torch.arange(count, device=images.device) for count in images.shape[:2])
+    return padded[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None]]
+
+
+def erased_pixels(draws: Tensor, spec: AugmentSpec) -> Tensor:
+    """Where random erasing (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020) erases: (N, H, W) bool.
+
+    Area and aspect ratio are uniform in their ranges. Algorithm 1 draws anew until the rectangle fits; here the
+    aspect ratio is uniform among those at which a rectangle of the area drawn fits, and so is the place.
+
+    Args:
+        draws: (N, spec.num_draws) float32, uniform in [0, 1).
+        spec: its size and erase options.
+    """
+    height, width = spec.size
+    # Only roots and products in float64, which every device rounds alike.
+    share, position, top, left = draws[:, _RECTANGLE].double().unbind(1)
+    area = height * width * (spec.erase_area[0] + share * (spec.erase_area[1] - spec.erase_area[0]))
+    low, high = ((area / width**2).clamp(min=limit).minimum(height**2 / area) for limit in spec.erase_aspect)
+    aspect = low + position * (high - low)
+    rows = (area * aspect).sqrt().round().clamp(1, height)
+    columns = (area / aspect).sqrt().round().clamp(1, width)
+    inside_rows = _interval((top * (height - rows + 1)).floor(), rows, height)
+    inside_columns = _interval((left * (width - columns + 1)).floor(), columns, width)
+    chosen = draws[:, _ERASE] < spec.erase
+    return chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
+
+
+def _interval(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Which of 0 ... size - 1 lie in [start, start + length): (N, size) bool."""
+    places = torch.arange(size, device=start.device)
+    return (places >= start[:, None]) & (places < (start + length)[:, None])
 
 
 def _per_channel(values: list[float], like: Tensor) -> Tensor:

@@ -12,7 +12,13 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.data.images import load_image, load_images
-from reid_dml.data.pipeline.samplers import EpochSampler, augmentation_draws
+from reid_dml.data.pipeline.samplers import (
+    CrossCameraSampler,
+    EpochSampler,
+    IdentitySampler,
+    Sampler,
+    augmentation_draws,
+)
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 
@@ -36,13 +42,12 @@ class BatchSource:
         self,
         records: Sequence[ImageRecord],
         class_ids: Sequence[int],
-        sampler: EpochSampler,
+        sampler: Sampler,
         num_draws: int,
         device: str,
     ) -> None:
-        rows = {person: row for row, person in enumerate(class_ids)}
         self.records, self.sampler, self.num_draws, self.device = records, sampler, num_draws, device
-        self.labels = torch.tensor([rows.get(record.person_id, -1) for record in records])
+        self.labels = torch.tensor(label_rows(records, class_ids))
         self.cameras = torch.tensor([record.camera_id for record in records])
 
     def batch(self, step: int) -> Batch:
@@ -99,16 +104,44 @@ class StreamingSource(BatchSource):
         return self._to_device(torch.from_numpy(np.stack(images)))
 
 
+def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list[int]:
+    """The row of the identity head of every image; -1 for a person without one."""
+    rows = {person: row for row, person in enumerate(class_ids)}
+    return [rows.get(record.person_id, -1) for record in records]
+
+
+def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int]) -> Sampler:
+    """The sampler of `SAMPLER.NAME`. Raises `UserError` where the data set is too small for its batches."""
+    batch_size, images = cfg.TRAIN.BATCH_SIZE, cfg.SAMPLER.IMAGES_PER_IDENTITY
+    if cfg.SAMPLER.NAME == "epoch":
+        if len(records) < batch_size:
+            raise UserError(
+                f"TRAIN.BATCH_SIZE: a batch of {batch_size} is larger than the training set of {len(records)} images; "
+                "lower it"
+            )
+        return EpochSampler(len(records), batch_size, cfg.SEED)
+    labels, persons = label_rows(records, class_ids), batch_size // images
+    known = len(set(labels) - {-1})
+    if known < persons:
+        raise UserError(
+            f"TRAIN.BATCH_SIZE: {batch_size} images, {images} of a person, are {persons} persons, more than the "
+            f"training set's {known}; lower it or raise SAMPLER.IMAGES_PER_IDENTITY"
+        )
+    if cfg.SAMPLER.NAME == "identity":
+        return IdentitySampler(labels, persons, images, cfg.SEED)
+    cameras = [record.camera_id for record in records]
+    if len(set(cameras)) == 1:
+        raise UserError(
+            "SAMPLER.NAME: cross_camera needs at least two cameras, the training set has one; set it to identity"
+        )
+    return CrossCameraSampler(labels, cameras, persons, images, cfg.SEED)
+
+
 def make_source(
     cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int], num_draws: int, device: str
 ) -> BatchSource:
-    """The training source of a config. Raises `UserError` if a batch is larger than the data set."""
-    if len(records) < cfg.TRAIN.BATCH_SIZE:
-        raise UserError(
-            f"TRAIN.BATCH_SIZE: a batch of {cfg.TRAIN.BATCH_SIZE} is larger than the training set of "
-            f"{len(records)} images; lower it"
-        )
-    sampler = EpochSampler(len(records), cfg.TRAIN.BATCH_SIZE, cfg.SEED)
+    """The training source of a config. Raises `UserError` where the data set is too small for its batches."""
+    sampler = make_sampler(cfg, records, class_ids)
     height, width = cfg.DATA.STORED_SIZE
     fits = 3 * height * width * len(records) <= cfg.DATA.RESIDENT_LIMIT_GB * 2**30
     resident = cfg.DATA.SOURCE == "resident" or (cfg.DATA.SOURCE == "auto" and fits)
