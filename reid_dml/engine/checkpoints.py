@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,11 @@ class Checkpoints:
         found = (re.fullmatch(r"step_(\d+)", path.name) for path in self.folder.glob("step_*"))
         return sorted(int(match[1]) for match in found if match)
 
-    def save(self, step: int, cohort: Cohort, trainer_state: dict[str, Any]) -> None:
-        """Write the state after `step` updates. A crash leaves either the whole checkpoint or none."""
+    def save(self, step: int, members: Sequence[Member], trainer_state: dict[str, Any]) -> None:
+        """Write the state after `step` updates, with the members that are this process's to write.
+
+        A crash leaves either the whole checkpoint or none.
+        """
         target = self.path(step)
         draft = target.with_name(f".{target.name}.tmp")
         if rank() == 0:
@@ -44,7 +48,7 @@ class Checkpoints:
             _write_state(draft / "trainer.pt", {"step": step, **trainer_state})
         barrier()
         try:
-            for member in cohort.members:
+            for member in members:
                 _write_state(draft / f"network_{member.index}.pt", member_state(member))
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)

@@ -83,7 +83,8 @@ def _train(cfg: CfgNode, device: str, folder: RunFolder, task: Task, continues: 
     trainer.train()
     networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in cohort.members}
     say("evaluating")
-    return trainer.seconds, task.evaluate(networks, device)
+    placement = trainer.placement
+    return trainer.seconds, task.evaluate(networks, device, part=placement.shard, parts=placement.shards)
 
 
 def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: float, metrics: dict) -> None:
@@ -105,7 +106,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         task = first_then_others(lambda: build_task(cfg))
         if cfg.TEST.TRAIN_ACCURACY:
             _check_heads(networks, task, cfg.MODEL.WEIGHTS)
-        metrics = task.evaluate(networks, device, shared=True)
+        metrics = task.evaluate(networks, device, part=rank(), parts=world_size())
         if rank() > 0:
             return
         names = [cfg.COHORT.NETWORKS[index] for index in networks]

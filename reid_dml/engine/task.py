@@ -42,10 +42,12 @@ class Task(Protocol):
         """Contents of classes.json: what must not change while a run goes on."""
         ...
 
-    def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
+    def evaluate(
+        self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
+    ) -> dict[str, Any]:
         """Metrics of the whole cohort on process 0, an empty dict elsewhere.
 
-        `shared`: every process holds all the networks; otherwise each holds its own.
+        This is process `part` of the `parts` that hold these same networks.
         """
         ...
 

@@ -24,7 +24,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network, network_seed, seed_dropout
 from reid_dml.mutual.cohort import Cohort, Member
-from reid_dml.mutual.distributed import DistributedExchange, make_exchange, placement
+from reid_dml.mutual.distributed import DistributedLinks, Placement
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
 from reid_dml.processes import all_gather_objects, gather_objects, rank, world_size
@@ -40,15 +40,16 @@ def build_cohort(
     `initialise=False` spares the starting weights, where a checkpoint will replace them.
     """
     size = len(cfg.COHORT.NETWORKS)
+    placement = place(cfg)
     rates = per_network(cfg, "COHORT.LR")
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
     members = []
-    for index in placement(size, world_size())[rank()]:
+    for index in placement.networks:
         network = build_network(cfg, index, len(class_ids), initialise=initialise)
         network = network.to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
-        generator = seed_dropout(network, cfg.SEED, index, device)
+        generator = seed_dropout(network, cfg.SEED, index + size * placement.shard, device)
         optimizer = build_optimizer(cfg, network, rates[index])
         members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
@@ -57,8 +58,16 @@ def build_cohort(
     if objective.uses_features:
         _check_widths(cfg, members, teachers)
     inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
-    exchange = make_exchange(size, features=objective.uses_features)
-    return Cohort(members, size, inputs, exchange, teachers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
+    cohort = Cohort(members, size, inputs, teachers=teachers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
+    if world_size() > 1:
+        cohort.links = DistributedLinks(placement, features=objective.uses_features)
+    return cohort
+
+
+def place(cfg: CfgNode) -> Placement:
+    """Where the networks of a config are in this number of processes."""
+    batch_size = cfg.TRAIN.BATCH_SIZE
+    return Placement.of(len(cfg.COHORT.NETWORKS), world_size(), rank(), batch_size=batch_size)
 
 
 def _check_widths(cfg: CfgNode, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
@@ -95,6 +104,7 @@ class Trainer:
     ) -> None:
         self.cfg, self.cohort, self.rule, self.objective = cfg, cohort, rule, objective
         self.source, self.folder, self.device = source, folder, device
+        self.placement = place(cfg)
         self.schedule = Schedule(cfg, device)
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.columns = (*objective.terms, "loss", "accuracy")
@@ -125,7 +135,9 @@ class Trainer:
         try:
             while self.step < cfg.STEPS:
                 scalars = self.schedule.scalars(self.step)
-                batches = [self.source.batch(self.step * per_step + number) for number in range(per_step)]
+                batches = [
+                    self.placement.part(self.source.batch(self.step * per_step + number)) for number in range(per_step)
+                ]
                 report = self.rule.step(self.cohort, self.objective, batches, scalars)
                 self.sums += report
                 self.step += 1
@@ -140,20 +152,25 @@ class Trainer:
         finally:
             if progress is not None:
                 progress.close()
-        export_weights(self.folder, self.cohort)
+        if self.placement.shard == 0:
+            export_weights(self.folder, self.cohort)
 
     def _log(self, progress: Progress | None, learning_rates: list[float]) -> None:
         self._check()
         count = self.step % self.cfg.TRAIN.LOG_INTERVAL or self.cfg.TRAIN.LOG_INTERVAL
-        gathered = gather_objects((self.sums / count).tolist())
+        gathered = gather_objects((self._own(self.sums) / count).tolist())
         self.sums.zero_()
         if progress is not None:
             rows = [dict(zip(self.columns, row, strict=True)) for part in gathered for row in part]
             images = count * self.cfg.TRAIN.BATCH_SIZE * self.batches_per_step
             extra = {}
-            if isinstance(self.cohort.exchange, DistributedExchange):
-                extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes
+            if self.cohort.links.received_bytes is not None:
+                extra["received_bytes_per_step"] = self.cohort.links.received_bytes
             progress.log(self.step, images, rows, learning_rates, extra)
+
+    def _own(self, rows: torch.Tensor) -> torch.Tensor:
+        """The members' rows, on one of the processes that share them; none on the others."""
+        return rows if self.placement.shard == 0 else rows[:0]
 
     def _check(self) -> None:
         """Raise `UserError`, on every process, if the loss of any network was not finite."""
@@ -176,12 +193,12 @@ class Trainer:
     def _save(self) -> None:
         self._check()
         self._check_weights()
-        sums = gather_objects(self.sums.cpu())
+        sums = gather_objects(self._own(self.sums).cpu())
         generators = gather_objects(_generator_states(self.device))
         state: dict[str, Any] = {"seconds": self.seconds, "generators": generators}
         if rank() == 0:
             state["sums"] = torch.cat(sums)
-        self.checkpoints.save(self.step, self.cohort, state)
+        self.checkpoints.save(self.step, self.cohort.members if self.placement.shard == 0 else (), state)
 
 
 def _generator_states(device: str) -> dict[str, torch.Tensor]:

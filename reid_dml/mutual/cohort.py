@@ -26,20 +26,35 @@ class Member:
     clip_norm: float = 0.0  # largest Euclidean norm of its whole gradient; 0: as it comes
 
 
-class Exchange(Protocol):
-    """How the networks learn of each other's predictions."""
+class Links(Protocol):
+    """What a process has to do with the others: predictions between networks, means within one that several share."""
 
-    def __call__(self, outputs: Mapping[int, Output], size: int) -> list[Output]: ...
+    received_bytes: int | None  # of predictions in the last step; None: there are no other processes
+
+    def exchange(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
+        """Every network's detached prediction, in cohort order, from those of this process by index."""
+        ...
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace every tensor by its mean over the processes that share this one's networks."""
+        ...
 
 
-def local_exchange(outputs: Mapping[int, Output], size: int) -> list[Output]:
-    """All K networks are in this process: their detached outputs in cohort order."""
-    return [Output(outputs[index].logits.detach(), outputs[index].features.detach()) for index in range(size)]
+class LocalLinks:
+    """All networks are in this process, whole."""
+
+    received_bytes: int | None = None
+
+    def exchange(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
+        return [Output(outputs[index].logits.detach(), outputs[index].features.detach()) for index in range(size)]
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        pass
 
 
 @dataclass
 class Cohort:
-    """Members on this process, the size of the whole cohort, and how images and outputs travel.
+    """Members on this process, the size of the whole cohort, and what links it to other processes.
 
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
     evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
@@ -49,7 +64,7 @@ class Cohort:
     members: Sequence[Member]
     size: int
     inputs: Callable[[Batch], Tensor]
-    exchange: Exchange = field(default=local_exchange)
+    links: Links = field(default_factory=LocalLinks)
     teachers: Sequence[ReIDNetwork] = ()
     bfloat16: bool = False
 

@@ -1,72 +1,138 @@
-"""Mutual learning over several processes: each owns some of the networks and sees the same batches; logits travel."""
+"""Mutual learning over several processes: networks are placed over them, and only small logits travel.
+
+With more processes than networks, each network has a group of processes of its own that share out every batch and
+average their gradients (data parallelism).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from reid_dml.data.pipeline.sources import Batch
 from reid_dml.errors import UserError
 from reid_dml.models import Output
-from reid_dml.mutual.cohort import Exchange, local_exchange
-from reid_dml.processes import world_size
 
 
-def placement(size: int, world: int) -> list[list[int]]:
-    """Networks of each process: contiguous shares of 0 ... size - 1, the first ones larger by one at most.
+@dataclass(frozen=True)
+class Placement:
+    """Which networks a process trains, and on which part of every batch."""
 
-    Raises `UserError` if there are more processes than networks.
+    places: tuple[tuple[int, ...], ...]  # networks of each place, contiguous shares of 0 ... K - 1
+    shards: int  # processes that share each place
+    rank: int
+
+    @staticmethod
+    def of(size: int, world: int, rank: int = 0, *, batch_size: int | None = None) -> Placement:
+        """Place `size` networks over `world` processes.
+
+        Raises `UserError` unless there are at most as many processes as networks, or a multiple of their number that
+        can share out a batch of `batch_size` evenly.
+        """
+        if world > size and world % size:
+            raise UserError(f"{world} processes for {size} networks: start at most {size}, or a multiple of {size}")
+        count = min(size, world)
+        shares = [size // count + (number < size % count) for number in range(count)]
+        starts = [sum(shares[:number]) for number in range(count)]
+        places = tuple(tuple(range(start, start + share)) for start, share in zip(starts, shares, strict=True))
+        if batch_size is not None and batch_size % (world // count):
+            raise UserError(
+                f"TRAIN.BATCH_SIZE: {batch_size} images cannot be shared out evenly over {world // count} processes of "
+                "each network; make it a multiple"
+            )
+        return Placement(places, world // count, rank)
+
+    @property
+    def networks(self) -> tuple[int, ...]:
+        """This process's networks."""
+        return self.places[self.rank // self.shards]
+
+    @property
+    def shard(self) -> int:
+        """This process's part of every batch, 0 ... shards - 1; shard 0 writes the checkpoints."""
+        return self.rank % self.shards
+
+    def column(self, shard: int) -> list[int]:
+        """Processes, one of each place, that see the same part of a batch: they exchange predictions."""
+        return [place * self.shards + shard for place in range(len(self.places))]
+
+    def row(self, place: int) -> list[int]:
+        """Processes that share a place: they average gradients."""
+        return [place * self.shards + shard for shard in range(self.shards)]
+
+    def part(self, batch: Batch) -> Batch:
+        """This process's part of a batch, a contiguous one of N / shards images."""
+        if self.shards == 1:
+            return batch
+        size = len(batch.labels) // self.shards
+        mine = slice(self.shard * size, (self.shard + 1) * size)
+        # A mean over the labelled images of the whole batch is the mean over the parts of sums divided by this number.
+        count = (batch.labels >= 0).sum().clamp(min=1) / self.shards
+        parts = (tensor[mine] for tensor in (batch.images, batch.labels, batch.cameras, batch.draws))
+        return replace(Batch(*parts), label_count=count)
+
+
+class DistributedLinks:
+    """What travels between the processes of a placement: predictions between networks, gradients within one.
+
+    Made by all processes together.
     """
-    if world > size:
-        raise UserError(
-            f"{world} processes for {size} networks: start at most {size} (torchrun --nproc-per-node {size})"
-        )
-    shares = [size // world + (number < size % world) for number in range(world)]
-    starts = [sum(shares[:number]) for number in range(world)]
-    return [list(range(start, start + share)) for start, share in zip(starts, shares, strict=True)]
 
+    def __init__(self, placement: Placement, *, features: bool = False) -> None:
+        self.placement, self.features = placement, features
+        self.received_bytes: int | None = 0
+        # Every process has to take part in making every group, in the same order.
+        columns = [dist.new_group(placement.column(shard)) for shard in range(placement.shards)]
+        rows = [dist.new_group(placement.row(place)) for place in range(len(placement.places))]
+        self.column: Any = columns[placement.shard]
+        self.row: Any = rows[placement.rank // placement.shards]
 
-def make_exchange(size: int, *, features: bool = False) -> Exchange:
-    """The exchange for this number of processes: local in one; in several logits travel, and features if asked."""
-    return local_exchange if world_size() == 1 else DistributedExchange(size, features=features)
+    def exchange(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
+        """Every network's detached prediction on this process's part of the batch, in cohort order.
 
-
-class DistributedExchange:
-    """Every process sends its networks' detached logits (N, C), as float32, to all others.
-
-    Logits and not probabilities travel: they carry any temperature, and the tails that a float32 probability loses. A
-    process receives (K - K_local) * N * C * 4 bytes a step (`received_bytes`, of the last step), with `features` those
-    of the pooled features (N, D) too, which must be of one width. Without it remote networks have features (N, 0).
-    """
-
-    def __init__(self, size: int, *, features: bool = False) -> None:
-        self.places, self.features = placement(size, world_size()), features
-        self.received_bytes = 0
-
-    def __call__(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
-        self.received_bytes = 0
+        Logits (N, C) travel as float32, and not probabilities: they carry any temperature, and the tails that a
+        float32 probability loses. A process receives (K - K_own) * N * C * 4 bytes, with `features` those of the
+        pooled features (N, D) too, which must be of one width. Without it remote networks have features (N, 0).
+        """
+        received = 0
         sample = next(iter(outputs.values()))
+        sources = self.placement.column(self.placement.shard)
         predictions: list[Output] = []
-        for source, indices in enumerate(self.places):
+        for source, indices in zip(sources, self.placement.places, strict=True):
             for index in indices:
                 own = outputs.get(index)
-                logits = self._share(own.logits if own else None, sample.logits, source)
-                remote = sample.features.new_empty(len(logits), 0)
-                features = (
-                    self._share(own.features if own else None, sample.features, source) if self.features else remote
-                )
                 # What a process keeps of its own networks is what the others receive.
-                predictions.append(Output(logits, own.features.detach() if own and not self.features else features))
+                logits = self._broadcast(own.logits if own else None, sample.logits, source)
+                received += 0 if own else logits.numel() * logits.element_size()
+                if self.features:
+                    features = self._broadcast(own.features if own else None, sample.features, source)
+                    received += 0 if own else features.numel() * features.element_size()
+                else:
+                    features = own.features.detach() if own else logits.new_empty(len(logits), 0)
+                predictions.append(Output(logits, features))
+        self.received_bytes = received
         return predictions
 
-    def _share(self, own: Tensor | None, like: Tensor, source: int) -> Tensor:
-        """The tensor of process `source`, on every process; `own` where it is this one."""
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace every tensor by its mean over the processes that share this network."""
+        if self.placement.shards == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat, group=self.row)
+        flat /= self.placement.shards
+        for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(values.view_as(tensor))
+
+    def _broadcast(self, own: Tensor | None, like: Tensor, source: int) -> Tensor:
+        """The tensor of process `source`, on every process of the column; `own` where it is this one."""
         if own is not None:
             values = own.detach().float().contiguous()
         else:
             values = torch.empty_like(like, dtype=torch.float32, memory_format=torch.contiguous_format)
-            self.received_bytes += values.numel() * values.element_size()
-        dist.broadcast(values, source)
+        dist.broadcast(values, source, group=self.column)
         return values

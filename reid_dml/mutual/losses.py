@@ -17,18 +17,21 @@ from torch.nn import functional as F
 Strategy = Literal["independent", "dml", "dml_e", "symmetric_kl"]
 
 
-def identity_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def identity_loss(
+    logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, count: Tensor | None = None
+) -> Tensor:
     """Cross entropy over the labelled rows, Eq. (2) of the paper divided by their number.
 
     Args:
         logits: (N, C).
         labels: (N,) int64; rows labelled -1 do not count.
         label_smoothing: eps; the target is (1 - eps) on the true class plus eps/C on every class.
+        count: 0-d, divides the sum instead of the number of labelled rows.
 
     Returns:
         0-d tensor, nats; exactly 0 where no row is labelled.
     """
-    count = (labels >= 0).sum().clamp(min=1)
+    count = (labels >= 0).sum().clamp(min=1) if count is None else count
     total = F.cross_entropy(promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
     return total / count
 
@@ -146,12 +149,16 @@ def student_terms(
     weight: float | Tensor = 1.0,
     label_smoothing: float = 0.0,
     labelled: Tensor | None = None,
+    label_count: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The weighted terms of `student_loss` by name: `identity`, and `mimicry` unless the strategy is independent."""
+    """The weighted terms of `student_loss` by name: `identity`, and `mimicry` unless the strategy is independent.
+
+    `label_count` is the `count` of `identity_loss`.
+    """
     _check(logits, peers, labels, strategy, peer_reduction, ensemble, temperature)
     if labelled is not None:
         labels = labels.masked_fill(~labelled, -1)
-    terms = {"identity": identity_loss(logits, labels, label_smoothing=label_smoothing)}
+    terms = {"identity": identity_loss(logits, labels, label_smoothing=label_smoothing, count=label_count)}
     if strategy != "independent":
         divergence = mimicry_loss(
             logits, peers, strategy=strategy, peer_reduction=peer_reduction, ensemble=ensemble, temperature=temperature

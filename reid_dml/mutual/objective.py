@@ -94,6 +94,7 @@ class MutualObjective:
             batch.labels,
             strategy=self.strategy,
             weight=scalars.mimicry_weight.to(torch.promote_types(output.logits.dtype, torch.float32)),
+            label_count=batch.label_count,
             **self.options,
         )
         if self.entropy_weight > 0:

@@ -59,15 +59,17 @@ class Simultaneous:
         for batch in batches:
             images = cohort.inputs(batch)
             outputs = cohort.forward(images)
-            predictions = [*cohort.exchange(outputs, cohort.size), *cohort.teach(images)]
+            predictions = [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(images)]
             rows = [
                 _learn(member, outputs[member.index], predictions, objective, batch, scalars, len(batches))
                 for member in cohort.members
             ]
             reports.append(torch.stack(rows))
         for member in cohort.members:
-            _update(member, scalars)
-        return torch.stack(reports).mean(0)
+            _update(cohort, member, scalars)
+        report = torch.stack(reports).mean(0)
+        cohort.links.average([report])
+        return report
 
 
 @register_update("sequential")
@@ -89,14 +91,14 @@ class Sequential:
             graphs = cohort.forward(images[0])
         for shown in images:
             outputs = graphs or {member.index: _predict(cohort, member, shown) for member in cohort.members}
-            predictions.append([*cohort.exchange(outputs, cohort.size), *cohort.teach(shown)])
+            predictions.append([*cohort.links.exchange(outputs, cohort.size), *cohort.teach(shown)])
         rows = []
         for member in cohort.members:
             reports = []
             for batch, shown, seen in zip(batches, images, predictions, strict=True):
                 output = graphs[member.index] if graphs else cohort.predict(member.network, shown)
                 reports.append(_learn(member, output, seen, objective, batch, scalars, len(batches)))
-            _update(member, scalars)
+            _update(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))
             if member is not cohort.members[-1]:
                 for shown, seen in zip(images, predictions, strict=True):
@@ -127,7 +129,7 @@ class FreshBatch:
                 predictions = [output if peer is member else _predict(cohort, peer, images) for peer in cohort.members]
                 predictions += cohort.teach(images)
                 reports.append(_learn(member, output, predictions, objective, batch, scalars, len(own)))
-            _update(member, scalars)
+            _update(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))
         return torch.stack(rows)
 
@@ -158,9 +160,13 @@ def _learn(
         objective.move_centers(output, batch)
     correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
     labelled = (batch.labels >= 0).to(loss.dtype)
-    accuracy = (correct * labelled).sum() / labelled.sum().clamp(min=1)
+    count = labelled.sum().clamp(min=1) if batch.label_count is None else batch.label_count
+    accuracy = (correct * labelled).sum() / count
     return torch.stack([*(terms[name].detach() for name in objective.terms), loss, accuracy])
 
 
-def _update(member: Member, scalars: Scalars) -> None:
+def _update(cohort: Cohort, member: Member, scalars: Scalars) -> None:
+    network = member.network
+    cohort.links.average([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
+    cohort.links.average([buffer for buffer in network.buffers() if buffer.is_floating_point()])
     update_member(member, scalars.learning_rates[member.index], scalars.ema_decay)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.models import Output, ReIDNetwork
-from reid_dml.processes import gather_objects, rank, world_size
+from reid_dml.processes import rank
 
 _LOOK_AHEAD = 3  # batches decoded in advance
 
@@ -74,33 +73,16 @@ def extract_features(
     return features
 
 
-def extract_shared(
-    networks: Mapping[int, ReIDNetwork],
-    records: Sequence[ImageRecord],
-    spec: AugmentSpec,
-    *,
-    batch_size: int = 128,
-    **options: Any,
-) -> dict[int, np.ndarray]:
-    """`extract_features` with the images shared out over the processes, which all hold the same networks.
+def dealt_rows(count: int, batch_size: int, part: int, parts: int) -> np.ndarray:
+    """Positions of the images that fall to one of several processes: whole batches, dealt out in turn.
 
-    Whole batches are dealt out in turn: every image is computed among the same neighbours as in one process, so the
-    features do not depend on the number of processes. They are on process 0, in the order of the records; elsewhere
-    the result is an empty dict.
+    Every image is then computed among the same neighbours as in one process, and the features do not depend on the
+    number of processes.
     """
-    batch = np.arange(len(records)) // batch_size
-    rows = [np.flatnonzero(batch % world_size() == number).tolist() for number in range(world_size())]
-    mine = [records[row] for row in rows[rank()]]
-    parts = gather_objects(extract_features(networks, mine, spec, batch_size=batch_size, **options))
-    whole = {}
-    for index in networks if parts else ():
-        whole[index] = np.empty((len(records), parts[0][index].shape[1]), np.float32)
-        for own_rows, part in zip(rows, parts, strict=True):
-            whole[index][own_rows] = part[index]
-    return whole
+    return np.flatnonzero(np.arange(count) // batch_size % parts == part)
 
 
-def identity_accuracy(
+def count_correct(
     networks: Mapping[int, ReIDNetwork],
     records: Sequence[ImageRecord],
     class_ids: Sequence[int],
@@ -110,8 +92,8 @@ def identity_accuracy(
     device: str,
     batch_size: int = 128,
     workers: int = 2,
-) -> dict[int, float]:
-    """Share of images whose largest logit is their own identity's, in evaluation mode, for every network."""
+) -> dict[int, int]:
+    """Number of images whose largest logit is their own identity's, in evaluation mode, for every network."""
     rows = {person: row for row, person in enumerate(class_ids)}
     labels = torch.tensor([rows[record.person_id] for record in records])
     correct = dict.fromkeys(networks, 0)
@@ -122,7 +104,7 @@ def identity_accuracy(
         for index, output in outputs.items():
             correct[index] += int((output.logits.argmax(1).cpu() == labels[done : done + count]).sum())
         done += count
-    return {index: hits / len(records) for index, hits in correct.items()}
+    return correct
 
 
 def _decoded_batches(

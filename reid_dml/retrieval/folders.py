@@ -13,9 +13,10 @@ from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.device import resolve_device
 from reid_dml.errors import UserError
-from reid_dml.processes import processes, rank
+from reid_dml.processes import processes, rank, world_size
+from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import extract_shared
+from reid_dml.retrieval.extraction import dealt_rows, extract_features
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.trained_networks import choose_network, load_networks
 
@@ -50,17 +51,21 @@ def extract_folder(
     with processes(device):
         records = folder_records(folder)
         networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)
-        members = extract_shared(
+        rows = dealt_rows(len(records), cfg.TEST.BATCH_SIZE, rank(), world_size())
+        own = extract_features(
             networks,
-            records,
+            [records[row] for row in rows],
             AugmentSpec.of(cfg),
             stored_size=cfg.DATA.STORED_SIZE,
             device=device,
             batch_size=cfg.TEST.BATCH_SIZE,
             workers=cfg.DATA.WORKERS,
         )
+        members = collect_rows(own, rows, len(records))
         if rank() > 0:
             return None
-        features = FeatureSet.of(concatenate_features(list(members.values()), how=cfg.TEST.ENSEMBLE), records)
+        features = FeatureSet.of(
+            concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE), records
+        )
         features.save(output)
         return features

@@ -13,8 +13,9 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank
+from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import extract_features, extract_shared, identity_accuracy
+from reid_dml.retrieval.extraction import count_correct, dealt_rows, extract_features
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.scoring import score
 
@@ -51,56 +52,65 @@ class RetrievalTask:
     def training_data(self) -> dict[str, Any]:
         return self.data.training_summary()
 
-    def evaluate(self, networks: Mapping[int, ReIDNetwork], device: str, *, shared: bool = False) -> dict[str, Any]:
+    def evaluate(
+        self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
+    ) -> dict[str, Any]:
         """Extract features and judge every network and the ensemble on process 0.
 
         Args:
-            networks: this process's networks by their index in the cohort; every process has its own, or, with
-                `shared`, all have the same and share out the images.
+            networks: this process's networks by their index in the cohort.
             device: where the networks are.
+            part, parts: of the processes that hold these same networks, which this is and how many there are: they
+                share out the images.
 
         Returns:
             On process 0 {"networks": [metrics of each], "mean", "sd", "ensemble"}, each in the layout of metrics
             files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one network.
             An empty dict elsewhere.
         """
+        batch_size = self.cfg.TEST.BATCH_SIZE
         options = {
             "stored_size": self.cfg.DATA.STORED_SIZE,
             "device": device,
-            "batch_size": self.cfg.TEST.BATCH_SIZE,
+            "batch_size": batch_size,
             "workers": self.cfg.DATA.WORKERS,
         }
         spec = AugmentSpec.of(self.cfg)
         records = {split: getattr(self.data, split) for split in SPLITS}
         if self.cfg.TEST.MULTI_QUERY == "none" or self.cfg.DATA.CAMERAS == "ignore":
             records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
-        extract = extract_shared if shared else extract_features
-        found: dict[int, dict[str, Any]] = {index: {} for index in networks}
+        features: dict[str, dict[int, np.ndarray]] = {}
         for split, images in records.items():
             if images:
-                for index, features in extract(networks, images, spec, title=split, **options).items():
-                    found[index][split] = features
+                rows = dealt_rows(len(images), batch_size, part, parts)
+                own = extract_features(networks, [images[row] for row in rows], spec, title=split, **options)
+                features[split] = collect_rows(own, rows, len(images))
+        correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            for index, share in identity_accuracy(networks, self.train, self.class_ids, spec, **options).items():
-                found[index]["accuracy"] = share
-        if not shared:
-            found = {index: own for part in gather_objects(found) for index, own in part.items()}
-        return self._judge(found, records) if rank() == 0 else {}
+            mine = [self.train[row] for row in dealt_rows(len(self.train), batch_size, part, parts)]
+            for counts in gather_objects(count_correct(networks, mine, self.class_ids, spec, **options)):
+                correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
+        return self._judge(features, correct, records) if rank() == 0 else {}
 
-    def _judge(self, found: dict[int, dict[str, Any]], records: dict[str, Sequence[ImageRecord]]) -> dict[str, Any]:
-        order = sorted(found)
+    def _judge(
+        self,
+        features: dict[str, dict[int, np.ndarray]],
+        correct: dict[int, int],
+        records: dict[str, Sequence[ImageRecord]],
+    ) -> dict[str, Any]:
+        order = sorted(features["query"])
         results: dict[str, Any] = {"networks": []}
         for index in order:
-            sets = self._feature_sets([found[index]], records)
+            sets = self._feature_sets(features, [index], records)
             metrics = self._score(sets)
-            if "accuracy" in found[index]:
-                metrics["classification"] = {"train": {"top1": found[index]["accuracy"]}}
+            if index in correct:
+                metrics["classification"] = {"train": {"top1": correct[index] / len(self.train)}}
             results["networks"].append(metrics)
         self.features = sets
         if len(order) > 1:
             results["mean"] = _combine(results["networks"], lambda values: float(np.mean(values)))
             results["sd"] = _combine(results["networks"], lambda values: float(np.std(values, ddof=1)))
-            self.features = self._feature_sets([found[index] for index in order], records)
+            self.features = self._feature_sets(features, order, records)
             results["ensemble"] = self._score(self.features)
         return results
 
@@ -108,13 +118,16 @@ class RetrievalTask:
         return score(sets, pooling=self.cfg.TEST.MULTI_QUERY)
 
     def _feature_sets(
-        self, members: Sequence[dict[str, np.ndarray]], records: dict[str, Sequence[ImageRecord]]
+        self,
+        features: dict[str, dict[int, np.ndarray]],
+        indices: Sequence[int],
+        records: dict[str, Sequence[ImageRecord]],
     ) -> dict[str, FeatureSet]:
         """Each split's features of one or several networks, rows of length 1."""
+        how = self.cfg.TEST.ENSEMBLE
         return {
-            split: FeatureSet.of(concatenate_features([m[split] for m in members], how=self.cfg.TEST.ENSEMBLE), images)
-            for split, images in records.items()
-            if images
+            split: FeatureSet.of(concatenate_features([found[index] for index in indices], how=how), records[split])
+            for split, found in features.items()
         }
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import UserError
-from reid_dml.mutual.distributed import placement
+from reid_dml.mutual.distributed import Placement
 from tests.conftest import REPOSITORY
 
 
@@ -26,16 +28,81 @@ def torchrun(processes, tool, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("size", "world", "places"),
-    [(2, 1, [[0, 1]]), (2, 2, [[0], [1]]), (5, 2, [[0, 1, 2], [3, 4]]), (4, 3, [[0, 1], [2], [3]])],
+    ("size", "world", "places", "shards"),
+    [
+        (2, 1, ((0, 1),), 1),
+        (2, 2, ((0,), (1,)), 1),
+        (5, 2, ((0, 1, 2), (3, 4)), 1),
+        (4, 3, ((0, 1), (2,), (3,)), 1),
+        (2, 6, ((0,), (1,)), 3),
+    ],
 )
-def test_networks_are_placed_in_contiguous_shares(size, world, places):
-    assert placement(size, world) == places
+def test_networks_are_placed_in_contiguous_shares(size, world, places, shards):
+    placements = [Placement.of(size, world, rank) for rank in range(world)]
+    assert all((placement.places, placement.shards) == (places, shards) for placement in placements)
+    seen = [(index, placement.shard) for placement in placements for index in placement.networks]
+    assert sorted(seen) == [(index, shard) for index in range(size) for shard in range(shards)]
+    for rank, placement in enumerate(placements):
+        assert rank in placement.column(placement.shard)
+        assert rank in placement.row(rank // shards)
 
 
-def test_more_processes_than_networks_are_refused():
-    with pytest.raises(UserError, match="3 processes for 2 networks: start at most 2"):
-        placement(2, 3)
+def test_impossible_placements_are_refused():
+    with pytest.raises(UserError, match="3 processes for 2 networks: start at most 2, or a multiple of 2"):
+        Placement.of(2, 3)
+    with pytest.raises(
+        UserError, match=r"TRAIN\.BATCH_SIZE: 9 images cannot be shared out evenly over 2 processes"
+    ):
+        Placement.of(2, 4, batch_size=9)
+
+
+def run_linear(processes, size, folder):
+    folder.mkdir()
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    script = str(REPOSITORY / "tests" / "mutual" / "linear_cohort.py")
+    subprocess.run([sys.executable, *launch, script, str(size), str(folder)], cwd=REPOSITORY, check=True, timeout=300)
+    return [torch.load(folder / f"{index}.pt") for index in range(size)]
+
+
+@pytest.mark.parametrize(("size", "worlds"), [(2, (2, 4)), (3, (2, 3))])
+def test_any_number_of_processes_computes_the_same(tmp_path, size, worlds):
+    """One network a process, several, and several processes a network, after 50 steps in float64 with momentum."""
+    alone = run_linear(1, size, tmp_path / "1")
+    for world in worlds:
+        together = run_linear(world, size, tmp_path / str(world))
+        placement = Placement.of(size, world)
+        for index, (one, many) in enumerate(zip(alone, together, strict=True)):
+            torch.testing.assert_close(many["weight"], one["weight"], rtol=0, atol=1e-6)
+            torch.testing.assert_close(many["report"], one["report"], rtol=0, atol=1e-6)
+            own = next(len(place) for place in placement.places if index in place)
+            assert many["bytes"] == (size - own) * (12 // placement.shards) * 5 * 4
+        assert alone[0]["bytes"] is None
+
+
+def test_a_process_that_dies_stops_the_others_within_seconds(tiny_config, data_root, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no weights")
+    started = time.monotonic()
+    done = torchrun(
+        2, "train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", "COHORT.INIT_WEIGHTS",
+        f"['', {broken}]",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "error: " in done.stderr
+    assert "broken.safetensors: not a whole safetensors file" in done.stderr
+    assert time.monotonic() - started < 90  # of which most is starting Python twice on a busy machine
+
+
+def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_config, tiny_run, tmp_path):
+    done = torchrun(4, "train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", "TRAIN.STEPS", "4")
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.name for path in (tmp_path / "run" / "checkpoints" / "step_000000004").iterdir())
+    assert files == ["network_0.pt", "network_1.pt", "trainer.pt"]
+    before = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
+    # The same networks judged by one process give the same numbers: nothing to train is left.
+    (tmp_path / "run" / "result.json").unlink()
+    train_and_evaluate(make_config("TRAIN.STEPS", "4"), resume=True)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == before
 
 
 def test_two_processes_train_the_same_networks_as_one(tiny_config, tiny_run, tmp_path):
