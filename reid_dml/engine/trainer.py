@@ -152,7 +152,8 @@ class Trainer:
             images = count * self.cfg.TRAIN.BATCH_SIZE * self.batches_per_step
             extra = {}
             if isinstance(self.cohort.exchange, DistributedExchange):
-                extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes
+                # One exchange a batch, all of the same size.
+                extra["received_bytes_per_step"] = self.cohort.exchange.received_bytes * self.cfg.TRAIN.ACCUMULATION
             progress.log(self.step, images, rows, learning_rates, extra)
 
     def _check(self) -> None:
