@@ -165,7 +165,8 @@ class Trainer:
             images = count * self.cfg.TRAIN.BATCH_SIZE * self.batches_per_step
             extra = {}
             if self.cohort.links.received_bytes is not None:
-                extra["received_bytes_per_step"] = self.cohort.links.received_bytes
+                # One exchange a batch, all of the same size.
+                extra["received_bytes_per_step"] = self.cohort.links.received_bytes * self.cfg.TRAIN.ACCUMULATION
             progress.log(self.step, images, rows, learning_rates, extra)
 
     def _own(self, rows: torch.Tensor) -> torch.Tensor:

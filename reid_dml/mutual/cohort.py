@@ -29,7 +29,7 @@ class Member:
 class Links(Protocol):
     """What a process has to do with the others: predictions between networks, means within one that several share."""
 
-    received_bytes: int | None  # of predictions in the last step; None: there are no other processes
+    received_bytes: int | None  # of predictions in the last exchange; None: there are no other processes
 
     def exchange(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
         """Every network's detached prediction, in cohort order, from those of this process by index."""

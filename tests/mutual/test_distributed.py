@@ -136,3 +136,16 @@ def test_sequential_updates_are_refused_in_several_processes(tiny_config, tmp_pa
     assert done.returncode != 0
     assert "error: UPDATE.RULE: sequential works in one process only, 2 were started" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_accumulate_and_count_what_every_batch_brings(tiny_config, make_config, tmp_path):
+    options = ["TRAIN.ACCUMULATION", "3", "TRAIN.PRECISION", "bfloat16", "TRAIN.STEPS", "2", "OPTIM.CLIP_NORM", "1.0"]
+    done = torchrun(2, "train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "two", *options)
+    assert done.returncode == 0, done.stderr
+    train_and_evaluate(make_config("OUTPUT_DIR", str(tmp_path / "one"), *options))
+    for index in (0, 1):
+        one, two = (load_file(tmp_path / run / f"network_{index}.safetensors") for run in ("one", "two"))
+        for name in one:
+            torch.testing.assert_close(two[name], one[name], rtol=1e-6, atol=1e-6)
+    (line,) = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["received_bytes_per_step"] == 3 * 8 * 5 * 4
