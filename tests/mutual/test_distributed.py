@@ -50,9 +50,7 @@ def test_networks_are_placed_in_contiguous_shares(size, world, places, shards):
 def test_impossible_placements_are_refused():
     with pytest.raises(UserError, match="3 processes for 2 networks: start at most 2, or a multiple of 2"):
         Placement.of(2, 3)
-    with pytest.raises(
-        UserError, match=r"TRAIN\.BATCH_SIZE: 9 images cannot be shared out evenly over 2 processes"
-    ):
+    with pytest.raises(UserError, match=r"TRAIN\.BATCH_SIZE: 9 images cannot be shared out evenly over 2 processes"):
         Placement.of(2, 4, batch_size=9)
 
 
