@@ -1,0 +1,101 @@
+"""What the machinery of a cohort costs: a simultaneous DML step against the bare networks, in turns in one run.
+
+    python benchmarks/cohort.py [--network mobilenet_v1] [--size 128 64] [--batch 16] [--steps 20] [--repeats 5]
+
+"Bare" is what nobody can do without: forward, cross entropy, backward and the optimiser's step of the same two
+networks on the same inputs. The DML step also augments, exchanges predictions, computes the mimicry and reports its terms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from reid_dml.errors import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
+    parser.add_argument("--size", nargs=2, default=["128", "64"], metavar=("H", "W"), help="default: 128 64")
+    parser.add_argument("--batch", default="16", metavar="N", help="images per batch (default: 16)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
+    arguments = parser.parse_args()
+
+    import torch
+
+    from reid_dml.config import load_config
+    from reid_dml.data.pipeline.augment import AugmentSpec
+    from reid_dml.data.pipeline.samplers import augmentation_draws
+    from reid_dml.data.pipeline.sources import Batch
+    from reid_dml.device import describe_device, resolve_device, versions
+    from reid_dml.engine.schedules import Schedule
+    from reid_dml.engine.trainer import build_cohort
+    from reid_dml.mutual.objective import build_objective
+    from reid_dml.mutual.updates import build_rule
+
+    size = f"[{', '.join(arguments.size)}]"
+    networks = f"[{arguments.network}, {arguments.network}]"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "benchmark.yml"
+        path.write_text("OPTIM: {BETAS: [0.5, 0.999], WEIGHT_DECAY: 4.0e-5}\n")
+        options = [
+            "DATA.STORED_SIZE",
+            size,
+            "INPUT.SIZE",
+            size,
+            "COHORT.NETWORKS",
+            networks,
+            "TRAIN.BATCH_SIZE",
+            arguments.batch,
+        ]
+        cfg = load_config(path, options)
+    device = resolve_device(cfg.DEVICE)
+    torch.set_flush_denormal(True)
+    classes = list(range(1, 752))
+    objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
+    cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))
+    count = cfg.TRAIN.BATCH_SIZE
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, *cfg.DATA.STORED_SIZE), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, len(classes), (count,), generator=generator)
+    draws = torch.from_numpy(augmentation_draws(0, 0, count, AugmentSpec.num_draws))
+    batch = Batch(*(tensor.to(device) for tensor in (images, labels, labels, draws)))
+    inputs = bare.inputs(batch)
+
+    def dml_step(step: int) -> None:
+        rule.step(cohort, objective, [batch], schedule.scalars(step))
+
+    def bare_step(step: int) -> None:
+        for member in bare.members:
+            loss = torch.nn.functional.cross_entropy(member.network(inputs).logits, batch.labels)
+            member.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            member.optimizer.step()
+
+    def seconds(run) -> float:
+        started = time.perf_counter()
+        for step in range(arguments.steps):
+            run(step)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return (time.perf_counter() - started) / arguments.steps
+
+    for run in (dml_step, bare_step):
+        seconds(run)  # warm-up
+    pairs = [(seconds(dml_step), seconds(bare_step)) for _ in range(arguments.repeats)]
+    ratio = statistics.median(dml / alone for dml, alone in pairs)
+    print(f"two {arguments.network}, {' x '.join(arguments.size)}, batch {count}, on {describe_device(device)}")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    print(f"DML step {1000 * statistics.median(dml for dml, _ in pairs):.1f} ms, bare networks "
+          f"{1000 * statistics.median(alone for _, alone in pairs):.1f} ms")  # fmt: skip
+    print(f"ratio {ratio:.3f} (median of {len(pairs)} pairs, {min(d / a for d, a in pairs):.3f} to "
+          f"{max(d / a for d, a in pairs):.3f})")  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_command(main)
