@@ -3,7 +3,8 @@
     python benchmarks/cohort.py [--network mobilenet_v1] [--size 128 64] [--batch 16] [--steps 20] [--repeats 5]
 
 "Bare" is what nobody can do without: forward, cross entropy, backward and the optimiser's step of the same two
-networks on the same inputs. The DML step also augments, exchanges predictions, computes the mimicry and reports its terms.
+networks on the same inputs. The DML step also augments, exchanges predictions, computes the mimicry and reports its
+terms.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def main() -> None:
         cfg = load_config(path, options)
     device = resolve_device(cfg.DEVICE)
     torch.set_flush_denormal(True)
-    classes = list(range(1, 752))
+    classes = [str(person) for person in range(1, 752)]
     objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
     cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))
     count = cfg.TRAIN.BATCH_SIZE

@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 
 from reid_dml.errors import UserError
 
-# Of lists whose default is empty.
+# Of lists that may be empty.
 _ELEMENT_TYPES = {"SCHEDULE.MILESTONES": int, "EXPECTED": str, "COHORT.TEACHERS": str}
 
 
@@ -107,8 +107,10 @@ def _parse(key: str, text: str) -> Any:
 
 def _convert(key: str, value: Any, default: Any, source: object) -> Any:
     if isinstance(default, list):
-        kind = type(default[0]) if default else _ELEMENT_TYPES[key]
+        kind = _ELEMENT_TYPES[key] if key in _ELEMENT_TYPES else type(default[0])
         values = value if isinstance(value, (list, tuple)) else [value]
+        if not values and key not in _ELEMENT_TYPES:
+            raise UserError(f"{source}: {key} is empty; it needs at least one value, such as {default}")
         return [_convert_scalar(key, item, kind, source) for item in values]
     return _convert_scalar(key, value, type(default), source)
 

@@ -26,6 +26,8 @@ def resolve_device(name: str, threads: int = 0) -> str:
         return name
     if not torch.cuda.is_available():
         raise UserError(f"DEVICE: {name} was asked for, but torch sees no GPU; set DEVICE cpu or auto")
+    if ":" in name and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        raise UserError(f"DEVICE: {name} names one GPU for several processes; set DEVICE cuda, and each takes its own")
     number = int(name.split(":")[1]) if ":" in name else local_rank % torch.cuda.device_count()
     if number >= torch.cuda.device_count():
         raise UserError(f"DEVICE: {name} was asked for, but there are {torch.cuda.device_count()} GPUs, counted from 0")

@@ -32,6 +32,11 @@ _FREE_ON_RESUME = (
 )
 
 
+def row_names(data: Mapping[str, Any]) -> list[str]:
+    """The persons of classes.json by the names that do not depend on our numbering."""
+    return [str(name) for name in data.get("original_ids") or data["person_ids"]]
+
+
 class RunFolder:
     """Paths and small files of one run."""
 
@@ -103,10 +108,14 @@ class RunFolder:
         """Person id of every row of the identity heads."""
         return self.training_data()["person_ids"]
 
+    def persons(self) -> list[str]:
+        """Whom each row of the identity heads stands for: person ids, or custom ids as they were written."""
+        return row_names(self.training_data())
+
     def check_data(self, data: Mapping[str, Any]) -> None:
         """Raise `UserError` if the training images are no longer those the run began with."""
         before = self.training_data()
-        old, new = set(before["person_ids"]), set(data["person_ids"])
+        old, new = set(row_names(before)), set(row_names(data))
         changes = [
             f"{len(ids)} persons are {what} ({min(ids)}, ...)"
             for ids, what in ((old - new, "absent"), (new - old, "new"))

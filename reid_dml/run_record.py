@@ -12,8 +12,10 @@ from reid_dml.files import write_json
 from reid_dml.run_folder import RunFolder
 
 
-def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: float, device: str, metrics: dict) -> dict:
-    """Write result.json of a finished run and return it."""
+def write_record(
+    folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: float, device: str, processes: int, metrics: dict
+) -> dict:
+    """Write result.json of a finished run of so many processes and return it."""
     options, environment = cfg.OBJECTIVE, read_environment(folder)
     objective: dict[str, Any] = {"strategy": options.STRATEGY, "label_smoothing": options.LABEL_SMOOTHING}
     if options.STRATEGY != "independent":
@@ -37,6 +39,11 @@ def write_record(folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: floa
         "update": cfg.UPDATE.RULE,
         "networks": list(cfg.COHORT.NETWORKS),
         "seed": cfg.SEED,
+        "processes": processes,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "accumulation": cfg.TRAIN.ACCUMULATION,
+        "precision": cfg.TRAIN.PRECISION,
+        "test": {key.lower(): value for key, value in cfg.TEST.items()},
         "steps": cfg.TRAIN.STEPS,
         "wall_seconds": round(seconds, 1),
         "device": device,

@@ -43,7 +43,11 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
     folder = RunFolder(path)
     ema = uses_average(cfg)
     files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
+    if (more := folder.weights_file(len(files), ema=ema)).is_file():
+        raise UserError(f"{more}: the run has more networks than COHORT.NETWORKS of the config; use its own config")
     absent = [file for file in files.values() if not file.is_file()]
+    if absent and ema and folder.weights_file(0).is_file():
+        raise UserError(f"{absent[0]}: weights not found; the run kept no average, set TEST.WEIGHTS last")
     if absent:
         hint = (
             "its training has not ended, continue it with --resume"
@@ -76,15 +80,15 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     return networks
 
 
-def load_teachers(cfg: CfgNode, class_ids: Sequence[int], device: str) -> list[ReIDNetwork]:
+def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReIDNetwork]:
     """The frozen networks of `COHORT.TEACHERS`, each built as its own run's config says.
 
-    Raises `UserError` if a teacher's identity head stands for other persons than `class_ids`.
+    Raises `UserError` if a teacher's identity head stands for other `persons` (see `RunFolder.persons`).
     """
     teachers: list[ReIDNetwork] = []
     for path in cfg.COHORT.TEACHERS:
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-        if folder.class_ids() != list(class_ids):
+        if folder.persons() != list(persons):
             raise UserError(
                 f"{folder.classes_file}: the teacher was trained on other persons than this data set's training split; "
                 "COHORT.TEACHERS needs networks of the same classes"

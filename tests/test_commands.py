@@ -161,9 +161,10 @@ class TestRefusals:
 
     def test_testing_an_unfinished_run(self, command, tiny_config, tiny_run, tmp_path):
         shutil.copytree(tiny_run, tmp_path / "run")
-        (tmp_path / "run" / "network_1_ema.safetensors").unlink()
+        for path in (tmp_path / "run").glob("*.safetensors"):
+            path.unlink()
         result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tmp_path / "run")
-        assert "network_1_ema.safetensors: weights not found; its training has not ended" in result.error
+        assert "network_0_ema.safetensors: weights not found; its training has not ended" in result.error
 
     def test_scoring(self, command, feature_files, tmp_path):
         narrow = FeatureSet.load(feature_files["g"])
@@ -208,6 +209,18 @@ class TestRefusals:
         result = command("extract_features", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, *flat)
         assert words in result.error
         assert not (tmp_path / "f.npz").exists()
+
+
+def test_a_run_of_more_networks_or_without_average_is_refused(command, make_config, tiny_config, tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "more")
+    shutil.copy(tiny_run / "network_0_ema.safetensors", tmp_path / "more" / "network_2_ema.safetensors")
+    result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tmp_path / "more")
+    assert "the run has more networks than COHORT.NETWORKS" in result.error
+    shutil.copytree(tiny_run, tmp_path / "plain")
+    for path in (tmp_path / "plain").glob("*_ema.safetensors"):
+        path.unlink()
+    result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tmp_path / "plain")
+    assert "the run kept no average, set TEST.WEIGHTS last" in result.error
 
 
 def test_help_answers_without_waiting_for_torch():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.engine.experiment import train_and_evaluate
@@ -14,21 +15,26 @@ from reid_dml.engine.schedules import Schedule
 from reid_dml.engine.trainer import build_cohort
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
+from reid_dml.run_folder import row_names
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
-def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+def test_one_step_gives_the_weights_of_the_cpu(make_config, monkeypatch, rule):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     # SGD: Adam's first step is the sign of the gradient, which rounding can turn round.
-    cfg = make_config("UPDATE.RULE", rule, "MODEL.DROPOUT", "0", "OPTIM.NAME", "sgd", "COHORT.LR", "0.01")
+    cfg = make_config(
+        "UPDATE.RULE", rule, "MODEL.DROPOUT", "0", "OPTIM.NAME", "sgd", "COHORT.LR", "0.01", "INPUT.PAD", "2",
+        "INPUT.ERASE", "0.5", "INPUT.BRIGHTNESS", "0.2",
+    )  # fmt: skip
     data = load_data(cfg)
     weights = {}
     for device in ("cpu", "cuda:0"):
         objective, update = build_objective(cfg), build_rule(cfg)
-        cohort = build_cohort(cfg, data.class_ids, objective, device)
-        source = make_source(cfg, data.train, data.class_ids, 1, device)
+        cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
+        source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
         batches = [source.batch(number) for number in range(update.batches_per_step(cohort.size))]
         update.step(cohort, objective, batches, Schedule(cfg, device).scalars(0))
         weights[device] = [member.network.cpu().state_dict() for member in cohort.members]

@@ -46,10 +46,14 @@ class ReIDData:
     def training_summary(self) -> dict[str, Any]:
         """What must not change while a run goes on: the rows of the identity head and the list of images.
 
-        `images` is a fingerprint of the base names in order: a batch is drawn by position in that list.
+        `images` is a fingerprint of the images' places below the root and their persons, in order: a batch is drawn by
+        position in that list.
         """
-        names = "\n".join(os.path.basename(record.path) for record in self.train)
-        summary: dict[str, Any] = {"person_ids": self.class_ids, "images": sha256(names.encode()).hexdigest()}
+        folder = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
+        rows = {person: row for row, person in enumerate(self.class_ids)}
+        lines = (f"{os.path.relpath(record.path, folder)} {rows[record.person_id]}\n" for record in self.train)
+        fingerprint = sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+        summary: dict[str, Any] = {"person_ids": self.class_ids, "images": fingerprint}
         if self.original_ids:
             summary["original_ids"] = [self.original_ids[number] for number in self.class_ids]
         return summary

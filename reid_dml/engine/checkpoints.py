@@ -18,7 +18,7 @@ from reid_dml.errors import UserError
 from reid_dml.files import sync, write_bytes
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
-from reid_dml.processes import barrier, rank
+from reid_dml.processes import all_gather_objects, barrier, rank
 from reid_dml.run_folder import RunFolder
 
 _KEPT = 2  # checkpoints that stay on disk
@@ -43,18 +43,26 @@ class Checkpoints:
         target = self.path(step)
         draft = target.with_name(f".{target.name}.tmp")
         if rank() == 0:
-            shutil.rmtree(draft, ignore_errors=True)
+            for abandoned in self.folder.glob(".step_*.tmp"):
+                shutil.rmtree(abandoned)
             draft.mkdir(parents=True)
-            _write_state(draft / "trainer.pt", {"step": step, **trainer_state})
         barrier()
         try:
+            if rank() == 0:
+                _write_state(draft / "trainer.pt", {"step": step, **trainer_state})
             for member in members:
                 _write_state(draft / f"network_{member.index}.pt", member_state(member))
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        barrier()
+        expected = sorted(index for own in all_gather_objects([m.index for m in members]) for index in own)
         if rank() == 0:
+            absent = [index for index in expected if not (draft / f"network_{index}.pt").is_file()]
+            if absent:
+                raise UserError(
+                    f"{draft}: network_{absent[0]}.pt of another process is not there; OUTPUT_DIR must be a folder "
+                    "that all machines share"
+                )
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
             sync(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from yacs.config import CfgNode
@@ -10,6 +11,7 @@ from yacs.config import CfgNode
 from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
+from reid_dml.data.sets import check_name
 from reid_dml.device import describe_device, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.task import Task, build_task
@@ -17,12 +19,12 @@ from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
 from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
-from reid_dml.mutual.objective import build_objective
-from reid_dml.mutual.updates import build_rule
+from reid_dml.mutual.objective import Objective, build_objective
+from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
 from reid_dml.retrieval.tables import ReferenceRow, format_table, metrics_rows, network_labels, notes
-from reid_dml.run_folder import RunFolder
+from reid_dml.run_folder import RunFolder, row_names
 from reid_dml.run_record import write_record
 from reid_dml.trained_networks import load_networks, uses_average
 
@@ -32,6 +34,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     published_rows(cfg.EXPECTED)  # a wrong key is refused before the training, not after it
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
+    rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
+    check_name(cfg)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after
     # some 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so
@@ -41,9 +45,9 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         folder = RunFolder(cfg.OUTPUT_DIR)
         continues = first_then_others(lambda: _open(folder, cfg, resume))
         task = first_then_others(lambda: build_task(cfg))
-        seconds = _train(cfg, device, folder, task, continues)
+        seconds, metrics = _train(cfg, rule, objective, device, folder, task, continues)
         if rank() == 0:
-            _finish(cfg, device, folder, task, *seconds)
+            _finish(cfg, device, folder, task, seconds, metrics)
 
 
 def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:
@@ -55,9 +59,10 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:
     return False
 
 
-def _train(cfg: CfgNode, device: str, folder: RunFolder, task: Task, continues: bool) -> tuple[float, dict]:
+def _train(
+    cfg: CfgNode, rule: UpdateRule, objective: Objective, device: str, folder: RunFolder, task: Task, continues: bool
+) -> tuple[float, dict]:
     """Train to the end and evaluate: seconds of training and, on process 0, the metrics."""
-    rule, objective = build_rule(cfg), build_objective(cfg)
     if world_size() > 1 and not rule.distributed:
         raise UserError(
             f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; "
@@ -69,7 +74,7 @@ def _train(cfg: CfgNode, device: str, folder: RunFolder, task: Task, continues: 
     if continues:
         folder.check_data(task.training_data())
     has_checkpoint = continues and bool(Checkpoints(folder.checkpoints).steps())
-    cohort = build_cohort(cfg, task.class_ids, objective, device, initialise=not has_checkpoint)
+    cohort = build_cohort(cfg, row_names(task.training_data()), objective, device, initialise=not has_checkpoint)
     source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
     if rank() == 0 and not continues:
         folder.start(cfg, device, task.training_data())
@@ -90,7 +95,13 @@ def _train(cfg: CfgNode, device: str, folder: RunFolder, task: Task, continues: 
 def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: float, metrics: dict) -> None:
     references = published_rows(cfg.EXPECTED)
     record = write_record(
-        folder, cfg, dataset=task.dataset, seconds=seconds, device=describe_device(device), metrics=metrics
+        folder,
+        cfg,
+        dataset=task.dataset,
+        seconds=seconds,
+        device=describe_device(device),
+        processes=world_size(),
+        metrics=metrics,
     )
     write_report(folder.report_file, record, folder.read_metrics(), task.features, references)
     _print_metrics(metrics, cfg.COHORT.NETWORKS, references)
@@ -100,6 +111,7 @@ def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: f
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
     """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result."""
     references = published_rows(cfg.EXPECTED)
+    check_name(cfg)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
@@ -127,10 +139,12 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     classes = {network.num_classes for network in networks.values()}
-    if classes != {len(task.class_ids)}:
+    folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
+    others = folder.classes_file.is_file() and folder.persons() != row_names(task.training_data())
+    if others or classes != {len(task.class_ids)}:
         raise UserError(
-            f"{path}: identity heads have {min(classes)} rows, the training split {len(task.class_ids)} persons; "
-            "test on the data set they were trained on, or set TEST.TRAIN_ACCURACY False"
+            f"{path}: the rows of the identity heads stand for other persons than the training split's; test on the "
+            "data set they were trained on, or set TEST.TRAIN_ACCURACY False"
         )
 
 

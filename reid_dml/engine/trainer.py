@@ -33,10 +33,11 @@ from reid_dml.trained_networks import load_teachers
 
 
 def build_cohort(
-    cfg: CfgNode, class_ids: Sequence[int], objective: Objective, device: str, *, initialise: bool = True
+    cfg: CfgNode, persons: Sequence[str], objective: Objective, device: str, *, initialise: bool = True
 ) -> Cohort:
     """This process's share of the cohort, ready to train on the device, with the frozen teachers.
 
+    `persons` names whom each row of the identity heads stands for (see `run_folder.row_names`).
     `initialise=False` spares the starting weights, where a checkpoint will replace them.
     """
     size = len(cfg.COHORT.NETWORKS)
@@ -45,7 +46,7 @@ def build_cohort(
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
     members = []
     for index in placement.networks:
-        network = build_network(cfg, index, len(class_ids), initialise=initialise)
+        network = build_network(cfg, index, len(persons), initialise=initialise)
         network = network.to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
@@ -54,7 +55,7 @@ def build_cohort(
         members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
-    teachers = load_teachers(cfg, class_ids, device)
+    teachers = load_teachers(cfg, persons, device)
     if objective.uses_features:
         _check_widths(cfg, members, teachers)
     inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
@@ -67,7 +68,17 @@ def build_cohort(
 def place(cfg: CfgNode) -> Placement:
     """Where the networks of a config are in this number of processes."""
     batch_size = cfg.TRAIN.BATCH_SIZE
-    return Placement.of(len(cfg.COHORT.NETWORKS), world_size(), rank(), batch_size=batch_size)
+    placement = Placement.of(len(cfg.COHORT.NETWORKS), world_size(), rank(), batch_size=batch_size)
+    if placement.shards > 1:
+        part, per_person = batch_size // placement.shards, cfg.SAMPLER.IMAGES_PER_IDENTITY
+        refuse = f"{placement.shards} processes share each network"
+        if part < 2:
+            raise UserError(f"TRAIN.BATCH_SIZE: {refuse}, and batch norm has no statistics of one image; raise it")
+        if cfg.SAMPLER.NAME != "epoch" and (part % per_person or part < 2 * per_person):
+            raise UserError(f"TRAIN.BATCH_SIZE: {refuse}, and each part needs whole persons, two at least; raise it")
+        if cfg.OBJECTIVE.CENTER_WEIGHT > 0:
+            raise UserError(f"OBJECTIVE.CENTER_WEIGHT: {refuse}, whose centres would move apart; set it to 0")
+    return placement
 
 
 def _check_widths(cfg: CfgNode, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
@@ -124,6 +135,10 @@ class Trainer:
         if len(state["generators"]) == world_size():
             generators = state["generators"][rank()]
             torch.set_rng_state(generators["cpu"])
+            # Processes that share a network draw different dropout masks; its checkpoint holds those of one of them.
+            for member, saved in zip(self.cohort.members, generators["members"], strict=True):
+                if member.generator.device.type == state["device"]:
+                    member.generator.set_state(saved)
             if self.device.startswith("cuda") and "cuda" in generators:
                 torch.cuda.set_rng_state(generators["cuda"], self.device)
 
@@ -177,8 +192,9 @@ class Trainer:
         """Raise `UserError`, on every process, if the loss of any network was not finite."""
         found = min((hit for hit in all_gather_objects(self.guard.found()) if hit is not None), default=None)
         if found is not None:
-            step, _, network = found
-            raise self._failure(f"the loss of network {network} is not finite at step {step}")
+            step, by_peer, network = found
+            cause = " (its own identity loss is: a peer's prediction is not)" if by_peer else ""
+            raise self._failure(f"the loss of network {network} is not finite at step {step}{cause}")
 
     def _check_weights(self) -> None:
         """Raise `UserError`, on every process, if the weights of any network are not finite."""
@@ -195,15 +211,18 @@ class Trainer:
         self._check()
         self._check_weights()
         sums = gather_objects(self._own(self.sums).cpu())
-        generators = gather_objects(_generator_states(self.device))
-        state: dict[str, Any] = {"seconds": self.seconds, "generators": generators}
+        generators = gather_objects(_generator_states(self.device, self.cohort.members))
+        device = torch.device(self.device).type
+        state: dict[str, Any] = {"seconds": self.seconds, "generators": generators, "device": device}
         if rank() == 0:
             state["sums"] = torch.cat(sums)
         self.checkpoints.save(self.step, self.cohort.members if self.placement.shard == 0 else (), state)
 
 
-def _generator_states(device: str) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
+def _generator_states(device: str, members: Sequence[Member]) -> dict[str, Any]:
+    """This process's random generators: torch's own, and those of its members' dropout."""
+    states: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    states["members"] = [member.generator.get_state() for member in members]
     if device.startswith("cuda"):
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states

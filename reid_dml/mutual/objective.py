@@ -34,6 +34,7 @@ class Objective(Protocol):
     """The contract every objective fulfils."""
 
     terms: tuple[str, ...]
+    uses_peers: bool  # whether peers' predictions are needed at all
     uses_features: bool  # whether peers' features are needed beside their logits
 
     def __call__(
@@ -77,6 +78,7 @@ class MutualObjective:
             "label_smoothing": options.LABEL_SMOOTHING,
         }
         self.uses_features = self.feature_weight > 0
+        self.uses_peers = self.strategy != "independent" or self.uses_features
         switched_on = {
             "mimicry": self.strategy != "independent",
             "entropy": self.entropy_weight > 0,

@@ -59,7 +59,9 @@ class Simultaneous:
         for batch in batches:
             images = cohort.inputs(batch)
             outputs = cohort.forward(images)
-            predictions = [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(images)]
+            predictions = []
+            if objective.uses_peers:
+                predictions = [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(images)]
             rows = [
                 _learn(member, outputs[member.index], predictions, objective, batch, scalars, len(batches))
                 for member in cohort.members

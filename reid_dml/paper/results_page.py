@@ -97,10 +97,12 @@ def _published_table() -> str:
 def _how(record: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     objective = ", ".join(f"{key} {value}" for key, value in record["objective"].items() if value not in ([], {}))
+    processes = record.get("processes", 1)
+    device = record["device"] + (f", {processes} processes" if processes > 1 else "")
     return (
         f"- **{record['experiment']}** (scale {record['scale']}): {objective}; {record['update']} updates; "
         f"{record['steps']:,} steps; seed {record['seed']}; {record['wall_seconds'] / 60:.1f} minutes of training; "
-        f"{record['device']}; {versions}; revision `{record['git_revision']}`\n"
+        f"{device}; {versions}; revision `{record['git_revision']}`\n"
     )
 
 

@@ -84,32 +84,34 @@ def test_a_process_killed_from_outside_resumes(tiny_config, make_config, tiny_ru
     assert weights(tmp_path / "run") == weights(tiny_run)
 
 
-# The run renames 20-odd files into place: environment, classes, config, three checkpoints of three files and a folder
+DYING = """
+import os, pathlib, runpy, sys
+at_call, sys.argv = int(sys.argv[1]), ["train_net", *sys.argv[2:]]
+calls = 0
+for name in ("replace", "rename"):
+    def dying(self, target, original=getattr(pathlib.Path, name)):
+        global calls
+        calls += 1
+        if calls == at_call:
+            os._exit(9)  # leaves like SIGKILL: no clean-up runs
+        return original(self, target)
+    setattr(pathlib.Path, name, dying)
+runpy.run_path("tools/train_net.py", run_name="__main__")
+"""
+
+
+# The run renames some 20 files into place: environment, classes, config, three checkpoints of three files and a folder
 # each, the weights, the record and the report.
-@pytest.mark.parametrize("at_call", [1, 2, 3, 5, 8, 9, 13, 17, 20])
-def test_a_process_killed_between_any_two_file_operations_resumes(make_config, tiny_run, monkeypatch, at_call):
-    cfg = make_config()
-    child = os.fork()
-    if child == 0:  # os._exit leaves like SIGKILL: no clean-up runs
-        calls = [0]
-        for name in ("replace", "rename"):
-            original = getattr(Path, name)
-
-            def dying(self, target, original=original):
-                calls[0] += 1
-                if calls[0] == at_call:
-                    os._exit(9)
-                return original(self, target)
-
-            setattr(Path, name, dying)
-        try:
-            train_and_evaluate(cfg)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 9
-    train_and_evaluate(cfg, resume=True)
-    assert weights(cfg.OUTPUT_DIR) == weights(tiny_run)
+@pytest.mark.parametrize("at_call", [2, 3, 6, 9, 14, 20])
+def test_a_process_killed_between_two_file_operations_resumes(make_config, tiny_config, tiny_run, tmp_path, at_call):
+    arguments = ["--config-file", str(tiny_config), "OUTPUT_DIR", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, str(at_call), *arguments], cwd=REPOSITORY, check=False, capture_output=True
+    )
+    assert done.returncode == 9, done.stderr
+    train_and_evaluate(make_config(), resume=True)
+    assert weights(tmp_path / "run") == weights(tiny_run)
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
 
 
 def test_old_checkpoints_go_and_none_is_half(tiny_run):

@@ -97,6 +97,9 @@ def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_c
     files = sorted(path.name for path in (tmp_path / "run" / "checkpoints" / "step_000000004").iterdir())
     assert files == ["network_0.pt", "network_1.pt", "trainer.pt"]
     before = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
+    generators = torch.load(tmp_path / "run" / "checkpoints" / "step_000000004" / "trainer.pt")["generators"]
+    states = [member for process in generators for member in process["members"]]
+    assert len({bytes(state.tolist()) for state in states}) == 4  # a dropout of its own for every process
     # The same networks judged by one process give the same numbers: nothing to train is left.
     (tmp_path / "run" / "result.json").unlink()
     train_and_evaluate(make_config("TRAIN.STEPS", "4"), resume=True)

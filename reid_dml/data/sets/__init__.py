@@ -13,6 +13,11 @@ DATA_SETS: Registry[Callable[[CfgNode], ReIDData]] = Registry("DATA.NAME", __nam
 register_data = DATA_SETS.register
 
 
+def check_name(cfg: CfgNode) -> None:
+    """Raise `UserError` if `DATA.NAME` is no data set."""
+    DATA_SETS.get(cfg.DATA.NAME)
+
+
 def load_data(cfg: CfgNode) -> ReIDData:
     """The data set that `DATA.NAME` names, checked for what every experiment needs."""
     return DATA_SETS.get(cfg.DATA.NAME)(cfg)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -34,8 +35,9 @@ def load_synthetic(cfg: CfgNode) -> ReIDData:
     root = Path(cfg.DATA.ROOT) / f"synthetic-pedestrians-{fingerprint}"
     if not root.is_dir():
         draft = root.with_name(f"{root.name}.draft-{os.getpid()}")
-        for stale in root.parent.glob(f"{root.name}.draft-*"):
-            shutil.rmtree(stale, ignore_errors=True)
+        for other in root.parent.glob(f"{root.name}.draft-*"):
+            if time.time() - other.stat().st_mtime > 3600:  # of a process that died; a younger one may be at work
+                shutil.rmtree(other, ignore_errors=True)
         write_pedestrians(draft, **options)
         try:
             draft.rename(root)  # all or nothing: a killed process leaves no half data set behind
