@@ -29,7 +29,7 @@ class Linear(nn.Module):
 
 
 class Objective:
-    terms = ("identity", "mimicry")
+    terms, uses_peers = ("identity", "mimicry"), True
 
     def __call__(self, output, peers, batch, scalars):
         return student_terms(

@@ -38,6 +38,7 @@ def load_synthetic(cfg: CfgNode) -> ReIDData:
         for other in root.parent.glob(f"{root.name}.draft-*"):
             if time.time() - other.stat().st_mtime > 3600:  # of a process that died; a younger one may be at work
                 shutil.rmtree(other, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         write_pedestrians(draft, **options)
         try:
             draft.rename(root)  # all or nothing: a killed process leaves no half data set behind
