@@ -61,7 +61,7 @@ class FeatureExtractor:
         Raises:
             UserError: an image that cannot be read. ValueError: an array of another shape or type.
         """
-        if isinstance(images, (str, os.PathLike)) or hasattr(images, "convert"):
+        if not isinstance(images, (list, tuple)):
             raise ValueError("expected a list of images; wrap a single one: [image]")
         size, step = self.cfg.DATA.STORED_SIZE, self.cfg.TEST.BATCH_SIZE
         batches = (
@@ -87,6 +87,11 @@ def as_rgb(image: np.ndarray | Image | str | os.PathLike[str]) -> np.ndarray:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"an array must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
         return image
+    if not hasattr(image, "convert"):
+        raise ValueError(f"an image must be a path, a PIL image or an array, got {type(image).__name__}")
     from PIL import ImageOps  # comes with torchvision and timm
 
+    if image.mode.startswith("I"):  # 16 bits of grey, which PIL would cut off and not scale
+        grey = (np.asarray(ImageOps.exif_transpose(image)).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reid_dml.errors import UserError
+
 
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> None:
     """Let `save` write to a temporary path in the same folder; fsync it and rename it, or remove it."""
@@ -21,9 +23,26 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
         sync(draft)
         draft.replace(path)
         sync(path.parent)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None  # name the file that was asked for
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def check_output(path: str | os.PathLike[str], *inputs: object) -> None:
+    """Raise `UserError`, before any work is done, if a file cannot be written or is one of the inputs."""
+    path = Path(path)
+    if any(entry is not None and path.resolve() == Path(str(entry)).resolve() for entry in inputs):
+        raise UserError(f"{path}: is one of the inputs; write to another file")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file to write")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{path}: cannot be written in {folder}; choose another folder")
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,18 @@ class RunFolder:
         write_json(self.path / "environment.json", environment)
         write_json(self.classes_file, data)
         write_text(self.config_file, cfg.dump())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder. Raises `UserError` if one does."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path}: another process is training in this folder; wait for it or set OUTPUT_DIR to another"
+                ) from None
+            yield
 
     def check_same(self, cfg: CfgNode) -> None:
         """Raise `UserError` naming every option that differs from the run's own config and decides its result."""

@@ -211,6 +211,18 @@ class TestRefusals:
         assert not (tmp_path / "f.npz").exists()
 
 
+def test_an_output_that_cannot_be_is_refused_before_the_work(command, feature_files, tiny_config, tiny_run, tmp_path):
+    before = feature_files["q"].read_bytes()
+    result = command(
+        "score_features", "--query", feature_files["q"], "--gallery", feature_files["g"], "--json", feature_files["q"]
+    )
+    assert "q.npz: is one of the inputs" in result.error
+    assert feature_files["q"].read_bytes() == before
+    for option in ("--json", "--report"):
+        result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, option, tmp_path)
+        assert "is a folder; name a file to write" in result.error
+
+
 def test_a_run_of_more_networks_or_without_average_is_refused(command, make_config, tiny_config, tiny_run, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "more")
     shutil.copy(tiny_run / "network_0_ema.safetensors", tmp_path / "more" / "network_2_ema.safetensors")

@@ -64,6 +64,12 @@ def test_wrong_calls_are_refused(tiny_run, tmp_path, paths):
     extract = FeatureExtractor.from_run(tiny_run)
     with pytest.raises(ValueError, match=r"\[image\]"):
         extract(paths[0])
+    with pytest.raises(ValueError, match="got NoneType"):
+        extract([None])
+    with pytest.raises(ValueError, match=r"\[image\]"):
+        extract(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(UserError, match="is a folder"):
+        extract([tmp_path])
     with pytest.raises(ValueError, match="uint8 RGB"):
         extract([np.zeros((8, 8), np.uint8)])
     with pytest.raises(UserError, match="image not found"):

@@ -27,10 +27,12 @@ def main() -> None:
 
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
-    from reid_dml.files import write_json
+    from reid_dml.files import check_output, write_json
     from reid_dml.retrieval.scoring import score_files
     from reid_dml.retrieval.tables import format_table, metrics_rows, notes
 
+    if arguments.json:
+        check_output(arguments.json, arguments.query, arguments.gallery, arguments.multi_query)
     metrics = score_files(
         arguments.query, arguments.gallery, arguments.multi_query, pooling=arguments.pooling, metric=arguments.metric
     )

@@ -34,6 +34,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: image not found; check the path or the list that names it") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder where an image is expected; name an image file") from None
     if not data:
         raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
     # OpenCV fills the missing part of a truncated JPEG with grey and says nothing: look for the end marker.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.task import Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
-from reid_dml.files import write_json
+from reid_dml.files import check_output, write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.updates import UpdateRule, build_rule
@@ -83,9 +84,10 @@ def _train(
         trainer.resume()
         say(f"{folder.path}: continues at step {trainer.step:,}")
     barrier()
-    if rank() == 0:
-        folder.cut_metrics(trainer.step)
-    trainer.train()
+    with folder.lock() if rank() == 0 else nullcontext():
+        if rank() == 0:
+            folder.cut_metrics(trainer.step)
+        trainer.train()
     networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in cohort.members}
     say("evaluating")
     placement = trainer.placement
@@ -112,6 +114,9 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result."""
     references = published_rows(cfg.EXPECTED)
     check_name(cfg)
+    for output in (json_file, report_file):
+        if output:
+            check_output(output)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)

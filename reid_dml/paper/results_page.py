@@ -18,6 +18,8 @@ Generated from the run records in `results/` by `make results`; nothing here is 
 with its seed; n = 1 unless a row says otherwise. All numbers are percentages. mAP is the mean precision at the matches,
 mAP trapezoid the official MATLAB definition (the one the papers report); see `docs/evaluation.md`.
 
+Multi-query pools the gt_bbox images of the test identities; those of the training identities are never used.
+
 Runs named `*_cpu` start from ImageNet weights without the last pointwise convolution, its batch norm and the
 classifier, which start fresh. A run of scale `small` is a shortened recipe: it shows that the code learns, and is too
 short to rank methods. A run of scale `full` follows the published recipe and may be compared with the published rows.

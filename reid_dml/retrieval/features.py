@@ -128,5 +128,8 @@ def check_finite(features: FeatureSet, where: str) -> FeatureSet:
 
 def normalize(features: np.ndarray) -> np.ndarray:
     """Rows scaled to Euclidean length 1, (N, D) float32; a zero row stays zero."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return (features / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
+    tiny = np.finfo(np.float32).tiny
+    # The largest entry first: squares of very large or small ones would leave float32.
+    scaled = features / np.maximum(np.abs(features).max(axis=1, keepdims=True, initial=0), tiny)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return (scaled / np.maximum(norms, tiny)).astype(np.float32, copy=False)

@@ -13,6 +13,7 @@ from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.device import resolve_device
 from reid_dml.errors import UserError
+from reid_dml.files import check_output
 from reid_dml.processes import processes, rank, world_size
 from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
@@ -47,6 +48,7 @@ def extract_folder(
     """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`; None on processes other than 0."""
     if Path(output).suffix != ".npz":
         raise UserError(f"{output}: a feature file's name ends in .npz")
+    check_output(output)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     with processes(device):
         records = folder_records(folder)

@@ -14,6 +14,8 @@ wrong item. Queries without a true match are left out of the means and counted.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +76,12 @@ def evaluate_rankings(
     for name, side in (("query", query), ("gallery", gallery)):
         if not np.isfinite(side.features).all():
             raise UserError(f"{name} features are NaN or infinite in {(~np.isfinite(side.features).all(1)).sum()} rows")
+        zeros = int((~side.features.any(1)).sum())
+        if zeros and metric == "cosine":
+            warnings.warn(
+                f"{zeros} of {len(side)} {name} features are all 0: cosine similarity says nothing of them",
+                stacklevel=2,
+            )
     return _evaluate(_distance_blocks(query.features, gallery.features, metric), query, gallery, max_rank)
 
 
@@ -92,6 +100,13 @@ def _distance_blocks(query: np.ndarray, gallery: np.ndarray, metric: str) -> Ite
     """(first query, distances (B, G)) block by block; monotone in the true distance, which is all a ranking needs."""
     if metric == "cosine":
         query, gallery = normalize(query), normalize(gallery)
+    else:
+        # Squares of very large or small entries would leave float32; a power of two keeps exact what is exact.
+        largest = max(float(np.abs(side).max(initial=0)) for side in (query, gallery))
+        shrink = (
+            np.float32(2.0 ** -math.ceil(math.log2(largest))) if largest > 0 and not 2**-40 < largest < 2**40 else 1
+        )
+        query, gallery = query * shrink, gallery * shrink
     # |g|^2 / 2 - q.g orders the gallery like |q - g|^2; for unit vectors the first term would only add rounding.
     half_squares = (gallery**2).sum(1) / 2 if metric == "euclidean" else None
     # Equal items must come out exactly equal wherever they stand, or rounding would break the tie. Matrix products

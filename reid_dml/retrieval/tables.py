@@ -59,7 +59,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             "match in the gallery and are left out"
         )
     if "multi_query" not in first:
-        lines.append("multi-query was not run: no further images of the query persons (gt_bbox) were given")
+        lines.append("multi-query was not run: it needs gt_bbox images of known cameras")
     return lines
 
 

@@ -17,6 +17,7 @@ from reid_dml.data.pipeline import sources
 from reid_dml.engine import checkpoints
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import UserError
+from reid_dml.run_folder import RunFolder
 from tests.conftest import REPOSITORY
 
 
@@ -187,4 +188,11 @@ def test_a_checkpoint_of_another_architecture_is_refused(make_config):
     state["network"]["head.weight"] = torch.zeros(3, 256)
     torch.save(state, saved)
     with pytest.raises(UserError, match=r"step_000000002: does not fit network 0 of this config .*head\.weight"):
+        train_and_evaluate(cfg, resume=True)
+
+
+def test_a_second_process_in_the_same_folder_is_refused(make_config):
+    cfg = make_config("TRAIN.STEPS", "2")
+    train_and_evaluate(cfg)
+    with RunFolder(cfg.OUTPUT_DIR).lock(), pytest.raises(UserError, match="another process is training in this folder"):
         train_and_evaluate(cfg, resume=True)

@@ -127,6 +127,28 @@ def test_equal_items_tie_exactly_wherever_they_stand(rng, metric, queries):
         assert found.mAP == pytest.approx(1 / 1003, abs=1e-12)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e15, 1e30])
+def test_the_scale_of_the_features_does_not_matter(rng, metric, scale):
+    query, gallery = rng.normal(size=(20, 8)), rng.normal(size=(60, 8))
+    results = [
+        evaluate_rankings(
+            feature_set(query * factor, np.arange(20) % 5 + 1, np.ones(20, int)),
+            feature_set(gallery * factor, np.arange(60) % 5 + 1, np.full(60, 2)),
+            metric=metric,
+        ).mAP
+        for factor in (1, scale)
+    ]
+    assert results[0] == pytest.approx(results[1], abs=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_features_of_length_zero_are_reported():
+    query, gallery = feature_set([[0.0, 0]], [1], [1]), feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])
+    with pytest.raises(UserWarning, match="1 of 1 query features are all 0"):
+        evaluate_rankings(query, gallery)
+
+
 def test_a_query_without_a_match_is_counted_and_left_out():
     query = feature_set([[1.0, 0], [0, 1]], [1, 9], [1, 1])
     gallery = feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])
