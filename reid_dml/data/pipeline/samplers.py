@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
 
-class Sampler:
+class Sampler(ABC):
     """An epoch's order is drawn at once, from a generator of its own: any batch can be asked for at any time."""
 
     def __init__(self, batch_size: int, seed: int) -> None:
         self.batch_size, self.seed = batch_size, seed
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
+    @abstractmethod
     def __len__(self) -> int:
         """Batches in an epoch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw_epoch(self, rng: np.random.Generator) -> np.ndarray:
         """Positions of the images of one epoch in order: at least (len(self) * batch_size,) int64."""
-        raise NotImplementedError
 
     def indices(self, step: int) -> np.ndarray:
         """Positions of the images of batch `step` (counted from 0 over the whole run): (batch_size,) int64."""

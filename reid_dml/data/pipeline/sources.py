@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Batch:
     label_count: Tensor | None = None
 
 
-class BatchSource:
+class BatchSource(ABC):
     """`batch(step)` is a pure function of (seed, step): resume, ranks and both kinds of source agree bit for bit."""
 
     def __init__(
@@ -64,8 +65,9 @@ class BatchSource:
             self._to_device(torch.from_numpy(draws)),
         )
 
+    @abstractmethod
     def _images(self, step: int, indices: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Stored images of a batch, on the device: (N, 3, H0, W0) uint8."""
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         if self.device.startswith("cuda"):
