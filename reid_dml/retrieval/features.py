@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 import zlib
@@ -133,3 +134,9 @@ def normalize(features: np.ndarray) -> np.ndarray:
     scaled = features / np.maximum(np.abs(features).max(axis=1, keepdims=True, initial=0), tiny)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     return (scaled / np.maximum(norms, tiny)).astype(np.float32, copy=False)
+
+
+def power_of_two_scale(*sides: np.ndarray) -> np.float32:
+    """A factor that brings the largest entry near 1, or 1 where it is already; exact in float32, so ties stay ties."""
+    largest = max(max(float(side.max(initial=0)), -float(side.min(initial=0))) for side in sides)
+    return np.float32(1 if largest == 0 or 2**-40 < largest < 2**40 else 2.0 ** -math.ceil(math.log2(largest)))
