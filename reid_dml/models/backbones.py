@@ -67,11 +67,10 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
 def _build_from_library(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.Module, tuple[str, str] | None]:
     import timm  # takes seconds to import: only where it is needed
 
-    of_torchvision = name.startswith(PREFIX)
-    if name not in torchvision_names() if of_torchvision else not timm.is_model(name):
-        raise UserError(_unknown(name, [*BACKBONES.names(), *timm.list_models()], torchvision_names()))
+    if name not in torchvision_names() and not timm.is_model(name):
+        raise UserError(_unknown(name))
     try:
-        build = build_torchvision if of_torchvision else _build_timm
+        build = build_torchvision if name.startswith(PREFIX) else _build_timm
         network = build(name, size, pretrained=pretrained)
         width = _pooled_width(network, size)
     except Exception as error:
@@ -104,12 +103,18 @@ def _library_stages(network: nn.Module) -> tuple[str, str] | None:
     return ("layer3", "layer4") if hasattr(network, "layer4") else None
 
 
-def _unknown(name: str, names: list[str], of_torchvision: list[str]) -> str:
-    if f"{PREFIX}{name}" in of_torchvision:
-        near = [f"{PREFIX}{name}"]
-    else:
-        near = difflib.get_close_matches(name, of_torchvision if name.startswith(PREFIX) else names, 3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see tools/list_networks.py"
+def known_names() -> list[str]:
+    """Every name of a network: our own, timm's, torchvision's."""
+    import timm
+
+    return [*BACKBONES.names(), *timm.list_models(), *torchvision_names()]
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, known_names(), 3)
+    if PREFIX + name in torchvision_names():
+        near = [PREFIX + name]
+    hint = f"did you mean {' or '.join(near)}?" if near else "tools/list_networks.py --names prints all"
     return f"COHORT.NETWORKS: no network is called {name!r}; {hint}"
 
 

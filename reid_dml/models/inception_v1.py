@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_dml.errors import UserError
 from reid_dml.models.backbones import register_backbone
 from reid_dml.models.initialization import he_normal
 
@@ -93,6 +94,11 @@ def _halve(window: int) -> nn.Module:
 def _register(name: str, stride: int, kernel: int) -> None:
     @register_backbone(name, stage_modules=("inception4e", "inception5b"))
     def build(size: tuple[int, int]) -> nn.Module:
+        if stride == 32 and min(size) < 15:
+            raise UserError(
+                f"COHORT.NETWORKS: nothing is left of inputs of {size[0]}x{size[1]} behind the poolings of {name}; "
+                "they must have 15x15 pixels, or use inception_v1_cifar"
+            )
         return InceptionV1(stride, kernel)
 
 
