@@ -89,15 +89,25 @@ def test_mobilenet_equals_timm_s_tensor_for_tensor(size):
         torch.testing.assert_close(ours(images).mean((2, 3)), theirs(images), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet18", "mobilenetv3_small_050"])
-def test_last_stride_doubles_the_last_resolution(name):
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("mobilenet_v1_0.25", 32),
+        ("mobilenet_v1_cifar", 8),
+        ("resnet20_cifar", 4),
+        ("wrn_16_1", 4),
+        ("resnet18", 32),
+        ("mobilenetv3_small_050", 32),
+    ],
+)
+def test_last_stride_doubles_the_last_resolution(name, stride):
     maps = []
-    for stride in (2, 1):
-        network = build_backbone(name, (64, 32), last_stride=stride).eval()
+    for last in (2, 1):
+        network = build_backbone(name, (64, 32), last_stride=last).eval()
         forward = getattr(network, "forward_features", network)
         maps.append(forward(torch.zeros(1, 3, 64, 32)).shape[2:])
-    assert tuple(maps[0]) == (2, 1)
-    assert tuple(maps[1]) == (4, 2)
+    assert tuple(maps[0]) == (64 // stride, 32 // stride)
+    assert tuple(maps[1]) == (128 // stride, 64 // stride)
 
 
 def test_a_timm_network_by_name():
@@ -135,8 +145,9 @@ def test_building_a_network_leaves_the_global_generator_alone(make_config):
 def test_an_unknown_network_suggests_a_neighbour():
     with pytest.raises(UserError, match="no network is called 'mobilenet_1'; did you mean mobilenet_v1"):
         build_backbone("mobilenet_1", (32, 32))
-    with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224"):
-        build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
+    for name in ("vit_tiny_patch16_224", "inception_v1"):
+        with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: {name} has no last stage"):
+            build_backbone(name, (224, 224), last_stride=1)
 
 
 def test_the_neck_normalises_the_feature_in_evaluation():
