@@ -71,7 +71,7 @@ _C.COHORT.TEACHERS = []  # frozen teachers of every network: run folders or .saf
 
 _C.MODEL = CfgNode()
 _C.MODEL.WEIGHTS = ""  # for testing and extraction: a run folder (the cohort) or one .safetensors file
-_C.MODEL.INIT = "default"  # default (the library's) | truncated_normal (the authors')
+_C.MODEL.INIT = "default"  # default (the network's own) | truncated_normal (the authors')
 _C.MODEL.INIT_STD = 0.09  # standard deviation of truncated_normal
 _C.MODEL.BN_MOMENTUM = 0.0  # share of the new batch in the running statistics; 0: the network's own
 _C.MODEL.BN_EPS = 0.0  # added to the variance; 0: the network's own

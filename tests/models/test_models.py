@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -11,6 +13,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
 from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
+from reid_dml.trained_networks import load_networks
 
 
 def count(network):
@@ -221,6 +224,16 @@ class TestWeights:
         report = load_partial(other, tmp_path / "w.safetensors", what="backbone")
         assert (report.missing, report.unexpected, report.mismatched) == ([], [], [])
         assert torch.equal(other.conv_stem.weight, network.backbone.conv_stem.weight)
+
+    def test_a_network_of_the_same_tensors_but_other_strides_is_named(self, make_config, tmp_path):
+        alone = ("OBJECTIVE.STRATEGY", "independent", "COHORT.NETWORKS")
+        trained = make_config(*alone, "[mobilenet_v1_cifar]")
+        folder = Path(trained.OUTPUT_DIR)
+        folder.mkdir()
+        (folder / "config.yml").write_text(trained.dump())
+        save_file(build_network(trained, 0, 5).state_dict(), folder / "network_0_ema.safetensors")
+        with pytest.warns(UserWarning, match=r"COHORT.NETWORKS was \['mobilenet_v1_cifar'\], is \['mobilenet_v1'\]"):
+            load_networks(make_config(*alone, "[mobilenet_v1]"), folder, "cpu")
 
     def test_another_architecture_is_refused(self, network, tmp_path):
         save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
