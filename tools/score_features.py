@@ -1,6 +1,9 @@
 """Score feature files: CMC, mAP and mINP of ranking a gallery for every query.
 
 python tools/score_features.py --query q.npz --gallery g.npz [--multi-query m.npz] [--json out.json]
+python tools/score_features.py --query q.npz --gallery g.npz --rerank                k-reciprocal re-ranking beside it
+python tools/score_features.py --query a/q.npz b/q.npz --gallery a/g.npz b/g.npz     an ensemble, across any runs
+python tools/score_features.py --query q.npz --gallery g.npz --index IVF256,PQ32     what an approximate index costs
 """
 
 from __future__ import annotations
@@ -13,35 +16,90 @@ from reid_dml.errors import run_command
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--query", required=True, metavar="FILE", help="feature file of the queries")
-    parser.add_argument("--gallery", required=True, metavar="FILE", help="feature file of the gallery")
     parser.add_argument(
-        "--multi-query", metavar="FILE", help="feature file of further images of the query persons (gt_bbox)"
+        "--query", required=True, nargs="+", metavar="FILE", help="feature file of the queries; several: an ensemble"
+    )
+    parser.add_argument("--gallery", required=True, nargs="+", metavar="FILE", help="feature file of the gallery")
+    parser.add_argument(
+        "--multi-query", nargs="+", metavar="FILE", help="feature file of further images of the query persons (gt_bbox)"
+    )
+    parser.add_argument(
+        "--ensemble",
+        choices=("normalized", "raw", "distances"),
+        default="normalized",
+        help="several files: concatenate features scaled to length 1, as they are, or average distances "
+        "(default: normalized)",
     )
     parser.add_argument(
         "--pooling", choices=("mean", "max"), default="mean", help="how multi-query pools (default: mean)"
     )
     parser.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: cosine")
+    parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking")
+    parser.add_argument("--k1", type=int, default=20, help="its neighbours (default: 20)")
+    parser.add_argument("--k2", type=int, default=6, help="images its query expansion averages (default: 6)")
+    parser.add_argument(
+        "--lambda",
+        type=float,
+        default=0.3,
+        dest="lambda_value",
+        help="its share of the original distance (default: 0.3)",
+    )
+    parser.add_argument("--expand", type=int, default=0, metavar="N", help="also expand queries by N gallery images")
+    parser.add_argument("--alpha", type=float, default=0.0, help="exponent of their weights (default: 0, the average)")
+    parser.add_argument(
+        "--fpr",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="F",
+        help="true-positive rates of same-person decisions at these false-positive rates, e.g. 1e-4 1e-3",
+    )
+    parser.add_argument(
+        "--unmatched",
+        choices=("skip", "zero"),
+        default="skip",
+        help="queries without a match: left out of the means, or counted as 0 as MATLAB codes do (default: skip)",
+    )
+    parser.add_argument("--index", metavar="FACTORY", help="rank by this FAISS index, e.g. Flat or IVF256,PQ32")
+    parser.add_argument("--probes", type=int, default=0, metavar="N", help="lists an IVF index visits")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     arguments = parser.parse_args()
 
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
     from reid_dml.files import check_output, write_json
-    from reid_dml.retrieval.scoring import score_files
-    from reid_dml.retrieval.tables import format_table, metrics_rows, notes
+    from reid_dml.retrieval.scoring import Protocols, score_files
+    from reid_dml.retrieval.tables import format_table, further_rows, metrics_rows, notes, verification_rows
+    from reid_dml.stages import stages_line
 
+    files = {"query": arguments.query, "gallery": arguments.gallery}
+    if arguments.multi_query:
+        files["boxes"] = arguments.multi_query
     if arguments.json:
-        check_output(arguments.json, arguments.query, arguments.gallery, arguments.multi_query)
-    metrics = score_files(
-        arguments.query, arguments.gallery, arguments.multi_query, pooling=arguments.pooling, metric=arguments.metric
+        check_output(arguments.json, *(path for paths in files.values() for path in paths))
+    protocols = Protocols(
+        metric=arguments.metric,
+        pooling=arguments.pooling,
+        unmatched=arguments.unmatched,
+        fpr=arguments.fpr,
+        rerank=(arguments.k1, arguments.k2, arguments.lambda_value) if arguments.rerank else None,
+        expand=arguments.expand,
+        alpha=arguments.alpha,
+        backend="faiss" if arguments.index else "counting",
+        index=arguments.index or "Flat",
+        probes=arguments.probes,
     )
+    metrics = score_files(files, protocols, ensemble=arguments.ensemble)
     if arguments.json:
         write_json(arguments.json, metrics)
-    table = {"networks": [metrics]}
-    print(format_table(metrics_rows(table, [f"{arguments.metric} distance"])))
+    table, labels = {"networks": [metrics]}, [f"{arguments.metric} distance"]
+    print(format_table(metrics_rows(table, labels)))
+    for rows in (further_rows(table, labels), verification_rows(table, labels)):
+        if rows:
+            print("\n" + format_table(rows))
     for line in notes(table):
         print(line)
+    print(stages_line())
 
 
 if __name__ == "__main__":

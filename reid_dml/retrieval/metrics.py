@@ -14,25 +14,26 @@ wrong item. Queries without a true match are left out of the means and counted.
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from reid_dml.data.records import JUNK, UNKNOWN_CAMERA
 from reid_dml.errors import UserError
-from reid_dml.retrieval.features import FeatureSet, normalize
+from reid_dml.retrieval.counting import count_ahead
+from reid_dml.retrieval.faiss_ranking import search_ahead
+from reid_dml.retrieval.features import FeatureSet
+from reid_dml.retrieval.relevance import Relevance
+from reid_dml.retrieval.roc import PairScores
+from reid_dml.retrieval.scores import Scorer, mean_blocks
 
-_BLOCK = 128  # queries whose distances are held at a time
-_COLUMNS = 64  # the gallery is padded to a multiple of these
+_BLOCK = 512  # rows of given distances copied at a time
 
 
 @dataclass(frozen=True, eq=False)
 class RankingMetrics:
-    """Means over the queries that have a match, fractions in [0, 1]."""
+    """Means over the queries that have a match (or, with unmatched="zero", over all), fractions in [0, 1]."""
 
     mAP: float
     mAP_trapezoid: float
@@ -40,10 +41,11 @@ class RankingMetrics:
     cmc: np.ndarray  # (max_rank,) float64, CMC at ranks 1 ... max_rank
     num_queries: int  # with a match
     num_unmatched: int  # without
+    tpr_at_fpr: dict[str, float] = field(default_factory=dict)  # true-positive rates of verification, if asked for
 
     def as_dict(self) -> dict[str, Any]:
         """The layout of metrics files."""
-        return {
+        found: dict[str, Any] = {
             "mAP": self.mAP,
             "mAP_trapezoid": self.mAP_trapezoid,
             "mINP": self.mINP,
@@ -51,10 +53,21 @@ class RankingMetrics:
             "num_queries": self.num_queries,
             "num_unmatched": self.num_unmatched,
         }
+        return found | ({"tpr_at_fpr": dict(self.tpr_at_fpr)} if self.tpr_at_fpr else {})
 
 
 def evaluate_rankings(
-    query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine", max_rank: int = 50
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    metric: str = "cosine",
+    max_rank: int = 50,
+    unmatched: str = "skip",
+    fpr: Sequence[float] = (),
+    backend: str = "counting",
+    index: str = "Flat",
+    probes: int = 0,
+    device: str = "cpu",
 ) -> RankingMetrics:
     """Metrics of ranking the gallery for every query by distance.
 
@@ -62,115 +75,127 @@ def evaluate_rankings(
         query, gallery: features of equal width.
         metric: `cosine` or `euclidean`.
         max_rank: length of the CMC curve.
+        unmatched: what queries without a match are: `skip` leaves them out of the means, `zero` counts them as 0 (the
+            MATLAB evaluation). They are counted either way.
+        fpr: false-positive rates at which to measure the true-positive rate of "same person?" decisions.
+        backend: `counting` (blocked products, nothing sorted) or `faiss` (index search); equal results.
+        index: with `faiss`, the factory string of the index to rank by. An approximate one shows what the
+            approximation costs: matches it does not return count as not found.
+        probes: with `faiss`, lists that an IVF index visits; 0 leaves its own number.
+        device: where `counting` computes, `cpu` or a CUDA device.
 
     Raises:
-        ValueError: unknown metric or different widths.
+        ValueError: unknown metric, backend or rule, different widths, or fpr with `faiss`.
         UserError: an empty side, features that are not finite, or no query with a match.
     """
-    if metric not in ("cosine", "euclidean"):
-        raise ValueError(f"metric: {metric!r} is not one of cosine, euclidean")
-    if query.features.shape[1] != gallery.features.shape[1]:
-        raise ValueError(
-            f"query features are {query.features.shape[1]}-d, gallery features {gallery.features.shape[1]}-d"
-        )
-    for name, side in (("query", query), ("gallery", gallery)):
-        if not np.isfinite(side.features).all():
-            raise UserError(f"{name} features are NaN or infinite in {(~np.isfinite(side.features).all(1)).sum()} rows")
-        zeros = int((~side.features.any(1)).sum())
-        if zeros and metric == "cosine":
-            warnings.warn(
-                f"{zeros} of {len(side)} {name} features are all 0: cosine similarity says nothing of them",
-                stacklevel=2,
-            )
-    return _evaluate(_distance_blocks(query.features, gallery.features, metric), query, gallery, max_rank)
+    if backend not in ("counting", "faiss"):
+        raise ValueError(f"backend: {backend!r} is not one of counting, faiss")
+    if fpr and backend == "faiss":
+        raise ValueError("fpr needs the scores of all pairs: backend counting")
+    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
+    pairs = _pairs(fpr, relevance, scorer.query_terms)
+    if backend == "faiss":
+        counts = search_ahead(scorer, relevance, metric, factory=index, probes=probes)
+    elif device == "cpu":
+        counts = count_ahead(scorer.blocks(), relevance, pairs)
+    else:
+        from reid_dml.retrieval.device_counting import count_ahead_on  # needs torch, which takes its time to import
+
+        counts = count_ahead_on(device, scorer, relevance, pairs)
+    return _summarise(counts, max_rank, unmatched, pairs)
 
 
 def evaluate_distances(
-    distances: np.ndarray, query: FeatureSet, gallery: FeatureSet, *, max_rank: int = 50
+    distances: np.ndarray,
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    max_rank: int = 50,
+    unmatched: str = "skip",
+    fpr: Sequence[float] = (),
 ) -> RankingMetrics:
     """The same metrics from given distances (Q, G), smaller is nearer, e.g. after re-ranking."""
     if distances.shape != (len(query), len(gallery)):
         raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
-    if not np.isfinite(distances).all():
-        raise UserError("distances are NaN or infinite")
-    return _evaluate(iter([(0, distances)]), query, gallery, max_rank)
-
-
-def _distance_blocks(query: np.ndarray, gallery: np.ndarray, metric: str) -> Iterator[tuple[int, np.ndarray]]:
-    """(first query, distances (B, G)) block by block; monotone in the true distance, which is all a ranking needs."""
-    if metric == "cosine":
-        query, gallery = normalize(query), normalize(gallery)
-    else:
-        # Squares of very large or small entries would leave float32; a power of two keeps exact what is exact.
-        largest = max(float(np.abs(side).max(initial=0)) for side in (query, gallery))
-        shrink = (
-            np.float32(2.0 ** -math.ceil(math.log2(largest))) if largest > 0 and not 2**-40 < largest < 2**40 else 1
-        )
-        query, gallery = query * shrink, gallery * shrink
-    # |g|^2 / 2 - q.g orders the gallery like |q - g|^2; for unit vectors the first term would only add rounding.
-    half_squares = (gallery**2).sum(1) / 2 if metric == "euclidean" else None
-    # Equal items must come out exactly equal wherever they stand, or rounding would break the tie. Matrix products
-    # treat single rows and the last columns otherwise than the rest: zeros keep every real one away from the edges.
-    transposed = np.zeros((gallery.shape[1], -(-len(gallery) // _COLUMNS) * _COLUMNS), np.float32)
-    transposed[:, : len(gallery)] = gallery.T
-    block = np.zeros((_BLOCK, query.shape[1]), np.float32)
-    for start in range(0, len(query), _BLOCK):
-        rows = min(_BLOCK, len(query) - start)
-        block[:rows] = query[start : start + rows]
-        distances = -(block @ transposed)[:rows, : len(gallery)]
-        if half_squares is not None:
-            distances += half_squares
-        yield start, distances
-
-
-def _evaluate(
-    blocks: Iterator[tuple[int, np.ndarray]], query: FeatureSet, gallery: FeatureSet, max_rank: int
-) -> RankingMetrics:
     for name, side in (("query", query), ("gallery", gallery)):
         if not len(side):
             raise UserError(f"the {name} set is empty; there is nothing to evaluate")
-    not_junk = gallery.person_ids != JUNK
+    relevance = Relevance(query, gallery)
+    pairs = _pairs(fpr, relevance, np.zeros(len(query), np.float32))
+    return _summarise(count_ahead(_negated(distances), relevance, pairs), max_rank, unmatched, pairs)
+
+
+def evaluate_mean_distances(
+    queries: Sequence[FeatureSet],
+    galleries: Sequence[FeatureSet],
+    *,
+    metric: str = "cosine",
+    max_rank: int = 50,
+    unmatched: str = "skip",
+    fpr: Sequence[float] = (),
+) -> RankingMetrics:
+    """The same metrics of an ensemble that ranks by the mean of its members' distances.
+
+    Args:
+        queries, galleries: one for each member, of the same images; the widths may differ between members.
+    """
+    scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
+    relevance = Relevance(queries[0], galleries[0])
+    pairs = _pairs(fpr, relevance, np.zeros(len(queries[0]), np.float32))
+    return _summarise(count_ahead(mean_blocks(scorers), relevance, pairs), max_rank, unmatched, pairs)
+
+
+def _negated(distances: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Scores of given distances, a block of rows at a time."""
+    for start in range(0, len(distances), _BLOCK):
+        part = distances[start : start + _BLOCK]
+        if not np.isfinite(part).all():
+            raise UserError(f"distances are NaN or infinite, first in the row of query {_first_bad_row(part) + start}")
+        yield start, -(part if part.dtype.kind == "f" else part.astype(np.float64))
+
+
+def _first_bad_row(distances: np.ndarray) -> int:
+    return int(np.flatnonzero(~np.isfinite(distances).all(1))[0])
+
+
+def _pairs(fpr: Sequence[float], relevance: Relevance, query_terms: np.ndarray) -> PairScores | None:
+    if not fpr:
+        return None
+    negatives = sum(relevance.num_wrong(row) for row in range(len(relevance)) if len(relevance.matches(row)))
+    return PairScores(fpr, negatives, query_terms)
+
+
+def _summarise(
+    counts: Sequence[np.ndarray | None], max_rank: int, unmatched: str, pairs: PairScores | None
+) -> RankingMetrics:
+    """Means of the closed forms; a count of inf stands for a match that was not found, of precision 0."""
+    if unmatched not in ("skip", "zero"):
+        raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
     precisions, trapezoids, penalties = [], [], []
     ranks = np.zeros(max_rank, np.int64)
-    for start, distances in blocks:
-        for row, distance in enumerate(distances, start):
-            person, camera = query.person_ids[row], query.camera_ids[row]
-            same = gallery.person_ids == person
-            own_camera = (gallery.camera_ids == camera) & (camera != UNKNOWN_CAMERA)
-            matches = np.sort(distance[same & not_junk & ~own_camera]) if person > 0 else distance[:0]
-            if not len(matches):
-                continue
-            wrong = wrong_ahead(matches, distance[not_junk & ~same])
-            i = np.arange(1, len(matches) + 1)
-            plain = i / (i + wrong)
-            before = np.divide(i - 1, i - 1 + wrong, out=np.ones(len(i)), where=i - 1 + wrong > 0)
-            precisions.append(plain.mean())
-            trapezoids.append(((before + plain) / 2).mean())
-            penalties.append(plain[-1])
-            if wrong[0] < max_rank:
-                ranks[wrong[0]] += 1
+    for wrong in counts:
+        if wrong is None:
+            continue
+        i = np.arange(1, len(wrong) + 1)
+        plain = i / (i + wrong)
+        before = np.divide(i - 1, i - 1 + wrong, out=np.ones(len(i)), where=i - 1 + wrong > 0)
+        precisions.append(plain.mean())
+        trapezoids.append(((before + plain) / 2).mean())
+        penalties.append(plain[-1])
+        if wrong[0] < max_rank:
+            ranks[int(wrong[0])] += 1
     if not precisions:
         raise UserError(
             "no query has a match in the gallery: no person id of the query set appears there under another "
             "camera; check the ids, or that the data has more than one camera"
         )
+    total = len(precisions) if unmatched == "skip" else len(counts)
     return RankingMetrics(
-        mAP=float(np.mean(precisions)),
-        mAP_trapezoid=float(np.mean(trapezoids)),
-        mINP=float(np.mean(penalties)),
-        cmc=np.cumsum(ranks) / len(precisions),
+        mAP=float(np.sum(precisions) / total),
+        mAP_trapezoid=float(np.sum(trapezoids) / total),
+        mINP=float(np.sum(penalties) / total),
+        cmc=np.cumsum(ranks) / total,
         num_queries=len(precisions),
-        num_unmatched=len(query) - len(precisions),
+        num_unmatched=len(counts) - len(precisions),
+        tpr_at_fpr=pairs.rates_found() if pairs else {},
     )
-
-
-def wrong_ahead(matches: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """n_i: how many wrong items are at the distance of the i-th match or nearer, (m,) int64.
-
-    Args:
-        matches: (m,) distances of the true matches, rising.
-        wrong: distances of the wrong items, in any order.
-    """
-    nearer = wrong[wrong <= matches[-1]]  # the rest cannot be ahead of anything
-    first = np.searchsorted(matches, nearer, side="left")  # first match that this wrong item is ahead of
-    return np.cumsum(np.bincount(first, minlength=len(matches)))

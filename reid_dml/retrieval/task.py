@@ -17,7 +17,7 @@ from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import count_correct, dealt_rows, extract_features
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.scoring import score
+from reid_dml.retrieval.scoring import Protocols, score
 
 SPLITS = ("query", "gallery", "boxes")
 
@@ -115,7 +115,7 @@ class RetrievalTask:
         return results
 
     def _score(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
-        return score(sets, pooling=self.cfg.TEST.MULTI_QUERY)
+        return score(sets, Protocols(pooling=self.cfg.TEST.MULTI_QUERY))
 
     def _feature_sets(
         self,

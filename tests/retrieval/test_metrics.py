@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval import FeatureSet
+from reid_dml.retrieval import FeatureSet, counting, faiss_ranking, scores
+from reid_dml.retrieval.counting import wrong_ahead
+from reid_dml.retrieval.device_counting import count_ahead_on
 from reid_dml.retrieval.metrics import evaluate_distances, evaluate_rankings
+from reid_dml.retrieval.relevance import Relevance
+from reid_dml.retrieval.scores import Scorer
 
 
 def feature_set(features, persons, cameras):
@@ -71,21 +75,109 @@ def retrieval_problems(draw):
     return query, gallery
 
 
-@given(retrieval_problems(), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
-def test_euclidean_rankings_match_brute_force_in_any_gallery_order(problem, random):
+def euclidean(query, gallery):
+    return ((query.features[:, None].astype(int) - gallery.features[None].astype(int)) ** 2).sum(2)
+
+
+@given(retrieval_problems(), st.randoms(use_true_random=False), st.integers(1, 12))
+@settings(max_examples=100, deadline=None)
+def test_euclidean_rankings_match_brute_force_in_any_gallery_order_and_block_size(problem, random, rows):
     query, gallery = problem
-    distances = ((query.features[:, None].astype(int) - gallery.features[None].astype(int)) ** 2).sum(2)
+    distances = euclidean(query, gallery)
     if not brute_force(distances, query, gallery)[0]:
         with pytest.raises(UserError, match="no query has a match"):
             evaluate_rankings(query, gallery, metric="euclidean")
         return
-    found = evaluate_rankings(query, gallery, metric="euclidean")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "_MOST_ROWS", rows)
+        found = evaluate_rankings(query, gallery, metric="euclidean")
     check(found, distances, query, gallery)
     check(evaluate_distances(distances, query, gallery), distances, query, gallery)
     order = np.array(random.sample(range(len(gallery)), len(gallery)))
     shuffled = evaluate_rankings(query, gallery.select(order), metric="euclidean")
     assert found.as_dict() == shuffled.as_dict()
+
+
+@given(retrieval_problems(), st.sampled_from(["cosine", "euclidean"]), st.integers(1, 8))
+@settings(max_examples=80, deadline=None)
+def test_both_back_ends_and_the_device_path_agree(problem, metric, depth):
+    query, gallery = problem
+    if not brute_force(np.zeros((len(query), len(gallery))), query, gallery)[0]:
+        return
+    if metric == "cosine":  # unit vectors along the axes: products and norms are exact
+        axes = [np.eye(4, dtype=np.float32)[s.features[:, 0].astype(int) % 4] for s in (query, gallery)]
+        query, gallery = query.with_features(axes[0]), gallery.with_features(axes[1])
+    found = evaluate_rankings(query, gallery, metric=metric)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faiss_ranking, "_FIRST_DEPTH", depth)  # so that the search has to go deeper
+        assert evaluate_rankings(query, gallery, metric=metric, backend="faiss").as_dict() == found.as_dict()
+    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
+    expected = counting.count_ahead(scorer.blocks(), relevance)
+    for own, other in zip(count_ahead_on("cpu", scorer, relevance), expected, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+@given(retrieval_problems(), st.sampled_from([0.0, 1e-3, 0.05, 0.5]))
+@settings(max_examples=80, deadline=None)
+def test_rates_of_verification_match_brute_force(problem, rate):
+    query, gallery = problem
+    distances = euclidean(query, gallery)
+    positives, negatives = [], []
+    for q in range(len(query)):
+        person, camera = query.person_ids[q], query.camera_ids[q]
+        same = gallery.person_ids == person
+        right = same & ((gallery.camera_ids != camera) | (camera == -1))
+        if right.any():
+            positives += distances[q, right].tolist()
+            negatives += distances[q, ~same & (gallery.person_ids != -1)].tolist()
+    if not positives:
+        return
+    # The best threshold that accepts no more than its share of negatives, tried one by one.
+    thresholds = sorted({*positives, *negatives, -1})
+    allowed = [t for t in thresholds if sum(n <= t for n in negatives) <= rate * len(negatives)]
+    expected = max(sum(p <= t for p in positives) / len(positives) for t in allowed)
+    for found in (
+        evaluate_rankings(query, gallery, metric="euclidean", fpr=[rate, 0.9]),
+        evaluate_distances(distances, query, gallery, fpr=[rate, 0.9]),
+    ):
+        assert found.tpr_at_fpr[f"{rate:g}"] == pytest.approx(expected, abs=1e-12)
+        assert found.as_dict()["tpr_at_fpr"] == found.tpr_at_fpr
+
+
+def test_highest_negatives_survive_many_blocks(rng):
+    query = feature_set(rng.normal(size=(700, 4)), rng.integers(1, 9, 700), np.zeros(700, int))
+    gallery = feature_set(rng.normal(size=(900, 4)), rng.integers(-1, 9, 900), np.ones(900, int))
+    unit = [s.features / np.linalg.norm(s.features, axis=1, keepdims=True) for s in (query, gallery)]
+    similarities = (unit[0] @ unit[1].T).astype(np.float64)
+    right = query.person_ids[:, None] == gallery.person_ids[None]
+    wrong = ~right & (gallery.person_ids != -1)[None]
+    threshold = np.sort(similarities[wrong])[-1 - int(0.01 * wrong.sum())]
+    found = evaluate_rankings(query, gallery, fpr=[1e-2])
+    assert found.tpr_at_fpr["0.01"] == pytest.approx((similarities[right] > threshold).mean(), abs=2e-5)
+
+
+def test_many_matches_are_counted_like_few(rng):
+    matches, wrong = np.sort(rng.integers(0, 50, 200))[::-1], rng.integers(0, 50, 1000)
+    assert wrong_ahead(matches, wrong).tolist() == [(wrong >= value).sum() for value in matches]
+
+
+def test_an_approximate_index_costs_what_it_does_not_return(rng):
+    gallery = feature_set(rng.normal(size=(400, 8)), np.arange(400) % 40 + 1, np.ones(400, int))
+    query = feature_set(rng.normal(size=(40, 8)), np.arange(40) + 1, np.zeros(40, int))
+    exact = evaluate_rankings(query, gallery)
+    ranked = [evaluate_rankings(query, gallery, backend="faiss", index="IVF8,Flat", probes=probes) for probes in (1, 8)]
+    assert ranked[0].mAP < exact.mAP
+    assert ranked[1].mAP == pytest.approx(exact.mAP, abs=1e-6)
+    with pytest.raises(UserError, match="FAISS cannot build it"):
+        evaluate_rankings(query, gallery, backend="faiss", index="Flt")
+
+
+def test_unmatched_queries_can_count_as_zero():
+    query = feature_set([[1.0, 0], [0, 1]], [1, 9], [1, 1])
+    gallery = feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])
+    found = evaluate_rankings(query, gallery, unmatched="zero", max_rank=2)
+    assert (found.mAP, found.mINP, found.cmc.tolist()) == (0.5, 0.5, [0.5, 0.5])
+    assert (found.num_queries, found.num_unmatched) == (1, 1)
 
 
 def test_cosine_rankings_match_brute_force(rng):
@@ -185,5 +277,7 @@ def test_an_empty_side_is_refused():
         evaluate_rankings(full, empty)
     with pytest.raises(ValueError, match="distances are"):
         evaluate_distances(np.zeros((2, 2)), full, full)
-    with pytest.raises(ValueError, match="metric"):
-        evaluate_rankings(full, full, metric="l1")
+    other = feature_set([[1.0, 2]], [1], [2])
+    for wrong in ({"metric": "l1"}, {"backend": "sort"}, {"unmatched": "one"}, {"fpr": [1.0]}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            evaluate_rankings(full, other, **wrong)
