@@ -1,0 +1,38 @@
+"""Time and memory of one call."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable
+
+
+def seconds(run: Callable[[], None]) -> float:
+    """Wall seconds of one call."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def memory_above(run: Callable[[], None]) -> float:
+    """Largest resident memory during one call above what was held before, in GB, sampled every 2 ms."""
+    peak, done = [resident()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            peak[0] = max(peak[0], resident())
+
+    before = peak[0]
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run()
+    done.set()
+    watcher.join()
+    return (peak[0] - before) / 1e9
+
+
+def resident() -> int:
+    """Resident memory of this process in bytes (Linux)."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()

@@ -1,0 +1,126 @@
+"""What k-reciprocal re-ranking costs: seconds and memory, beside the dense code that toolkits use.
+
+    python benchmarks/reranking.py                       Market-1501 size: 3,368 queries, 15,913 gallery images, 512-d
+    python benchmarks/reranking.py --queries 11659 --gallery 82161 --dense 0            MSMT17 size
+    python benchmarks/reranking.py --features query.npz gallery.npz                     real features, not drawn ones
+
+The dense reference is Zhong et al.'s public NumPy algorithm in float32. It needs several (N, N) matrices, so it is timed
+on the first images only (`--dense`), where ours is timed too.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from evaluation import draw
+from measuring import memory_above, seconds
+
+from reid_dml.errors import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=3368, metavar="N", help="default: 3368")
+    parser.add_argument("--gallery", type=int, default=15913, metavar="N", help="default: 15913")
+    parser.add_argument("--persons", type=int, default=750, metavar="N", help="default: 750")
+    parser.add_argument("--features", nargs=2, metavar="FILE", help="feature files of real queries and gallery")
+    parser.add_argument(
+        "--dense", type=int, default=4000, metavar="N", help="images of the dense reference, 0 for none (default: 4000)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
+    arguments = parser.parse_args()
+
+    import numpy as np
+
+    from reid_dml.device import describe_device, versions
+    from reid_dml.files import check_output, write_json
+    from reid_dml.retrieval import FeatureSet
+    from reid_dml.retrieval.features import normalize
+    from reid_dml.retrieval.rerank import k_reciprocal_distances
+    from reid_dml.retrieval.scoring import without_junk
+
+    if arguments.json:
+        check_output(arguments.json)
+    if arguments.features:
+        sides = [FeatureSet.load(path) for path in arguments.features]
+    else:
+        sides = list(draw(arguments.queries, arguments.gallery, arguments.persons))
+    query, gallery = normalize(sides[0].features), normalize(without_junk(sides[1]).features)
+    memory = memory_above(lambda: k_reciprocal_distances(query, gallery))  # also the warm-up
+    record = {
+        "benchmark": "reranking",
+        "device": describe_device("cpu"),
+        "versions": versions(),
+        "features": "real" if arguments.features else "drawn",
+        "queries": len(query),
+        "gallery": len(gallery),
+        "width": query.shape[1],
+        "seconds": seconds(lambda: k_reciprocal_distances(query, gallery)),
+        "memory_gb": memory,
+    }
+    print(
+        f"{len(query):,} queries, {len(gallery):,} gallery images, {query.shape[1]}-d, on {record['device']}: "
+        f"{record['seconds']:.1f} s, {memory:.2f} GB above the features"
+    )
+    if arguments.dense:
+        few = arguments.dense // 6
+        some, others = query[:few], gallery[: arguments.dense - few]
+        reference, own = np.empty(0), np.empty(0)
+
+        def run_dense() -> None:
+            nonlocal reference
+            reference = dense(some, others)
+
+        def run_own() -> None:
+            nonlocal own
+            own = k_reciprocal_distances(some, others)
+
+        times = {"images": len(some) + len(others), "dense_seconds": seconds(run_dense), "seconds": seconds(run_own)}
+        times["largest_difference"] = float(np.abs(reference - own).max())
+        record["reference"] = times
+        print(
+            f"first {times['images']:,} images: dense {times['dense_seconds']:.1f} s, ours {times['seconds']:.2f} s "
+            f"({times['dense_seconds'] / times['seconds']:.0f} x), largest difference {times['largest_difference']:.1e}"
+        )
+    if arguments.json:
+        write_json(arguments.json, record)
+
+
+def dense(query, gallery, k1: int = 20, k2: int = 6, lambda_value: float = 0.3):
+    """Zhong et al.'s NumPy code."""
+    import numpy as np
+
+    features = np.concatenate([query, gallery])
+    count, queries = len(features), len(query)
+    squares = (features**2).sum(1)
+    original = np.maximum(squares[:, None] + squares - 2 * features @ features.T, 0)
+    np.fill_diagonal(original, 0)
+    original = (original / original.max(0)).T
+    ranks = np.argsort(original, axis=1).astype(np.int32)
+    v = np.zeros_like(original)
+    half = int(np.around(k1 / 2))
+    for i in range(count):
+        forward = ranks[i, : k1 + 1]
+        reciprocal = forward[np.where(ranks[forward, : k1 + 1] == i)[0]]
+        expanded = reciprocal
+        for candidate in reciprocal:
+            forward = ranks[candidate, : half + 1]
+            own = forward[np.where(ranks[forward, : half + 1] == candidate)[0]]
+            if len(np.intersect1d(own, reciprocal)) > 2 / 3 * len(own):
+                expanded = np.append(expanded, own)
+        expanded = np.unique(expanded)
+        weight = np.exp(-original[i, expanded])
+        v[i, expanded] = weight / weight.sum()
+    v = np.stack([v[ranks[i, :k2]].mean(0) for i in range(count)]) if k2 > 1 else v
+    holders = [np.where(v[:, i] != 0)[0] for i in range(count)]
+    jaccard = np.zeros((queries, count), np.float32)
+    for i in range(queries):
+        shared = np.zeros(count, np.float32)
+        for image in np.where(v[i] != 0)[0]:
+            shared[holders[image]] += np.minimum(v[i, image], v[holders[image], image])
+        jaccard[i] = 1 - shared / (2 - shared)
+    return (jaccard * (1 - lambda_value) + original[:queries] * lambda_value)[:, queries:]
+
+
+if __name__ == "__main__":
+    run_command(main)
