@@ -13,7 +13,15 @@ from reid_dml.run_folder import RunFolder
 
 
 def write_record(
-    folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: float, device: str, processes: int, metrics: dict
+    folder: RunFolder,
+    cfg: CfgNode,
+    *,
+    task: str,
+    dataset: str,
+    seconds: float,
+    device: str,
+    processes: int,
+    metrics: dict,
 ) -> dict:
     """Write result.json of a finished run of so many processes and return it."""
     options, environment = cfg.OBJECTIVE, read_environment(folder)
@@ -33,6 +41,7 @@ def write_record(
     regularisers = {name: weight for name, weight in weights.items() if weight > 0}
     record = {
         "experiment": cfg.EXPERIMENT,
+        "task": task,
         "dataset": dataset,
         "scale": cfg.SCALE,
         "objective": {**objective, "teachers": teachers, "regularisers": regularisers},

@@ -29,7 +29,8 @@ def main() -> None:
         return  # under torchrun the first process scores for all
     from reid_dml.files import check_output, write_json
     from reid_dml.retrieval.scoring import score_files
-    from reid_dml.retrieval.tables import format_table, metrics_rows, notes
+    from reid_dml.retrieval.tables import RETRIEVAL
+    from reid_dml.tables import format_table, without_empty_columns
 
     if arguments.json:
         check_output(arguments.json, arguments.query, arguments.gallery, arguments.multi_query)
@@ -39,8 +40,8 @@ def main() -> None:
     if arguments.json:
         write_json(arguments.json, metrics)
     table = {"networks": [metrics]}
-    print(format_table(metrics_rows(table, [f"{arguments.metric} distance"])))
-    for line in notes(table):
+    print(format_table(without_empty_columns(RETRIEVAL.rows(table, [f"{arguments.metric} distance"]))))
+    for line in RETRIEVAL.notes(table):
         print(line)
 
 

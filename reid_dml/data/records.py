@@ -1,4 +1,4 @@
-"""What an image is to the rest of the library: a path, a person id and a camera id."""
+"""What an image is to the rest of the library: a path, a person id (or class) and a camera id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ UNKNOWN_CAMERA = -1  # the rule "same person, same camera" never applies to it
 
 
 class ImageRecord(NamedTuple):
-    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown)."""
+    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown).
+
+    In a classification data set the person id is the number of the class, counted from 1.
+    """
 
     path: str
     person_id: int
@@ -23,24 +26,20 @@ class ImageRecord(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ReIDData:
-    """The four splits of a re-identification data set, each in a fixed order.
+class TrainingData:
+    """What every data set has: images to train on, in a fixed order.
 
-    `boxes` are the further images of the query identities for multi-query (Market's gt_bbox); empty where a data
-    set has none. `original_ids` maps our person ids back to custom ids where they were renumbered.
+    `original_ids` maps our ids back to custom ids, or to the names of classes, where they were renumbered.
     """
 
     name: str
     root: str
     train: Sequence[ImageRecord]
-    query: Sequence[ImageRecord]
-    gallery: Sequence[ImageRecord]
-    boxes: Sequence[ImageRecord] = ()
-    original_ids: Mapping[int, str] = field(default_factory=dict)
+    original_ids: Mapping[int, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def class_ids(self) -> list[int]:
-        """Person id of every row of the identity head: the training ids in rising order."""
+        """Person id, or class, of every row of the heads: the training ids in rising order."""
         return sorted({record.person_id for record in self.train})
 
     def training_summary(self) -> dict[str, Any]:
@@ -57,3 +56,23 @@ class ReIDData:
         if self.original_ids:
             summary["original_ids"] = [self.original_ids[number] for number in self.class_ids]
         return summary
+
+
+@dataclass(frozen=True)
+class ReIDData(TrainingData):
+    """The four splits of a re-identification data set, each in a fixed order.
+
+    `boxes` are the further images of the query identities for multi-query (Market's gt_bbox); empty where a data
+    set has none.
+    """
+
+    query: Sequence[ImageRecord]
+    gallery: Sequence[ImageRecord]
+    boxes: Sequence[ImageRecord] = ()
+
+
+@dataclass(frozen=True)
+class ClassificationData(TrainingData):
+    """Training and test images of the same classes, whose names are `original_ids`."""
+
+    test: Sequence[ImageRecord]

@@ -1,51 +1,19 @@
-"""Tables of retrieval metrics in percent, for terminals and pages."""
+"""How retrieval metrics are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
+
+from reid_dml.tables import MetricsTable, percent
 
 
-class ReferenceRow(NamedTuple):
-    """Somebody else's result to print beside ours, in percent; the AP is the trapezoid one."""
-
-    label: str
-    single: tuple[float, float]  # mAP, rank-1
-    multi: tuple[float, float] | None  # mAP, rank-1
-
-
-def network_labels(names: Sequence[str]) -> list[str]:
-    """How tables call the networks of a cohort."""
-    return [f"network {index} ({name})" for index, name in enumerate(names)]
-
-
-def metrics_rows(
-    metrics: Mapping[str, Any], labels: Sequence[str], references: Sequence[ReferenceRow] = ()
-) -> list[list[str]]:
-    """A table of percentages, header first: a row a network, the mean, the ensemble, and the published rows."""
-    header = ["", "mAP", "mAP trapezoid", "mINP", "rank-1", "rank-5", "rank-10", "multi mAP", "multi rank-1"]
-    rows = [header]
-    rows += [[label, *_cells(found)] for label, found in zip(labels, metrics["networks"], strict=True)]
-    for label in ("mean", "ensemble"):
-        if label in metrics:
-            rows.append([label, *_cells(metrics[label])])
-    for row in references:
-        multi = [f"{value:.2f}" for value in row.multi] if row.multi else ["", ""]
-        rows.append([row.label, "", f"{row.single[0]:.2f}", "", f"{row.single[1]:.2f}", "", "", *multi])
-    return rows
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned for a terminal: the first to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    single, multi = found["single_query"], found.get("multi_query")
+    ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
+    pooled = (multi["mAP"], multi["cmc"][0]) if multi else (None, None)
+    train = found.get("classification", {}).get("train", {}).get("top1")
+    return [percent(v) for v in (train, single["mAP"], single["mAP_trapezoid"], single["mINP"], *ranks, *pooled)]
 
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
@@ -63,9 +31,19 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _cells(found: Mapping[str, Any]) -> list[str]:
-    single, multi = found["single_query"], found.get("multi_query")
-    ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
-    values = [single["mAP"], single["mAP_trapezoid"], single["mINP"], *ranks]
-    cells = [f"{100 * value:.2f}" for value in values]
-    return cells + ([f"{100 * multi['mAP']:.2f}", f"{100 * multi['cmc'][0]:.2f}"] if multi else ["", ""])
+RETRIEVAL = MetricsTable(
+    "Retrieval metrics (%)",
+    (
+        "train accuracy",
+        "mAP",
+        "mAP trapezoid",
+        "mINP",
+        "rank-1",
+        "rank-5",
+        "rank-10",
+        "multi mAP",
+        "multi rank-1",
+    ),
+    _cells,
+    notes,
+)

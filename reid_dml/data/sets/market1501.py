@@ -76,7 +76,7 @@ def count_differences(counts: dict[str, int]) -> list[str]:
     ]
 
 
-@register_data("market1501")
+@register_data("market1501", task="retrieval")
 def load_market1501(cfg: CfgNode) -> ReIDData:
     """`DATA.ROOT`/Market-1501-v15.09.15, its image counts compared with the official ones."""
     root = Path(cfg.DATA.ROOT) / FOLDER
@@ -89,7 +89,7 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
     return check_data(data)
 
 
-@register_data("folder")
+@register_data("folder", task="retrieval")
 def load_folder(cfg: CfgNode) -> ReIDData:
     """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
     return check_data(read_layout(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).name, cameras=cfg.DATA.CAMERAS))
