@@ -61,7 +61,7 @@ _C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K 
 _C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
 
 _C.COHORT = CfgNode()
-_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
+_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, resnet32_cifar, ... or any timm name
 _C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (timm's download) | a weights file of the backbone
 _C.COHORT.LR = [2e-4]  # learning rate of each network
 _C.COHORT.TEACHERS = []  # frozen teachers of every network: run folders or .safetensors files of runs
