@@ -73,8 +73,8 @@ def _table_2(data: str) -> Rows:
             for name in dict.fromkeys(pair)
         )
         rows[f"{key}/dml"] = tuple(
-            ReferenceRow(f"{own} with {peer}, DML (CVPR, Table 2)", {"top-1": value})
-            for own, peer, value in zip(names, reversed(names), values, strict=True)
+            ReferenceRow(f"Net {number} {own} beside {peer}, DML (CVPR, Table 2)", {"top-1": value})
+            for number, own, peer, value in zip((1, 2), names, reversed(names), values, strict=True)
         )
     return rows
 
