@@ -27,8 +27,12 @@ _C.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
 _C.THREADS = 0  # CPU threads; 0: torch's own choice (all cores, or OMP_NUM_THREADS)
 
 _C.DATA = CfgNode()
-_C.DATA.NAME = "market1501"  # market1501 | folder | csv | synthetic
-_C.DATA.ROOT = "datasets"  # folder that holds the data sets (folder: the data set itself; csv: the file)
+# Persons: market1501 | folder | csv | synthetic
+# Classes: cifar10 | cifar100 | imagenet | tiny_imagenet | class_folders | npz | synthetic_shapes
+_C.DATA.NAME = "market1501"  # the data set, which decides the task (retrieval or classification)
+_C.DATA.ROOT = (
+    "datasets"  # folder that holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)
+)
 _C.DATA.STORED_SIZE = [160, 64]  # height, width the decoded images are kept at
 _C.DATA.SOURCE = "auto"  # resident (all decoded once) | streaming (decoded per batch) | auto
 _C.DATA.RESIDENT_LIMIT_GB = 8.0  # auto: resident up to this size
@@ -41,6 +45,11 @@ _C.SYNTHETIC.TEST_IDENTITIES = 60  # further identities to search for
 _C.SYNTHETIC.CAMERAS = 4  # cameras, each with its own colour cast, exposure, blur and viewpoint
 _C.SYNTHETIC.IMAGES_PER_CAMERA = 3  # images of one identity in one camera
 _C.SYNTHETIC.SEED = 0  # the drawing's own seed: the same data for every training seed
+
+_C.SHAPES = CfgNode()
+_C.SHAPES.TRAIN_PER_CLASS = 100  # synthetic_shapes: training images of each class
+_C.SHAPES.TEST_PER_CLASS = 50  # likewise test images
+_C.SHAPES.SEED = 0  # the drawing's own seed
 
 _C.INPUT = CfgNode()
 _C.INPUT.SIZE = [224, 224]  # height, width the networks see (bilinear from the stored size)
@@ -133,7 +142,7 @@ _C.TEST.BATCH_SIZE = 128  # images per forward pass
 _C.TEST.WEIGHTS = "auto"  # auto (EMA where the run has it) | ema | last
 _C.TEST.MULTI_QUERY = "mean"  # mean | max over the boxes of the query's identity and camera | none
 _C.TEST.ENSEMBLE = "normalized"  # normalized (each member first) | raw (the authors' code)
-_C.TEST.TRAIN_ACCURACY = False  # also measure the identity accuracy on the training images
+_C.TEST.TRAIN_ACCURACY = False  # also evaluate on the training images
 
 
 def default_config() -> CfgNode:

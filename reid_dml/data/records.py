@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import numpy as np
+
 JUNK = -1  # a detection nobody should be scored on; removed from the gallery
 DISTRACTOR = 0  # a wrong item that stays in the gallery
 UNKNOWN_PERSON = -2  # no label: features for search only
@@ -23,6 +25,12 @@ class ImageRecord(NamedTuple):
     path: str
     person_id: int
     camera_id: int
+    pixels: np.ndarray | None = None  # (H, W, 3) uint8 RGB where a data set has them already; the path is then a name
+
+    @property
+    def image(self) -> str | np.ndarray:
+        """What `data.images.load_image` takes."""
+        return self.path if self.pixels is None else self.pixels
 
 
 @dataclass(frozen=True)

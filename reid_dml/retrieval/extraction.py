@@ -115,7 +115,7 @@ def decoded_batches(
     with ThreadPoolExecutor(workers) as pool:
 
         def submit(start: int) -> list[Future[np.ndarray]]:
-            return [pool.submit(load_image, record.path, size) for record in records[start : start + batch_size]]
+            return [pool.submit(load_image, record.image, size) for record in records[start : start + batch_size]]
 
         waiting = [submit(start) for start in starts[:_LOOK_AHEAD]]
         try:

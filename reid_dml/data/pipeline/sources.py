@@ -80,7 +80,7 @@ class ResidentSource(BatchSource):
 
     def __init__(self, *args, size: Sequence[int], workers: int) -> None:
         super().__init__(*args)
-        self.images = torch.from_numpy(load_images([r.path for r in self.records], size, workers)).to(self.device)
+        self.images = torch.from_numpy(load_images([r.image for r in self.records], size, workers)).to(self.device)
 
     def _images(self, step: int, indices: Tensor) -> Tensor:
         return self.images[indices.to(self.device)]
@@ -99,7 +99,8 @@ class StreamingSource(BatchSource):
         for coming in range(step, step + _LOOK_AHEAD + 1):
             if coming not in self._ahead:
                 self._ahead[coming] = [
-                    self._pool.submit(load_image, self.records[i].path, self.size) for i in self.sampler.indices(coming)
+                    self._pool.submit(load_image, self.records[i].image, self.size)
+                    for i in self.sampler.indices(coming)
                 ]
         # Steps are asked for in order; whatever lies behind (after a jump) is no longer wanted.
         for past in [key for key in self._ahead if key < step]:
