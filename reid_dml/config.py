@@ -30,9 +30,7 @@ _C.DATA = CfgNode()
 # Persons: market1501 | folder | csv | synthetic
 # Classes: cifar10 | cifar100 | imagenet | tiny_imagenet | class_folders | npz | synthetic_shapes
 _C.DATA.NAME = "market1501"  # the data set, which decides the task (retrieval or classification)
-_C.DATA.ROOT = (
-    "datasets"  # folder that holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)
-)
+_C.DATA.ROOT = "datasets"  # holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)
 _C.DATA.STORED_SIZE = [160, 64]  # height, width the decoded images are kept at
 _C.DATA.SOURCE = "auto"  # resident (all decoded once) | streaming (decoded per batch) | auto
 _C.DATA.RESIDENT_LIMIT_GB = 8.0  # auto: resident up to this size
@@ -70,8 +68,8 @@ _C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K 
 _C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
 
 _C.COHORT = CfgNode()
-_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, resnet32_cifar, ... or any timm name
-_C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (timm's download) | a weights file of the backbone
+_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # our own (docs/networks.md), timm's, torchvision/NAME
+_C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (the library's download) | a weights file of the backbone
 _C.COHORT.LR = [2e-4]  # learning rate of each network
 _C.COHORT.TEACHERS = []  # frozen teachers of every network: run folders or .safetensors files of runs
 
@@ -108,21 +106,24 @@ _C.UPDATE = CfgNode()
 _C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1) | fresh_batch (the authors' code)
 
 _C.OPTIM = CfgNode()
-_C.OPTIM.NAME = "adam"  # adam | adamw | sgd
+_C.OPTIM.NAME = "adam"  # adam | adamw | sgd | rmsprop_tf (TensorFlow's, with the learning rate inside the momentum)
 _C.OPTIM.BETAS = [0.9, 0.999]  # adam, adamw
-_C.OPTIM.EPS = 1e-8  # adam, adamw
-_C.OPTIM.MOMENTUM = 0.9  # sgd
+_C.OPTIM.EPS = 1e-8  # adam, adamw; rmsprop_tf: inside the root
+_C.OPTIM.ALPHA = 0.9  # rmsprop_tf: decay of the mean square, which starts at 1
+_C.OPTIM.MOMENTUM = 0.9  # sgd, rmsprop_tf
 _C.OPTIM.NESTEROV = True  # sgd
-_C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights; never on biases and batch norm
+_C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights
+_C.OPTIM.DECAY_NORM = False  # also on biases and batch norm, as in most CIFAR code
 _C.OPTIM.DECAY_DEPTHWISE = True  # also on depthwise convolutions
 _C.OPTIM.CLIP_NORM = 0.0  # largest norm of a network's gradient, which is scaled down to it; 0: no limit
 
 _C.SCHEDULE = CfgNode()
-_C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep
+_C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep | staircase
 _C.SCHEDULE.WARMUP_STEPS = 0  # the learning rate rises linearly over these steps
 _C.SCHEDULE.FINAL = 0.0  # cosine: last learning rate as a share of the first
 _C.SCHEDULE.MILESTONES = []  # multistep: steps at which the learning rate is multiplied by GAMMA
-_C.SCHEDULE.GAMMA = 0.1  # multistep
+_C.SCHEDULE.EVERY = 0  # staircase: steps after each of which the learning rate is multiplied by GAMMA
+_C.SCHEDULE.GAMMA = 0.1  # multistep, staircase
 
 _C.EMA = CfgNode()
 _C.EMA.ENABLED = False  # keep an exponential moving average of every network; evaluation uses it

@@ -22,9 +22,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "MODEL.NECK": ("none", "bn"),
     "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
     "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
-    "OPTIM.NAME": ("adam", "adamw", "sgd"),
+    "OPTIM.NAME": ("adam", "adamw", "sgd", "rmsprop_tf"),
     "TRAIN.PRECISION": ("float32", "bfloat16"),
-    "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
+    "SCHEDULE.NAME": ("constant", "cosine", "multistep", "staircase"),
     "TEST.WEIGHTS": ("auto", "ema", "last"),
     "TEST.MULTI_QUERY": ("mean", "max", "none"),
     "TEST.ENSEMBLE": ("normalized", "raw"),
@@ -62,6 +62,7 @@ _SHARES = (
     "OBJECTIVE.CIRCLE_MARGIN",
     "OBJECTIVE.CENTER_RATE",
     "EMA.DECAY",
+    "OPTIM.ALPHA",
     "SCHEDULE.FINAL",
 )
 _NOT_NEGATIVE = (
@@ -82,6 +83,7 @@ _NOT_NEGATIVE = (
     "OBJECTIVE.CENTER_WEIGHT",
     "OPTIM.WEIGHT_DECAY",
     "OPTIM.CLIP_NORM",
+    "SCHEDULE.EVERY",
     "SCHEDULE.WARMUP_STEPS",
     "TRAIN.STEPS",
 )
@@ -163,6 +165,8 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
     if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:
         refuse("SCHEDULE.MILESTONES", "must name at least one step for SCHEDULE.NAME multistep")
+    if cfg.SCHEDULE.NAME == "staircase" and not cfg.SCHEDULE.EVERY:
+        refuse("SCHEDULE.EVERY", "must be at least 1 for SCHEDULE.NAME staircase")
     if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
         refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
     if cfg.TRAIN.BATCH_SIZE == 1:

@@ -23,6 +23,8 @@ def count(network):
     ("name", "parameters"),
     [
         ("mobilenet_v1", 3_309_476),
+        ("mobilenet_v1_cifar", 3_309_476),
+        ("mobilenet_v1_cifar_stride16", 3_309_476),
         ("mobilenet_v1_0.75", 1_893_460),
         ("mobilenet_v1_0.5", 869_892),
         ("mobilenet_v1_0.25", 238_772),
@@ -50,10 +52,30 @@ def test_parameter_counts_with_100_classes(name, parameters):
 
 def test_every_own_backbone_gives_logits_and_pooled_features():
     for name in BACKBONES.names():
-        network = ReIDNetwork(build_backbone(name, (64, 32)), 7).eval()
-        output = network(torch.zeros(2, 3, 64, 32))
+        with torch.device("meta"):
+            network = ReIDNetwork(build_backbone(name, (64, 32)), 7).eval()
+            output = network(torch.empty(2, 3, 64, 32))
         assert output.logits.shape == (2, 7)
         assert output.features.shape == (2, network.feature_dim)
+
+
+# The paper's MobileNet for 32x32 images halves at 128 -> 256, 256 -> 512 and 512 -> 1024 channels only.
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("mobilenet_v1_cifar", (32, 32, 32, 16, 8, 4)),
+        ("mobilenet_v1_cifar_stride16", (32, 32, 16, 8, 4, 2)),
+        ("mobilenet_v1", (16, 16, 8, 4, 2, 1)),
+    ],
+)
+def test_where_mobilenet_halves_the_resolution(name, sides):
+    with torch.device("meta"):
+        network = build_backbone(name, (32, 32))
+        maps = [network.conv_stem(torch.empty(2, 3, 32, 32))]
+        for stage in network.blocks:
+            maps.append(stage(maps[-1]))
+        assert network(torch.empty(2, 3, 32, 32)).shape == maps[-1].shape
+    assert tuple(tensor.shape[2] for tensor in maps) == sides
 
 
 @pytest.mark.parametrize("size", [(64, 32), (65, 33), (33, 64)])
@@ -111,8 +133,8 @@ def test_building_a_network_leaves_the_global_generator_alone(make_config):
 
 
 def test_an_unknown_network_suggests_a_neighbour():
-    with pytest.raises(UserError, match="no network is called 'mobilenet_v2'; did you mean mobilenet_v1"):
-        build_backbone("mobilenet_v2", (32, 32))
+    with pytest.raises(UserError, match="no network is called 'mobilenet_1'; did you mean mobilenet_v1"):
+        build_backbone("mobilenet_1", (32, 32))
     with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224"):
         build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
 
