@@ -45,8 +45,8 @@ _C.SYNTHETIC.IMAGES_PER_CAMERA = 3  # images of one identity in one camera
 _C.SYNTHETIC.SEED = 0  # the drawing's own seed: the same data for every training seed
 
 _C.SHAPES = CfgNode()
-_C.SHAPES.TRAIN_PER_CLASS = 100  # synthetic_shapes: training images of each class
-_C.SHAPES.TEST_PER_CLASS = 50  # likewise test images
+_C.SHAPES.TRAIN_PER_CLASS = 200  # synthetic_shapes: training images of each class
+_C.SHAPES.TEST_PER_CLASS = 100  # likewise test images
 _C.SHAPES.SEED = 0  # the drawing's own seed
 
 _C.INPUT = CfgNode()
@@ -62,6 +62,9 @@ _C.INPUT.SATURATION = 0.0  # likewise
 _C.INPUT.ERASE = 0.0  # probability of erasing a random rectangle with the mean colour
 _C.INPUT.ERASE_AREA = [0.02, 0.4]  # its least and largest share of the input
 _C.INPUT.ERASE_ASPECT = [0.3, 3.33]  # its least and largest height / width
+_C.INPUT.CROP = "none"  # none | inception (training: a random window of the stored image, resized; test: its middle)
+_C.INPUT.CROP_AREA = [0.08, 1.0]  # its least and largest share of the stored image
+_C.INPUT.CROP_ASPECT = [0.75, 1.3333]  # its least and largest height / width
 
 _C.SAMPLER = CfgNode()
 _C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K images) | cross_camera (of K cameras)

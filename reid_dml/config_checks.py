@@ -17,6 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATA.SOURCE": ("auto", "resident", "streaming"),
     "DATA.CAMERAS": ("required", "ignore"),
     "INPUT.PAD_MODE": ("zeros", "reflect"),
+    "INPUT.CROP": ("none", "inception"),
     "SAMPLER.NAME": ("epoch", "identity", "cross_camera"),
     "MODEL.INIT": ("default", "truncated_normal"),
     "MODEL.NECK": ("none", "bn"),
@@ -94,6 +95,8 @@ _LENGTHS = {
     "INPUT.STD": 3,
     "INPUT.ERASE_AREA": 2,
     "INPUT.ERASE_ASPECT": 2,
+    "INPUT.CROP_AREA": 2,
+    "INPUT.CROP_ASPECT": 2,
     "OPTIM.BETAS": 2,
 }
 
@@ -131,10 +134,16 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("INPUT.STD", "must be greater than 0")
     if min(cfg.INPUT.SIZE) <= cfg.INPUT.PAD:
         refuse("INPUT.PAD", "must be smaller than both numbers of INPUT.SIZE")
-    if not 0 < cfg.INPUT.ERASE_AREA[0] <= cfg.INPUT.ERASE_AREA[1] <= 1:
-        refuse("INPUT.ERASE_AREA", "must be a least and a largest share of the input, in (0, 1]")
-    if not 0 < cfg.INPUT.ERASE_ASPECT[0] <= cfg.INPUT.ERASE_ASPECT[1]:
-        refuse("INPUT.ERASE_ASPECT", "must be a least and a largest ratio, both greater than 0")
+    for key in ("INPUT.ERASE_AREA", "INPUT.CROP_AREA"):
+        least, largest = get_option(cfg, key)
+        if not 0 < least <= largest <= 1:
+            refuse(key, "must be a least and a largest share of the image, in (0, 1]")
+    for key in ("INPUT.ERASE_ASPECT", "INPUT.CROP_ASPECT"):
+        least, largest = get_option(cfg, key)
+        if not 0 < least <= largest:
+            refuse(key, "must be a least and a largest ratio, both greater than 0")
+    if cfg.INPUT.CROP != "none" and any(s < i for s, i in zip(cfg.DATA.STORED_SIZE, cfg.INPUT.SIZE, strict=True)):
+        refuse("INPUT.CROP", "needs DATA.STORED_SIZE to be at least INPUT.SIZE in both directions")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
         refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
     if cfg.MODEL.LAST_STRIDE not in (1, 2):

@@ -92,6 +92,8 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("INPUT: {ERASE: 1.5}", ["INPUT.ERASE", "between 0 and 1"]),
         ("INPUT: {ERASE_AREA: [0.4, 0.02]}", ["INPUT.ERASE_AREA", "a least and a largest share"]),
         ("INPUT: {ERASE_ASPECT: [0.0, 1.0]}", ["INPUT.ERASE_ASPECT", "greater than 0"]),
+        ("INPUT: {CROP_AREA: [0.0, 1.0]}", ["INPUT.CROP_AREA", "a least and a largest share"]),
+        ("INPUT: {CROP: inception}", ["INPUT.CROP", "DATA.STORED_SIZE to be at least INPUT.SIZE"]),
         ("INPUT: {PAD: 224}", ["INPUT.PAD", "smaller than both numbers of INPUT.SIZE"]),
         (
             "SAMPLER: {NAME: identity, IMAGES_PER_IDENTITY: 3}",

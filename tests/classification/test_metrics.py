@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -26,6 +26,7 @@ def metrics_of(logits, labels):
     return classification_metrics(Judgements.of(judge(torch.as_tensor(logits), torch.as_tensor(labels)).numpy()))
 
 
+@settings(deadline=None)
 @given(LOGITS, arrays.arrays(np.int64, 7, elements=st.integers(0, 5)))
 def test_every_metric_matches_a_loop_over_the_images(logits, labels):
     top1, top5, entropy, loss = [], [], [], []

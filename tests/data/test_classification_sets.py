@@ -221,7 +221,7 @@ class TestShapes:
         small = ("SHAPES.TRAIN_PER_CLASS", "2", "SHAPES.TEST_PER_CLASS", "1")
         data = load("synthetic_shapes", tmp_path / "new", *small)
         assert list(data.original_ids.values()) == CLASSES
-        assert (len(data.train), len(data.test)) == (40, 20)
+        assert (len(data.train), len(data.test)) == (20, 10)
         (file,) = (tmp_path / "new").iterdir()
         before = file.stat().st_mtime_ns
         again = load("synthetic_shapes", tmp_path / "new", *small)
