@@ -49,6 +49,12 @@ _C.SHAPES.TRAIN_PER_CLASS = 200  # synthetic_shapes: training images of each cla
 _C.SHAPES.TEST_PER_CLASS = 100  # likewise test images
 _C.SHAPES.SEED = 0  # the drawing's own seed
 
+_C.SEMI = CfgNode()
+_C.SEMI.LABELLED_SHARE = 1.0  # share of the training images of each class or person whose labels are used
+_C.SEMI.LABELLED_IDENTITIES = 0  # number of classes or persons whose labels are used; 0: all
+_C.SEMI.SEED = 0  # which ones; a smaller choice is part of a larger one
+_C.SEMI.UNLABELLED = "use"  # use (the others train without labels) | drop (they are left out)
+
 _C.INPUT = CfgNode()
 _C.INPUT.SIZE = [224, 224]  # height, width the networks see (bilinear from the stored size)
 _C.INPUT.MEAN = [0.5, 0.5, 0.5]  # subtracted from RGB in [0, 1]
@@ -69,6 +75,7 @@ _C.INPUT.CROP_ASPECT = [0.75, 1.3333]  # its least and largest height / width
 _C.SAMPLER = CfgNode()
 _C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K images) | cross_camera (of K cameras)
 _C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
+_C.SAMPLER.LABELLED_PER_BATCH = 0  # epoch: labelled images in every batch (see SEMI); 0: as they come
 
 _C.COHORT = CfgNode()
 _C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # our own (docs/networks.md), timm's, torchvision/NAME

@@ -16,6 +16,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "SCALE": ("full", "small", "smoke"),
     "DATA.SOURCE": ("auto", "resident", "streaming"),
     "DATA.CAMERAS": ("required", "ignore"),
+    "SEMI.UNLABELLED": ("use", "drop"),
     "INPUT.PAD_MODE": ("zeros", "reflect"),
     "INPUT.CROP": ("none", "inception"),
     "SAMPLER.NAME": ("epoch", "identity", "cross_camera"),
@@ -39,6 +40,7 @@ _POSITIVE = (
     "SYNTHETIC.CAMERAS",
     "SHAPES.TRAIN_PER_CLASS",
     "SHAPES.TEST_PER_CLASS",
+    "SEMI.LABELLED_SHARE",
     "SAMPLER.IMAGES_PER_IDENTITY",
     "MODEL.INIT_STD",
     "OBJECTIVE.TEMPERATURE",
@@ -52,6 +54,7 @@ _POSITIVE = (
     "TEST.BATCH_SIZE",
 )
 _SHARES = (
+    "SEMI.LABELLED_SHARE",
     "INPUT.FLIP",
     "INPUT.BRIGHTNESS",
     "INPUT.CONTRAST",
@@ -72,6 +75,9 @@ _NOT_NEGATIVE = (
     "SEED",
     "SYNTHETIC.SEED",
     "SHAPES.SEED",
+    "SEMI.SEED",
+    "SEMI.LABELLED_IDENTITIES",
+    "SAMPLER.LABELLED_PER_BATCH",
     "THREADS",
     "INPUT.PAD",
     "OBJECTIVE.WEIGHT",
@@ -182,6 +188,15 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
     if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
         refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
+    if cfg.SEMI.LABELLED_IDENTITIES == 1:
+        refuse("SEMI.LABELLED_IDENTITIES", "must be 0 (all) or at least 2: a classifier needs two")
+    if cfg.SAMPLER.LABELLED_PER_BATCH:
+        if cfg.SAMPLER.NAME != "epoch":
+            refuse("SAMPLER.LABELLED_PER_BATCH", f"needs SAMPLER.NAME epoch, it is {cfg.SAMPLER.NAME}")
+        if cfg.SAMPLER.LABELLED_PER_BATCH >= cfg.TRAIN.BATCH_SIZE:
+            refuse("SAMPLER.LABELLED_PER_BATCH", "must leave room for unlabelled images in TRAIN.BATCH_SIZE")
+        if cfg.SEMI.UNLABELLED == "drop" or (cfg.SEMI.LABELLED_SHARE == 1 and not cfg.SEMI.LABELLED_IDENTITIES):
+            refuse("SAMPLER.LABELLED_PER_BATCH", "needs unlabelled images, but SEMI leaves none")
     if cfg.SAMPLER.NAME != "epoch" and cfg.TRAIN.BATCH_SIZE % cfg.SAMPLER.IMAGES_PER_IDENTITY:
         refuse(
             "TRAIN.BATCH_SIZE",

@@ -8,6 +8,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.data.semi_supervised import hides_labels
 from reid_dml.files import write_json
 from reid_dml.run_folder import RunFolder
 
@@ -45,6 +46,7 @@ def write_record(
         "dataset": dataset,
         "scale": cfg.SCALE,
         "objective": {**objective, "teachers": teachers, "regularisers": regularisers},
+        **({"semi_supervised": {key.lower(): value for key, value in cfg.SEMI.items()}} if hides_labels(cfg) else {}),
         "update": cfg.UPDATE.RULE,
         "networks": list(cfg.COHORT.NETWORKS),
         "seed": cfg.SEED,

@@ -59,10 +59,7 @@ class ClassificationTask:
         return self.data.train
 
     def summary(self) -> str:
-        return (
-            f"{self.data.name}: {len(self.train):,} training images of {len(self.class_ids):,} classes, "
-            f"{len(self.data.test):,} test images"
-        )
+        return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
 
     def training_data(self) -> dict[str, Any]:
         return self.data.training_summary()
@@ -96,7 +93,7 @@ class ClassificationTask:
 
         # Whole posteriors only of the test images, for the ensemble: those of ImageNet's training images fill a disk.
         posteriors = run("test", self.data.test, lambda logits, labels: logits.log_softmax(1))
-        train = run("train", self.train, judge) if self.cfg.TEST.TRAIN_ACCURACY else {}
+        train = run("train", self.data.labelled, judge) if self.cfg.TEST.TRAIN_ACCURACY else {}
         return self._judge(posteriors, train) if rank() == 0 else {}
 
     def _judge(self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]) -> dict[str, Any]:

@@ -44,25 +44,40 @@ class TrainingData:
     root: str
     train: Sequence[ImageRecord]
     original_ids: Mapping[int, str] = field(default_factory=dict, kw_only=True)
+    hidden: bool = field(default=False, kw_only=True)  # labels of some images were taken away (data/semi_supervised.py)
 
     @property
     def class_ids(self) -> list[int]:
         """Person id, or class, of every row of the heads: the training ids in rising order."""
-        return sorted({record.person_id for record in self.train})
+        return sorted({record.person_id for record in self.labelled})
+
+    @property
+    def labelled(self) -> list[ImageRecord]:
+        """The training images whose person, or class, is known."""
+        return [record for record in self.train if record.person_id > 0]
+
+    def describe_training(self, classes: str) -> str:
+        """The training images in words; `classes` says what their labels stand for."""
+        known = f" ({len(self.labelled):,} of them labelled)" if len(self.labelled) < len(self.train) else ""
+        return f"{len(self.train):,} training images{known} of {len(self.class_ids):,} {classes}"
 
     def training_summary(self) -> dict[str, Any]:
         """What must not change while a run goes on: the rows of the identity head and the list of images.
 
         `images` is a fingerprint of the images' places below the root and their persons, in order: a batch is drawn by
-        position in that list.
+        position in that list. `labelled` are the places of the images that kept their labels, where some did not.
         """
         folder = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
         rows = {person: row for row, person in enumerate(self.class_ids)}
-        lines = (f"{os.path.relpath(record.path, folder)} {rows[record.person_id]}\n" for record in self.train)
+        places = [os.path.relpath(record.path, folder) for record in self.train]
+        numbers = [rows.get(record.person_id, -1) for record in self.train]
+        lines = (f"{place} {number}\n" for place, number in zip(places, numbers, strict=True))
         fingerprint = sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
         summary: dict[str, Any] = {"person_ids": self.class_ids, "images": fingerprint}
         if self.original_ids:
             summary["original_ids"] = [self.original_ids[number] for number in self.class_ids]
+        if self.hidden:
+            summary["labelled"] = [place for place, number in zip(places, numbers, strict=True) if number >= 0]
         return summary
 
 

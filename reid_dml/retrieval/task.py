@@ -53,7 +53,7 @@ class RetrievalTask:
 
     def summary(self) -> str:
         return (
-            f"{self.data.name}: {len(self.train):,} training images of {len(self.class_ids):,} persons, "
+            f"{self.data.name}: {self.data.describe_training('persons')}, "
             f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
         )
 
@@ -95,7 +95,8 @@ class RetrievalTask:
                 features[split] = collect_rows(own, rows, len(images))
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            mine = [self.train[row] for row in dealt_rows(len(self.train), batch_size, part, parts)]
+            labelled = self.data.labelled
+            mine = [labelled[row] for row in dealt_rows(len(labelled), batch_size, part, parts)]
             for counts in gather_objects(count_correct(networks, mine, self.class_ids, spec, **options)):
                 correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
         return self._judge(features, correct, records) if rank() == 0 else {}
@@ -112,7 +113,7 @@ class RetrievalTask:
             sets = self._feature_sets(features, [index], records)
             metrics = self._score(sets)
             if index in correct:
-                metrics["classification"] = {"train": {"top1": correct[index] / len(self.train)}}
+                metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled)}}
             networks.append(metrics)
         self.features = sets
         results = with_mean_and_sd(networks)

@@ -17,6 +17,7 @@ from reid_dml.data.pipeline.samplers import (
     CrossCameraSampler,
     EpochSampler,
     IdentitySampler,
+    QuotaSampler,
     Sampler,
     augmentation_draws,
 )
@@ -119,6 +120,14 @@ def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list
 def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int]) -> Sampler:
     """The sampler of `SAMPLER.NAME`. Raises `UserError` where the data set is too small for its batches."""
     batch_size, images = cfg.TRAIN.BATCH_SIZE, cfg.SAMPLER.IMAGES_PER_IDENTITY
+    if cfg.SAMPLER.LABELLED_PER_BATCH:
+        labels, quota = label_rows(records, class_ids), cfg.SAMPLER.LABELLED_PER_BATCH
+        if labels.count(-1) < batch_size - quota:
+            raise UserError(
+                f"SAMPLER.LABELLED_PER_BATCH: leaves {batch_size - quota} places for unlabelled images, there are "
+                f"{labels.count(-1)}; raise it or lower TRAIN.BATCH_SIZE"
+            )
+        return QuotaSampler(labels, batch_size, quota, cfg.SEED)
     if cfg.SAMPLER.NAME == "epoch":
         if len(records) < batch_size:
             raise UserError(

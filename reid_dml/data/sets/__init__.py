@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData, ReIDData
+from reid_dml.data.semi_supervised import hide_labels
 from reid_dml.registry import Registry
 
 Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
@@ -40,5 +41,5 @@ def task_of(cfg: CfgNode) -> str:
 
 
 def load_data(cfg: CfgNode) -> ReIDData | ClassificationData:
-    """The data set that `DATA.NAME` names, checked for what every experiment needs."""
-    return DATA_SETS.get(cfg.DATA.NAME).load(cfg)
+    """The data set that `DATA.NAME` names, checked, with the labels that `SEMI` leaves it."""
+    return hide_labels(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))

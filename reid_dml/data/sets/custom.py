@@ -59,7 +59,12 @@ def load_csv(cfg: CfgNode) -> ReIDData:
     for split, records in splits.items():
         splits[split] = sorted(records)
     return check_data(
-        ReIDData(path.stem, str(path), **splits, original_ids={number: text for text, number in numbers.items()})
+        ReIDData(
+            path.stem,
+            str(path),
+            *(splits[split] for split in _SPLITS),
+            original_ids={number: text for text, number in numbers.items()},
+        )
     )
 
 

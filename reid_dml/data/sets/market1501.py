@@ -64,7 +64,7 @@ def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData
     }
     # Junk can never be a match nor a wrong item: it is left out before anything is computed on it.
     splits["gallery"] = [record for record in splits["gallery"] if record.person_id != JUNK]
-    return ReIDData(name, str(root), original_ids={}, **splits)
+    return ReIDData(name, str(root), splits["train"], splits["query"], splits["gallery"], splits.get("boxes", ()))
 
 
 def count_differences(counts: dict[str, int]) -> list[str]:

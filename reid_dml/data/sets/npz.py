@@ -57,7 +57,7 @@ def data_from_arrays(arrays: Mapping[str, np.ndarray], *, name: str, root: Path)
         split: _records(arrays[f"{split}_images"], arrays[f"{split}_labels"], f"{root}/{split}")
         for split in ("train", "test")
     }
-    return ClassificationData(name, str(root), **splits, original_ids=dict(enumerate(names, 1)))
+    return ClassificationData(name, str(root), splits["train"], splits["test"], original_ids=dict(enumerate(names, 1)))
 
 
 def _check_split(images: np.ndarray, labels: np.ndarray, where: str) -> None:
