@@ -16,8 +16,12 @@ from reid_dml.tables import network_labels, without_empty_columns
 _INTRODUCTION = """# Measured results
 
 Generated from the run records in `results/` by `make results`; nothing here is typed in by hand. Every row is one run
-with its seed; n = 1 unless a row says otherwise. All numbers are percentages. mAP is the mean precision at the matches,
-mAP trapezoid the official MATLAB definition (the one the papers report); see `docs/evaluation.md`.
+with its seed; n = 1 unless a row says otherwise. Numbers are percentages, but for entropy and loss (nats).
+
+mAP is the mean precision at the matches, mAP trapezoid the official MATLAB definition (the one the papers report); see
+`docs/evaluation.md`. Top-1, top-5, ECE and entropy: see `docs/classification.md`. A data set called "unofficial split" has
+the official images, but not the official division into training and test images: its numbers are close to official
+ones, not equal.
 
 Multi-query pools the gt_bbox images of the test identities; those of the training identities are never used.
 
@@ -49,8 +53,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 
 
 def full_experiments(configs: Path) -> list[str]:
-    """Names of the configs directly in a folder that are experiments at the full scale."""
-    loaded = [load_config(path) for path in sorted(configs.glob("*.yml")) if not path.stem.endswith("_base")]
+    """Names of the configs directly in a folder, and in its cifar/, that are experiments at the full scale."""
+    paths = [*sorted(configs.glob("*.yml")), *sorted(configs.glob("cifar/*.yml"))]
+    loaded = [load_config(path) for path in paths if not path.stem.endswith("base")]
     return [cfg.EXPERIMENT for cfg in loaded if cfg.SCALE == "full"]
 
 
