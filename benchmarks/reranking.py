@@ -4,8 +4,8 @@
     python benchmarks/reranking.py --queries 11659 --gallery 82161 --dense 0            MSMT17 size
     python benchmarks/reranking.py --features query.npz gallery.npz                     real features, not drawn ones
 
-The dense reference is Zhong et al.'s public NumPy algorithm in float32. It needs several (N, N) matrices, so it is timed
-on the first images only (`--dense`), where ours is timed too.
+The dense reference is Zhong et al.'s public NumPy algorithm in float32. It needs several (N, N) matrices, so it is
+timed on the first images only (`--dense`), where ours is timed too.
 """
 
 from __future__ import annotations

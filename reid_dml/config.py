@@ -7,18 +7,15 @@ of length 1 or K.
 
 from __future__ import annotations
 
-import difflib
-import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.config_reading import flatten, get_option, merge, merge_overrides, read_with_bases
-from reid_dml.errors import UserError
+from reid_dml.config_checks import check_config
+from reid_dml.config_reading import get_option, merge, merge_overrides, read_with_bases
 
 _C = CfgNode()
 _C.EXPERIMENT = ""  # name of the experiment; empty: the config file's name
@@ -30,8 +27,10 @@ _C.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
 _C.THREADS = 0  # CPU threads; 0: torch's own choice (all cores, or OMP_NUM_THREADS)
 
 _C.DATA = CfgNode()
-_C.DATA.NAME = "market1501"  # market1501 | folder | csv | synthetic
-_C.DATA.ROOT = "datasets"  # folder that holds the data sets (folder: the data set itself; csv: the file)
+# Persons: market1501 | folder | csv | synthetic
+# Classes: cifar10 | cifar100 | imagenet | tiny_imagenet | class_folders | npz | synthetic_shapes
+_C.DATA.NAME = "market1501"  # the data set, which decides the task (retrieval or classification)
+_C.DATA.ROOT = "datasets"  # holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)
 _C.DATA.STORED_SIZE = [160, 64]  # height, width the decoded images are kept at
 _C.DATA.SOURCE = "auto"  # resident (all decoded once) | streaming (decoded per batch) | auto
 _C.DATA.RESIDENT_LIMIT_GB = 8.0  # auto: resident up to this size
@@ -44,6 +43,17 @@ _C.SYNTHETIC.TEST_IDENTITIES = 60  # further identities to search for
 _C.SYNTHETIC.CAMERAS = 4  # cameras, each with its own colour cast, exposure, blur and viewpoint
 _C.SYNTHETIC.IMAGES_PER_CAMERA = 3  # images of one identity in one camera
 _C.SYNTHETIC.SEED = 0  # the drawing's own seed: the same data for every training seed
+
+_C.SHAPES = CfgNode()
+_C.SHAPES.TRAIN_PER_CLASS = 200  # synthetic_shapes: training images of each class
+_C.SHAPES.TEST_PER_CLASS = 100  # likewise test images
+_C.SHAPES.SEED = 0  # the drawing's own seed
+
+_C.SEMI = CfgNode()
+_C.SEMI.LABELLED_SHARE = 1.0  # share of the training images of each class or person whose labels are used
+_C.SEMI.LABELLED_IDENTITIES = 0  # number of classes or persons whose labels are used; 0: all
+_C.SEMI.SEED = 0  # which ones; a smaller choice is part of a larger one
+_C.SEMI.UNLABELLED = "use"  # use (the others train without labels) | drop (they are left out)
 
 _C.INPUT = CfgNode()
 _C.INPUT.SIZE = [224, 224]  # height, width the networks see (bilinear from the stored size)
@@ -58,10 +68,14 @@ _C.INPUT.SATURATION = 0.0  # likewise
 _C.INPUT.ERASE = 0.0  # probability of erasing a random rectangle with the mean colour
 _C.INPUT.ERASE_AREA = [0.02, 0.4]  # its least and largest share of the input
 _C.INPUT.ERASE_ASPECT = [0.3, 3.33]  # its least and largest height / width
+_C.INPUT.CROP = "none"  # none | inception (training: a random window of the stored image, resized; test: its middle)
+_C.INPUT.CROP_AREA = [0.08, 1.0]  # its least and largest share of the stored image
+_C.INPUT.CROP_ASPECT = [0.75, 1.3333]  # its least and largest height / width
 
 _C.SAMPLER = CfgNode()
 _C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K images) | cross_camera (of K cameras)
 _C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
+_C.SAMPLER.LABELLED_PER_BATCH = 0  # epoch: labelled images in every batch (see SEMI); 0: as they come
 
 _C.COHORT = CfgNode()
 _C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # our own (docs/networks.md), timm's, torchvision/NAME
@@ -139,89 +153,13 @@ _C.TEST.BATCH_SIZE = 128  # images per forward pass
 _C.TEST.WEIGHTS = "auto"  # auto (EMA where the run has it) | ema | last
 _C.TEST.MULTI_QUERY = "mean"  # mean | max over the boxes of the query's identity and camera | none
 _C.TEST.ENSEMBLE = "normalized"  # normalized (each member first) | raw (the authors' code)
-_C.TEST.TRAIN_ACCURACY = False  # also measure the identity accuracy on the training images
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "SCALE": ("full", "small", "smoke"),
-    "DATA.SOURCE": ("auto", "resident", "streaming"),
-    "DATA.CAMERAS": ("required", "ignore"),
-    "INPUT.PAD_MODE": ("zeros", "reflect"),
-    "SAMPLER.NAME": ("epoch", "identity", "cross_camera"),
-    "MODEL.INIT": ("default", "truncated_normal"),
-    "MODEL.NECK": ("none", "bn"),
-    "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
-    "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
-    "OPTIM.NAME": ("adam", "adamw", "sgd", "rmsprop_tf"),
-    "TRAIN.PRECISION": ("float32", "bfloat16"),
-    "SCHEDULE.NAME": ("constant", "cosine", "multistep", "staircase"),
-    "TEST.WEIGHTS": ("auto", "ema", "last"),
-    "TEST.MULTI_QUERY": ("mean", "max", "none"),
-    "TEST.ENSEMBLE": ("normalized", "raw"),
-}
-PER_NETWORK = ("COHORT.INIT_WEIGHTS", "COHORT.LR")
-_POSITIVE = (
-    "DATA.RESIDENT_LIMIT_GB",
-    "DATA.WORKERS",
-    "SYNTHETIC.TRAIN_IDENTITIES",
-    "SYNTHETIC.TEST_IDENTITIES",
-    "SYNTHETIC.CAMERAS",
-    "SAMPLER.IMAGES_PER_IDENTITY",
-    "MODEL.INIT_STD",
-    "OBJECTIVE.TEMPERATURE",
-    "OBJECTIVE.CIRCLE_SCALE",
-    "OPTIM.EPS",
-    "SCHEDULE.GAMMA",
-    "TRAIN.BATCH_SIZE",
-    "TRAIN.ACCUMULATION",
-    "TRAIN.LOG_INTERVAL",
-    "TRAIN.CHECKPOINT_INTERVAL",
-    "TEST.BATCH_SIZE",
-)
-_SHARES = (
-    "INPUT.FLIP",
-    "INPUT.BRIGHTNESS",
-    "INPUT.CONTRAST",
-    "INPUT.SATURATION",
-    "INPUT.ERASE",
-    "MODEL.BN_MOMENTUM",
-    "MODEL.DROPOUT",
-    "OBJECTIVE.LABEL_SMOOTHING",
-    "OBJECTIVE.CIRCLE_MARGIN",
-    "OBJECTIVE.CENTER_RATE",
-    "EMA.DECAY",
-    "OPTIM.ALPHA",
-    "SCHEDULE.FINAL",
-)
-_NOT_NEGATIVE = (
-    "MODEL.BN_EPS",
-    "OPTIM.MOMENTUM",
-    "SEED",
-    "SYNTHETIC.SEED",
-    "THREADS",
-    "INPUT.PAD",
-    "OBJECTIVE.WEIGHT",
-    "OBJECTIVE.WARMUP_STEPS",
-    "OBJECTIVE.ENTROPY_WEIGHT",
-    "OBJECTIVE.FEATURE_L2_WEIGHT",
-    "OBJECTIVE.TRIPLET_WEIGHT",
-    "OBJECTIVE.TRIPLET_MARGIN",
-    "OBJECTIVE.CIRCLE_WEIGHT",
-    "OBJECTIVE.CENTER_WEIGHT",
-    "OPTIM.WEIGHT_DECAY",
-    "OPTIM.CLIP_NORM",
-    "SCHEDULE.EVERY",
-    "SCHEDULE.WARMUP_STEPS",
-    "TRAIN.STEPS",
-)
-_LENGTHS = {
-    "DATA.STORED_SIZE": 2,
-    "INPUT.SIZE": 2,
-    "INPUT.MEAN": 3,
-    "INPUT.STD": 3,
-    "INPUT.ERASE_AREA": 2,
-    "INPUT.ERASE_ASPECT": 2,
-    "OPTIM.BETAS": 2,
-}
+_C.TEST.RERANK = False  # also rank by k-reciprocal re-ranking (--rerank of tools/test_net.py)
+_C.TEST.RERANK_K = [20, 6]  # its neighbours k1, and the images k2 its query expansion averages
+_C.TEST.RERANK_LAMBDA = 0.3  # its share of the original distance
+_C.TEST.EXPAND = 0  # also expand queries by so many of their nearest gallery images; 0: not run
+_C.TEST.EXPAND_ALPHA = 0.0  # exponent of their weights; 0: the average, 3 is usual
+_C.TEST.FPR = []  # false-positive rates at which to measure the true-positive rate of "same person?" decisions
+_C.TEST.TRAIN_ACCURACY = False  # also evaluate on the training images
 
 
 def default_config() -> CfgNode:
@@ -252,91 +190,3 @@ def per_network(cfg: CfgNode, key: str) -> list[Any]:
     """A per-network option as a list of length K."""
     values = get_option(cfg, key)
     return list(values) * len(cfg.COHORT.NETWORKS) if len(values) == 1 else list(values)
-
-
-def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
-    """Refuse values out of range and options that cannot go together."""
-
-    def refuse(key: str, why: str) -> None:
-        raise UserError(f"{source}: {key}: {get_option(cfg, key)!r} {why}")
-
-    for key, choices in CHOICES.items():
-        if get_option(cfg, key) not in choices:
-            near = difflib.get_close_matches(str(get_option(cfg, key)), choices, 1)
-            refuse(key, f"is not one of {', '.join(choices)}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    for key, value in flatten(cfg).items():
-        numbers = value if isinstance(value, list) else [value]
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            refuse(key, "must be a finite number")
-    for key, length in _LENGTHS.items():
-        if len(get_option(cfg, key)) != length:
-            refuse(key, f"needs {length} values")
-    for key in _POSITIVE:
-        if not get_option(cfg, key) > 0:
-            refuse(key, "must be greater than 0")
-    for key in _NOT_NEGATIVE:
-        if get_option(cfg, key) < 0:
-            refuse(key, "must not be negative")
-    for key in _SHARES:
-        if not 0 <= get_option(cfg, key) <= 1:
-            refuse(key, "must lie between 0 and 1")
-    for key in ("DATA.STORED_SIZE", "INPUT.SIZE"):
-        if min(get_option(cfg, key)) < 8:
-            refuse(key, "must be at least 8 pixels in both directions")
-    if min(cfg.INPUT.STD) <= 0:
-        refuse("INPUT.STD", "must be greater than 0")
-    if min(cfg.INPUT.SIZE) <= cfg.INPUT.PAD:
-        refuse("INPUT.PAD", "must be smaller than both numbers of INPUT.SIZE")
-    if not 0 < cfg.INPUT.ERASE_AREA[0] <= cfg.INPUT.ERASE_AREA[1] <= 1:
-        refuse("INPUT.ERASE_AREA", "must be a least and a largest share of the input, in (0, 1]")
-    if not 0 < cfg.INPUT.ERASE_ASPECT[0] <= cfg.INPUT.ERASE_ASPECT[1]:
-        refuse("INPUT.ERASE_ASPECT", "must be a least and a largest ratio, both greater than 0")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
-        refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
-    if cfg.MODEL.LAST_STRIDE not in (1, 2):
-        refuse("MODEL.LAST_STRIDE", "must be 1 or 2")
-    if not all(0 <= beta < 1 for beta in cfg.OPTIM.BETAS):
-        refuse("OPTIM.BETAS", "must lie in [0, 1)")
-    if cfg.MODEL.DROPOUT == 1 or cfg.EMA.DECAY == 1:
-        refuse("MODEL.DROPOUT" if cfg.MODEL.DROPOUT == 1 else "EMA.DECAY", "must be less than 1")
-    networks = len(cfg.COHORT.NETWORKS)
-    if networks == 0:
-        refuse("COHORT.NETWORKS", "is empty: name at least one network")
-    for key in PER_NETWORK:
-        if len(get_option(cfg, key)) not in (1, networks):
-            refuse(key, f"needs 1 or {networks} values, one for each of COHORT.NETWORKS")
-    if min(cfg.COHORT.LR) <= 0:
-        refuse("COHORT.LR", "must be greater than 0")
-    peers = networks > 1 or len(cfg.COHORT.TEACHERS) > 0
-    if not peers and cfg.OBJECTIVE.STRATEGY != "independent":
-        refuse(
-            "OBJECTIVE.STRATEGY",
-            "needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to independent",
-        )
-    if cfg.COHORT.TEACHERS and cfg.OBJECTIVE.STRATEGY == "independent":
-        refuse("COHORT.TEACHERS", "teach nobody while OBJECTIVE.STRATEGY is independent; set it to dml, for example")
-    if cfg.OBJECTIVE.FEATURE_L2_WEIGHT > 0 and not peers:
-        refuse("OBJECTIVE.FEATURE_L2_WEIGHT", "needs peers, but COHORT.NETWORKS names one network")
-    if cfg.OPTIM.NAME == "sgd" and cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM <= 0:
-        refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
-    if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:
-        refuse("SCHEDULE.MILESTONES", "must name at least one step for SCHEDULE.NAME multistep")
-    if cfg.SCHEDULE.NAME == "staircase" and not cfg.SCHEDULE.EVERY:
-        refuse("SCHEDULE.EVERY", "must be at least 1 for SCHEDULE.NAME staircase")
-    if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
-        refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
-    if cfg.TRAIN.BATCH_SIZE == 1:
-        refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
-    if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
-        refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
-    if cfg.SAMPLER.NAME != "epoch" and cfg.TRAIN.BATCH_SIZE % cfg.SAMPLER.IMAGES_PER_IDENTITY:
-        refuse(
-            "TRAIN.BATCH_SIZE",
-            f"cannot be shared out to persons of SAMPLER.IMAGES_PER_IDENTITY {cfg.SAMPLER.IMAGES_PER_IDENTITY} images; "
-            "set it to a multiple",
-        )
-    for key in ("OBJECTIVE.TRIPLET_WEIGHT", "OBJECTIVE.CIRCLE_WEIGHT"):
-        if get_option(cfg, key) > 0 and cfg.SAMPLER.NAME == "epoch":
-            refuse(key, "needs several images of a person in a batch; set SAMPLER.NAME to identity or cross_camera")
-    if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
-        refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")

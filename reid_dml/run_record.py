@@ -8,12 +8,21 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.data.semi_supervised import hides_labels
 from reid_dml.files import write_json
 from reid_dml.run_folder import RunFolder
 
 
 def write_record(
-    folder: RunFolder, cfg: CfgNode, *, dataset: str, seconds: float, device: str, processes: int, metrics: dict
+    folder: RunFolder,
+    cfg: CfgNode,
+    *,
+    task: str,
+    dataset: str,
+    seconds: float,
+    device: str,
+    processes: int,
+    metrics: dict,
 ) -> dict:
     """Write result.json of a finished run of so many processes and return it."""
     options, environment = cfg.OBJECTIVE, read_environment(folder)
@@ -33,9 +42,11 @@ def write_record(
     regularisers = {name: weight for name, weight in weights.items() if weight > 0}
     record = {
         "experiment": cfg.EXPERIMENT,
+        "task": task,
         "dataset": dataset,
         "scale": cfg.SCALE,
         "objective": {**objective, "teachers": teachers, "regularisers": regularisers},
+        **({"semi_supervised": {key.lower(): value for key, value in cfg.SEMI.items()}} if hides_labels(cfg) else {}),
         "update": cfg.UPDATE.RULE,
         "networks": list(cfg.COHORT.NETWORKS),
         "seed": cfg.SEED,

@@ -8,7 +8,10 @@ import pytest
 
 from reid_dml.config import default_config, load_config, per_network
 from reid_dml.config_reading import flatten
+from reid_dml.data.sets import task_of
+from reid_dml.engine.task import TABLES
 from reid_dml.errors import UserError
+from reid_dml.paper.published import PUBLISHED, published_rows
 from tests.conftest import REPOSITORY
 
 
@@ -47,10 +50,28 @@ def test_a_dumped_config_loads_to_the_same_options(tmp_path):
 
 
 def test_every_shipped_config_loads():
-    names = [path.name for path in (REPOSITORY / "configs").rglob("*.yml")]
-    assert "quickstart.yml" in names
-    for path in (REPOSITORY / "configs").rglob("*.yml"):
-        load_config(path)
+    paths = sorted((REPOSITORY / "configs").rglob("*.yml"))
+    assert "quickstart.yml" in [path.name for path in paths]
+    experiments: dict[str, Path] = {}
+    for path in paths:
+        cfg = load_config(path)
+        published_rows(cfg.EXPECTED, TABLES[task_of(cfg)])
+        if path.stem not in ("base", "small", "wd"):
+            other = experiments.setdefault(cfg.EXPERIMENT, path)
+            assert other == path, f"{path} and {other} would share a run folder"
+
+
+def test_every_row_of_table_2_and_its_control_has_its_configs():
+    for data in ("cifar10", "cifar100"):
+        for folder in (REPOSITORY / "configs" / "cifar", REPOSITORY / "configs" / "cifar" / "wd"):
+            named = [load_config(path) for path in folder.glob(f"{data}_*.yml")]
+            found = {key: cfg for cfg in named for key in cfg.EXPECTED}
+            assert set(found) == set(PUBLISHED[data])
+            for key, cfg in found.items():
+                assert data == cfg.DATA.NAME
+                assert ("independent" if key.endswith("independent") else "dml") == cfg.OBJECTIVE.STRATEGY
+                assert (5e-4 if folder.name == "wd" else 0) == cfg.OPTIM.WEIGHT_DECAY
+                assert len(cfg.COHORT.NETWORKS) + len(cfg.COHORT.TEACHERS) == 2
 
 
 def test_command_line_values_take_the_option_s_type(tmp_path):
@@ -92,6 +113,8 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("INPUT: {ERASE: 1.5}", ["INPUT.ERASE", "between 0 and 1"]),
         ("INPUT: {ERASE_AREA: [0.4, 0.02]}", ["INPUT.ERASE_AREA", "a least and a largest share"]),
         ("INPUT: {ERASE_ASPECT: [0.0, 1.0]}", ["INPUT.ERASE_ASPECT", "greater than 0"]),
+        ("INPUT: {CROP_AREA: [0.0, 1.0]}", ["INPUT.CROP_AREA", "a least and a largest share"]),
+        ("INPUT: {CROP: inception}", ["INPUT.CROP", "DATA.STORED_SIZE to be at least INPUT.SIZE"]),
         ("INPUT: {PAD: 224}", ["INPUT.PAD", "smaller than both numbers of INPUT.SIZE"]),
         (
             "SAMPLER: {NAME: identity, IMAGES_PER_IDENTITY: 3}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reid_dml.paper.published import TABLE_3
+from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.paper.results_page import full_experiments, read_records, results_page
 from tests.conftest import REPOSITORY
 
@@ -32,7 +32,12 @@ def test_records_and_the_page_name_no_path():
 
 
 def test_published_rows_are_as_printed():
-    single = {name: row.single for name, row in TABLE_3.items()}
-    assert single["cvpr/mobilenet_dml_imagenet"] == (70.51, 89.34)
-    assert single["v1/mobilenet_scratch"] == (46.07, 72.18)
-    assert TABLE_3["cvpr/mobilenet_scratch"].multi == (60.16, 84.06)
+    def cells(table, key):
+        return [tuple(row.cells.values()) for row in table[key]]
+
+    assert cells(TABLE_3, "cvpr/mobilenet_dml_imagenet") == [(70.51, 89.34, 78.95, 92.81)]
+    assert cells(TABLE_3, "v1/mobilenet_scratch") == [(46.07, 72.18, 54.31, 79.81)]
+    assert cells(PUBLISHED["cifar100"], "table2/cifar100/resnet32_resnet32/dml") == [(71.19,), (70.75,)]
+    assert cells(PUBLISHED["cifar100"], "table2/cifar100/wrn_28_10_mobilenet/independent") == [(78.69,), (73.65,)]
+    assert cells(PUBLISHED["cifar10"], "table2/cifar10/mobilenet_resnet32/dml") == [(94.24,), (93.32,)]
+    assert cells(PUBLISHED["cifar100"], "table4/cifar100/wrn_28_10_resnet32/distilled") == [(69.48,)]

@@ -69,8 +69,9 @@ def main() -> None:
         return  # under torchrun the first process scores for all
     from reid_dml.files import check_output, write_json
     from reid_dml.retrieval.scoring import Protocols, score_files
-    from reid_dml.retrieval.tables import format_table, further_rows, metrics_rows, notes, verification_rows
+    from reid_dml.retrieval.tables import RETRIEVAL
     from reid_dml.stages import stages_line
+    from reid_dml.tables import format_table, without_empty_columns
 
     files = {"query": arguments.query, "gallery": arguments.gallery}
     if arguments.multi_query:
@@ -92,12 +93,9 @@ def main() -> None:
     metrics = score_files(files, protocols, ensemble=arguments.ensemble)
     if arguments.json:
         write_json(arguments.json, metrics)
-    table, labels = {"networks": [metrics]}, [f"{arguments.metric} distance"]
-    print(format_table(metrics_rows(table, labels)))
-    for rows in (further_rows(table, labels), verification_rows(table, labels)):
-        if rows:
-            print("\n" + format_table(rows))
-    for line in notes(table):
+    table = {"networks": [metrics]}
+    print(format_table(without_empty_columns(RETRIEVAL.rows(table, [f"{arguments.metric} distance"]))))
+    for line in RETRIEVAL.notes(table):
         print(line)
     print(stages_line())
 

@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument(
         "--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with"
     )
+    parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking (TEST.RERANK True)")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     parser.add_argument("--report", metavar="FILE", help="write a page with curves and ranked lists to this file")
     parser.add_argument(
@@ -28,8 +29,9 @@ def main() -> None:
     from reid_dml.config import load_config
     from reid_dml.engine.experiment import evaluate_weights
 
+    options = [*arguments.options, *(["TEST.RERANK", "True"] if arguments.rerank else [])]
     evaluate_weights(
-        load_config(arguments.config_file, arguments.options), json_file=arguments.json, report_file=arguments.report
+        load_config(arguments.config_file, options), json_file=arguments.json, report_file=arguments.report
     )
 
 

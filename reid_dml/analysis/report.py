@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from reid_dml.analysis.curves import cmc_curves, training_curves
+from reid_dml.analysis.curves import training_curves
 from reid_dml.analysis.figures import draw_lines
-from reid_dml.analysis.ranked_lists import choose_lists, lists_html
+from reid_dml.analysis.sections import Section, plots
 from reid_dml.files import write_text
-from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.tables import ReferenceRow, metrics_rows, network_labels, notes
+from reid_dml.tables import MetricsTable, ReferenceRow, network_labels, without_empty_columns
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -41,18 +40,12 @@ figure img {{ display: block; width: 64px; height: 128px; border: 4px solid; mar
 <body>
 <h1>{title}</h1>
 <p class="facts">{facts}</p>
-<h2>Retrieval metrics (%)</h2>
+<h2>{table_title}</h2>
 <div class="wide">{table}</div>
 {notes}
 <h2>Training</h2>
-<div class="plots">{training}</div>
-<h2>Cumulative matching characteristic</h2>
-<div class="plots">{cmc}</div>
-<h2>Ranked lists</h2>
-<p>The ten nearest gallery images of ten queries{whose}, nearest first; <b style="color:#1a9a3c">green</b> is the right
-person, <b style="color:#d92b2b">red</b> a wrong one. Images of the query's own person in its own camera do not count
-and are passed over. Numbers are cosine similarities.</p>
-{lists}
+{training}
+{sections}
 </body>
 </html>
 """
@@ -62,7 +55,8 @@ def write_report(
     path: Any,
     record: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
-    features: Mapping[str, FeatureSet],
+    table: MetricsTable,
+    sections: Sequence[Section],
     references: Sequence[ReferenceRow] = (),
 ) -> None:
     """Write the page.
@@ -71,35 +65,31 @@ def write_report(
         path: file to write.
         record: a run record (result.json), or the part of it that is known.
         lines: the lines of metrics.jsonl; without them the page has no training curves.
-        features: the evaluated features by split, `query` and `gallery`.
+        table: how the task shows its metrics.
+        sections: the task's own parts of the page.
         references: published rows to show beside ours.
     """
     metrics = record["metrics"]
-    plots = {
-        name: draw_lines(curves, title=title, x_label="step", y_label=unit, percent=percent)
+    training = [
+        draw_lines(curves, title=title, x_label="step", y_label=unit, percent=percent)
         for name, title, unit, percent in (
             ("loss", "Loss", "nats", False),
-            ("identity", "Identity loss", "nats", False),
+            ("identity", "Loss on the labels", "nats", False),
             ("mimicry", "Mimicry loss (KL to the peers)", "nats", False),
-            ("accuracy", "Identity accuracy on training batches", "", True),
+            ("accuracy", "Accuracy on training batches", "", True),
             ("learning_rate", "Learning rate", "", False),
         )
         if (curves := training_curves(lines, name))
-    }
-    cmc = [
-        draw_lines(curves, title=title, x_label="rank", y_label="queries matched", percent=True)
-        for protocol, title in (("single_query", "Single query"), ("multi_query", "Multi query"))
-        if (curves := cmc_curves(metrics, protocol))
     ]
+    rows = without_empty_columns(table.rows(metrics, network_labels(record["networks"]), references))
     page = _PAGE.format(
         title=escape(record["experiment"]),
         facts=escape(_facts(record)),
-        table=_table(metrics_rows(metrics, network_labels(record["networks"]), references), published=len(references)),
-        notes="".join(f"<p>{escape(note)}.</p>" for note in notes(metrics)),
-        training="".join(plots.values()) or "<p>No training log: these weights were only evaluated.</p>",
-        cmc="".join(cmc),
-        whose=" by the ensemble" if "ensemble" in metrics else "",
-        lists=lists_html(choose_lists(features["query"], features["gallery"])),
+        table_title=escape(table.title),
+        table=_table(rows, published=len(references)),
+        notes="".join(f"<p>{escape(note)}.</p>" for note in table.notes(metrics)),
+        training=plots(training) if training else "<p>No training log: these weights were only evaluated.</p>",
+        sections="\n".join(f"<h2>{escape(section.title)}</h2>\n{section.html}" for section in sections),
     )
     write_text(path, page)
 

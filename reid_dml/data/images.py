@@ -59,19 +59,20 @@ def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def load_image(path: str | os.PathLike[str], size: Sequence[int]) -> np.ndarray:
-    """Read and resize: (3, height, width) uint8 RGB."""
-    return np.ascontiguousarray(resize_image(read_image(path), size).transpose(2, 0, 1))
+def load_image(image: str | os.PathLike[str] | np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Read a file, or take the pixels (H, W, 3) uint8 RGB, and resize: (3, height, width) uint8."""
+    pixels = image if isinstance(image, np.ndarray) else read_image(image)
+    return np.ascontiguousarray(resize_image(pixels, size).transpose(2, 0, 1))
 
 
-def load_images(paths: Sequence[str], size: Sequence[int], workers: int = 2) -> np.ndarray:
+def load_images(sources: Sequence[str | np.ndarray], size: Sequence[int], workers: int = 2) -> np.ndarray:
     """All images in order, decoded by `workers` threads: (N, 3, height, width) uint8."""
-    images = np.empty((len(paths), 3, *size), np.uint8)
+    images = np.empty((len(sources), 3, *size), np.uint8)
 
     def load(index: int) -> None:
-        images[index] = load_image(paths[index], size)
+        images[index] = load_image(sources[index], size)
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(load, range(len(paths))):
+        for _ in pool.map(load, range(len(sources))):
             pass
     return images

@@ -1,4 +1,4 @@
-"""What an image is to the rest of the library: a path, a person id and a camera id."""
+"""What an image is to the rest of the library: a path, a person id (or class) and a camera id."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import numpy as np
+
 JUNK = -1  # a detection nobody should be scored on; removed from the gallery
 DISTRACTOR = 0  # a wrong item that stays in the gallery
 UNKNOWN_PERSON = -2  # no label: features for search only
@@ -15,45 +17,85 @@ UNKNOWN_CAMERA = -1  # the rule "same person, same camera" never applies to it
 
 
 class ImageRecord(NamedTuple):
-    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown)."""
+    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown).
+
+    In a classification data set the person id is the number of the class, counted from 1.
+    """
 
     path: str
     person_id: int
     camera_id: int
+    pixels: np.ndarray | None = None  # (H, W, 3) uint8 RGB where a data set has them already; the path is then a name
+
+    @property
+    def image(self) -> str | np.ndarray:
+        """What `data.images.load_image` takes."""
+        return self.path if self.pixels is None else self.pixels
 
 
 @dataclass(frozen=True)
-class ReIDData:
-    """The four splits of a re-identification data set, each in a fixed order.
+class TrainingData:
+    """What every data set has: images to train on, in a fixed order.
 
-    `boxes` are the further images of the query identities for multi-query (Market's gt_bbox); empty where a data
-    set has none. `original_ids` maps our person ids back to custom ids where they were renumbered.
+    `original_ids` maps our ids back to custom ids, or to the names of classes, where they were renumbered.
     """
 
     name: str
     root: str
     train: Sequence[ImageRecord]
-    query: Sequence[ImageRecord]
-    gallery: Sequence[ImageRecord]
-    boxes: Sequence[ImageRecord] = ()
-    original_ids: Mapping[int, str] = field(default_factory=dict)
+    original_ids: Mapping[int, str] = field(default_factory=dict, kw_only=True)
+    hidden: bool = field(default=False, kw_only=True)  # labels of some images were taken away (data/semi_supervised.py)
 
     @property
     def class_ids(self) -> list[int]:
-        """Person id of every row of the identity head: the training ids in rising order."""
-        return sorted({record.person_id for record in self.train})
+        """Person id, or class, of every row of the heads: the training ids in rising order."""
+        return sorted({record.person_id for record in self.labelled})
+
+    @property
+    def labelled(self) -> list[ImageRecord]:
+        """The training images whose person, or class, is known."""
+        return [record for record in self.train if record.person_id > 0]
+
+    def describe_training(self, classes: str) -> str:
+        """The training images in words; `classes` says what their labels stand for."""
+        known = f" ({len(self.labelled):,} of them labelled)" if len(self.labelled) < len(self.train) else ""
+        return f"{len(self.train):,} training images{known} of {len(self.class_ids):,} {classes}"
 
     def training_summary(self) -> dict[str, Any]:
         """What must not change while a run goes on: the rows of the identity head and the list of images.
 
         `images` is a fingerprint of the images' places below the root and their persons, in order: a batch is drawn by
-        position in that list.
+        position in that list. `labelled` are the places of the images that kept their labels, where some did not.
         """
         folder = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
         rows = {person: row for row, person in enumerate(self.class_ids)}
-        lines = (f"{os.path.relpath(record.path, folder)} {rows[record.person_id]}\n" for record in self.train)
+        places = [os.path.relpath(record.path, folder) for record in self.train]
+        numbers = [rows.get(record.person_id, -1) for record in self.train]
+        lines = (f"{place} {number}\n" for place, number in zip(places, numbers, strict=True))
         fingerprint = sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
         summary: dict[str, Any] = {"person_ids": self.class_ids, "images": fingerprint}
         if self.original_ids:
             summary["original_ids"] = [self.original_ids[number] for number in self.class_ids]
+        if self.hidden:
+            summary["labelled"] = [place for place, number in zip(places, numbers, strict=True) if number >= 0]
         return summary
+
+
+@dataclass(frozen=True)
+class ReIDData(TrainingData):
+    """The four splits of a re-identification data set, each in a fixed order.
+
+    `boxes` are the further images of the query identities for multi-query (Market's gt_bbox); empty where a data
+    set has none.
+    """
+
+    query: Sequence[ImageRecord]
+    gallery: Sequence[ImageRecord]
+    boxes: Sequence[ImageRecord] = ()
+
+
+@dataclass(frozen=True)
+class ClassificationData(TrainingData):
+    """Training and test images of the same classes, whose names are `original_ids`."""
+
+    test: Sequence[ImageRecord]

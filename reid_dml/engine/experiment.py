@@ -12,10 +12,10 @@ from yacs.config import CfgNode
 from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
-from reid_dml.data.sets import check_name
+from reid_dml.data.sets import task_of
 from reid_dml.device import describe_device, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.task import Task, build_task
+from reid_dml.engine.task import TABLES, Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
 from reid_dml.files import check_output, write_json
@@ -24,19 +24,19 @@ from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
-from reid_dml.retrieval.tables import ReferenceRow, format_table, metrics_rows, network_labels, notes
 from reid_dml.run_folder import RunFolder, row_names
 from reid_dml.run_record import write_record
+from reid_dml.stages import stages_line
+from reid_dml.tables import MetricsTable, ReferenceRow, format_table, network_labels, without_empty_columns
 from reid_dml.trained_networks import load_networks, uses_average
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html."""
-    published_rows(cfg.EXPECTED)  # a wrong key is refused before the training, not after it
+    _references(cfg)  # a wrong key is refused before the training, not after it
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
-    check_name(cfg)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after
     # some 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so
@@ -95,25 +95,25 @@ def _train(
 
 
 def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: float, metrics: dict) -> None:
-    references = published_rows(cfg.EXPECTED)
+    references = _references(cfg)
     record = write_record(
         folder,
         cfg,
+        task=task.kind,
         dataset=task.dataset,
         seconds=seconds,
         device=describe_device(device),
         processes=world_size(),
         metrics=metrics,
     )
-    write_report(folder.report_file, record, folder.read_metrics(), task.features, references)
-    _print_metrics(metrics, cfg.COHORT.NETWORKS, references)
+    write_report(folder.report_file, record, folder.read_metrics(), task.table, task.sections(metrics), references)
+    _print_metrics(task.table, metrics, cfg.COHORT.NETWORKS, references)
     say(f"\nreport: {folder.report_file}")
 
 
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
     """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result."""
-    references = published_rows(cfg.EXPECTED)
-    check_name(cfg)
+    references = _references(cfg)
     for output in (json_file, report_file):
         if output:
             check_output(output)
@@ -138,8 +138,8 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
                 "device": describe_device(device),
                 "versions": versions(),
             }
-            write_report(report_file, record, [], task.features, references)
-        _print_metrics(metrics, names, references)
+            write_report(report_file, record, [], task.table, task.sections(metrics), references)
+        _print_metrics(task.table, metrics, names, references)
 
 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
@@ -148,15 +148,23 @@ def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> 
     others = folder.classes_file.is_file() and folder.persons() != row_names(task.training_data())
     if others or classes != {len(task.class_ids)}:
         raise UserError(
-            f"{path}: the rows of the identity heads stand for other persons than the training split's; test on the "
+            f"{path}: the rows of the heads stand for other classes than the training split's; test on the "
             "data set they were trained on, or set TEST.TRAIN_ACCURACY False"
         )
 
 
-def _print_metrics(metrics: dict, names: Sequence[str], references: Sequence[ReferenceRow]) -> None:
-    say("\n" + format_table(metrics_rows(metrics, network_labels(names), references)))
-    for line in notes(metrics):
+def _references(cfg: CfgNode) -> list[ReferenceRow]:
+    """The published rows of `EXPECTED`, which must be of the data set's task."""
+    return published_rows(cfg.EXPECTED, TABLES[task_of(cfg)])
+
+
+def _print_metrics(
+    table: MetricsTable, metrics: dict, names: Sequence[str], references: Sequence[ReferenceRow]
+) -> None:
+    say("\n" + format_table(without_empty_columns(table.rows(metrics, network_labels(names), references))))
+    for line in table.notes(metrics):
         say(line)
+    say(stages_line())
 
 
 def say(text: str) -> None:

@@ -1,23 +1,33 @@
-"""What a data set is for: how its networks are judged. One task so far: retrieval."""
+"""What a data set is for: how its networks are judged, and how that is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from yacs.config import CfgNode
 
+from reid_dml.analysis.sections import Section
+from reid_dml.classification.task import ClassificationTask
 from reid_dml.data.records import ImageRecord
-from reid_dml.data.sets import load_data
+from reid_dml.data.sets import load_data, task_of
 from reid_dml.models import ReIDNetwork
-from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.task import RetrievalTask
+from reid_dml.tables import MetricsTable
 
 
 class Task(Protocol):
     """The contract every task fulfils."""
 
-    features: dict[str, FeatureSet]  # of the last evaluation, for the report
+    @property
+    def kind(self) -> str:
+        """Its name in `TASKS`, which run records carry."""
+        ...
+
+    @property
+    def table(self) -> MetricsTable:
+        """How its metrics are shown."""
+        ...
 
     @property
     def dataset(self) -> str:
@@ -51,7 +61,15 @@ class Task(Protocol):
         """
         ...
 
+    def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
+        """What the report shows of the last evaluation besides the table."""
+        ...
+
+
+TASKS: dict[str, Callable[[CfgNode, Any], Task]] = {task.kind: task for task in (RetrievalTask, ClassificationTask)}
+TABLES: dict[str, MetricsTable] = {task.kind: task.table for task in (RetrievalTask, ClassificationTask)}
+
 
 def build_task(cfg: CfgNode) -> Task:
     """The task of the data set that `DATA.NAME` names, with its data."""
-    return RetrievalTask(cfg, load_data(cfg))
+    return TASKS[task_of(cfg)](cfg, load_data(cfg))

@@ -1,15 +1,23 @@
 """The published numbers of the two papers that a config or a page compares with; their only home.
 
-Percentages as printed. Market-1501 rows: single query (mAP, rank-1) and multi query (mAP, rank-1); the authors'
-evaluation is the trapezoid AP. Sources: CVPR 2018 (Zhang et al., "Deep Mutual Learning") and arXiv 1706.00384v1.
+Percentages as printed. Sources: CVPR 2018 (Zhang et al., "Deep Mutual Learning") and arXiv 1706.00384v1. Market-1501:
+single query (mAP, rank-1) and multi query (mAP, rank-1); the authors' evaluation is the trapezoid AP. CIFAR: top-1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval.tables import ReferenceRow
+from reid_dml.tables import MetricsTable, ReferenceRow
+
+Rows = Mapping[str, tuple[ReferenceRow, ...]]  # by key of EXPECTED: one row, or one a network
+
+
+def _market(label: str, single: tuple[float, float], multi: tuple[float, float]) -> tuple[ReferenceRow, ...]:
+    columns = ("mAP trapezoid", "rank-1", "multi mAP", "multi rank-1")
+    return (ReferenceRow(label, dict(zip(columns, (*single, *multi), strict=True))),)
+
 
 # Parameters with 100 classes, by our name of the network.
 TABLE_1 = {
@@ -20,29 +28,88 @@ TABLE_1 = {
 }
 
 # DML rows are the mean of the two networks of a cohort.
-TABLE_3 = {
-    "cvpr/mobilenet_scratch": ReferenceRow("MobileNet, from scratch (CVPR, Table 3)", (50.15, 76.87), (60.16, 84.06)),
-    "cvpr/mobilenet_dml_scratch": ReferenceRow(
+TABLE_3: Rows = {
+    "cvpr/mobilenet_scratch": _market("MobileNet, from scratch (CVPR, Table 3)", (50.15, 76.87), (60.16, 84.06)),
+    "cvpr/mobilenet_dml_scratch": _market(
         "MobileNet + DML, from scratch (CVPR, Table 3)", (54.71, 79.12), (64.10, 85.63)
     ),
-    "cvpr/mobilenet_imagenet": ReferenceRow("MobileNet, ImageNet (CVPR, Table 3)", (65.06, 85.01), (74.53, 90.59)),
-    "cvpr/mobilenet_dml_imagenet": ReferenceRow(
-        "MobileNet + DML, ImageNet (CVPR, Table 3)", (70.51, 89.34), (78.95, 92.81)
-    ),
-    "v1/mobilenet_scratch": ReferenceRow("MobileNet, from scratch (arXiv v1, Table 3)", (46.07, 72.18), (54.31, 79.81)),
-    "v1/mobilenet_dml_scratch": ReferenceRow(
+    "cvpr/mobilenet_imagenet": _market("MobileNet, ImageNet (CVPR, Table 3)", (65.06, 85.01), (74.53, 90.59)),
+    "cvpr/mobilenet_dml_imagenet": _market("MobileNet + DML, ImageNet (CVPR, Table 3)", (70.51, 89.34), (78.95, 92.81)),
+    "v1/mobilenet_scratch": _market("MobileNet, from scratch (arXiv v1, Table 3)", (46.07, 72.18), (54.31, 79.81)),
+    "v1/mobilenet_dml_scratch": _market(
         "MobileNet + DML, from scratch (arXiv v1, Table 3)", (52.15, 76.90), (60.97, 83.48)
     ),
-    "v1/mobilenet_imagenet": ReferenceRow("MobileNet, ImageNet (arXiv v1, Table 3)", (60.68, 83.94), (68.25, 87.89)),
-    "v1/mobilenet_dml_imagenet": ReferenceRow(
+    "v1/mobilenet_imagenet": _market("MobileNet, ImageNet (arXiv v1, Table 3)", (60.68, 83.94), (68.25, 87.89)),
+    "v1/mobilenet_dml_imagenet": _market(
         "MobileNet + DML, ImageNet (arXiv v1, Table 3)", (68.83, 87.73), (77.14, 91.66)
     ),
 }
 
+_PRINTED = {"resnet32": "ResNet-32", "wrn_28_10": "WRN-28-10", "mobilenet": "MobileNet"}
+# Top-1 of one network trained alone.
+_ALONE = {
+    "cifar10": {"resnet32": 92.47, "wrn_28_10": 95.01, "mobilenet": 93.59},
+    "cifar100": {"resnet32": 68.99, "wrn_28_10": 78.69, "mobilenet": 73.65},
+}
+# Top-1 of the two networks of a cohort with DML.
+_TOGETHER = {
+    "cifar10": {
+        ("resnet32", "resnet32"): (92.68, 92.80),
+        ("wrn_28_10", "resnet32"): (95.75, 93.18),
+        ("mobilenet", "resnet32"): (94.24, 93.32),
+        ("mobilenet", "mobilenet"): (94.10, 94.30),
+        ("wrn_28_10", "mobilenet"): (95.73, 94.37),
+        ("wrn_28_10", "wrn_28_10"): (95.66, 95.63),
+    },
+    "cifar100": {
+        ("resnet32", "resnet32"): (71.19, 70.75),
+        ("wrn_28_10", "resnet32"): (78.96, 70.73),
+        ("mobilenet", "resnet32"): (76.13, 71.10),
+        ("mobilenet", "mobilenet"): (76.21, 76.10),
+        ("wrn_28_10", "mobilenet"): (80.28, 77.39),
+        ("wrn_28_10", "wrn_28_10"): (80.28, 80.08),
+    },
+}
 
-def published_rows(keys: Sequence[str]) -> list[ReferenceRow]:
-    """The rows of these keys. Raises `UserError` for a key nobody published."""
-    unknown = [key for key in keys if key not in TABLE_3]
+
+def _table_2(data: str) -> Rows:
+    rows: dict[str, tuple[ReferenceRow, ...]] = {}
+    for pair, values in _TOGETHER[data].items():
+        names, key = [_PRINTED[name] for name in pair], f"table2/{data}/{pair[0]}_{pair[1]}"
+        rows[f"{key}/independent"] = tuple(
+            ReferenceRow(f"{_PRINTED[name]}, independent (CVPR, Table 2)", {"top-1": _ALONE[data][name]})
+            for name in dict.fromkeys(pair)
+        )
+        rows[f"{key}/dml"] = tuple(
+            ReferenceRow(f"Net {number} {own} beside {peer}, DML (CVPR, Table 2)", {"top-1": value})
+            for number, own, peer, value in zip((1, 2), names, reversed(names), values, strict=True)
+        )
+    return rows
+
+
+TABLE_2 = {data: _table_2(data) for data in _ALONE}
+# Top-1 of ResNet-32 taught by a frozen network; the rows' other numbers are those of Table 2.
+TABLE_4: Rows = {
+    f"table4/cifar100/{teacher}_resnet32/distilled": (
+        ReferenceRow(f"ResNet-32, distilled from {_PRINTED[teacher]} (CVPR, Table 4)", {"top-1": value}),
+    )
+    for teacher, value in (("wrn_28_10", 69.48), ("mobilenet", 69.12))
+}
+
+PUBLISHED: dict[str, Rows] = {
+    "market1501": TABLE_3,
+    "cifar10": TABLE_2["cifar10"],
+    "cifar100": {**TABLE_2["cifar100"], **TABLE_4},
+}
+
+
+def published_rows(keys: Sequence[str], table: MetricsTable) -> list[ReferenceRow]:
+    """The rows of these keys. Raises `UserError` for a key nobody published, or a row with nothing for the table."""
+    known = {key: rows for of_set in PUBLISHED.values() for key, rows in of_set.items()}
+    unknown = [key for key in keys if key not in known]
     if unknown:
-        raise UserError(f"EXPECTED: {unknown[0]!r} is not one of {', '.join(TABLE_3)}")
-    return [TABLE_3[key] for key in keys]
+        raise UserError(f"EXPECTED: {unknown[0]!r} is not one of {', '.join(known)}")
+    foreign = [key for key in keys if not any(row.cells.keys() & set(table.columns) for row in known[key])]
+    if foreign:
+        raise UserError(f"EXPECTED: {foreign[0]!r} has no number of this data set's kind; remove it")
+    return [row for key in keys for row in known[key]]

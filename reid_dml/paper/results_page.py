@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.config import load_config
+from reid_dml.engine.task import TABLES
 from reid_dml.errors import UserError
-from reid_dml.paper.published import TABLE_3
-from reid_dml.retrieval.tables import metrics_rows, network_labels
+from reid_dml.paper.published import PUBLISHED, Rows
+from reid_dml.tables import network_labels, without_empty_columns
 
 _INTRODUCTION = """# Measured results
 
 Generated from the run records in `results/` by `make results`; nothing here is typed in by hand. Every row is one run
-with its seed; n = 1 unless a row says otherwise. All numbers are percentages. mAP is the mean precision at the matches,
-mAP trapezoid the official MATLAB definition (the one the papers report); see `docs/evaluation.md`.
+with its seed; n = 1 unless a row says otherwise. Numbers are percentages, but for entropy and loss (nats).
+
+mAP is the mean precision at the matches, mAP trapezoid the official MATLAB definition (the one the papers report); see
+`docs/evaluation.md`. Top-1, top-5, ECE and entropy: see `docs/classification.md`. A data set called "unofficial split" has
+the official images, but not the official division into training and test images: its numbers are close to official
+ones, not equal.
 
 Multi-query pools the gt_bbox images of the test identities; those of the training identities are never used.
 
@@ -48,8 +53,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 
 
 def full_experiments(configs: Path) -> list[str]:
-    """Names of the configs directly in a folder that are experiments at the full scale."""
-    loaded = [load_config(path) for path in sorted(configs.glob("*.yml")) if not path.stem.endswith("_base")]
+    """Names of the configs directly in a folder, and in its cifar/, that are experiments at the full scale."""
+    paths = [*sorted(configs.glob("*.yml")), *sorted(configs.glob("cifar/*.yml"))]
+    loaded = [load_config(path) for path in paths if not path.stem.endswith("base")]
     return [cfg.EXPERIMENT for cfg in loaded if cfg.SCALE == "full"]
 
 
@@ -63,9 +69,10 @@ def results_page(records: Sequence[Mapping[str, Any]], full: Sequence[str] = ())
         own = [record for record in records if record["dataset"] == dataset]
         parts.append(f"## {dataset}\n")
         parts.append(_table(own))
-        if dataset == "market1501":
+        # The name of a data set may go on behind a blank: "cifar100 (unofficial split)".
+        if published := PUBLISHED.get(dataset.split()[0]):
             parts.append("### Published\n")
-            parts.append(_published_table())
+            parts.append(_published_table(published))
         parts.append("### How it was measured\n")
         parts += [_how(record) for record in own]
     measured = {record["experiment"] for record in records if record["scale"] == "full"}
@@ -77,23 +84,21 @@ def results_page(records: Sequence[Mapping[str, Any]], full: Sequence[str] = ())
 def _table(records: Sequence[Mapping[str, Any]]) -> str:
     rows: list[list[str]] = []
     for record in records:
-        metrics = record["metrics"]
-        header, *body = metrics_rows(metrics, network_labels(record["networks"]))
-        if not rows:
-            rows.append(["experiment", "", "train accuracy", *header[1:]])
-        for number, (label, *cells) in enumerate(body):
-            name = record["experiment"] if number == 0 else ""
-            found = metrics["networks"][number] if number < len(metrics["networks"]) else {}
-            accuracy = found.get("classification", {}).get("train", {}).get("top1")
-            rows.append([name, label, "" if accuracy is None else f"{100 * accuracy:.2f}", *cells])
-    return _markdown(rows)
+        # Records of before there was a second task do not name theirs.
+        table = TABLES[record.get("task", "retrieval")]
+        header, *body = table.rows(record["metrics"], network_labels(record["networks"]))
+        rows = rows or [["experiment", *header]]
+        rows += [[record["experiment"] if number == 0 else "", *cells] for number, cells in enumerate(body)]
+    return _markdown(without_empty_columns(rows))
 
 
-def _published_table() -> str:
-    rows = [["row", "single-query mAP", "rank-1", "multi-query mAP", "rank-1"]]
-    for row in TABLE_3.values():
-        rows.append([row.label, *(f"{value:.2f}" for value in (*row.single, *(row.multi or ())))])
-    return _markdown(rows)
+def _published_table(published: Rows) -> str:
+    found = [row for rows in published.values() for row in rows]
+    columns = list(dict.fromkeys(column for row in found for column in row.cells))
+    body = {
+        row.label: [f"{row.cells[column]:.2f}" if column in row.cells else "" for column in columns] for row in found
+    }
+    return _markdown([["row", *columns], *([label, *cells] for label, cells in body.items())])
 
 
 def _how(record: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def extract_features(
     """
     parts: dict[int, list[np.ndarray]] = {index: [] for index in networks}
     with tqdm(total=len(records), desc=title, unit="image", leave=False, disable=rank() > 0) as bar:
-        batches = _decoded_batches(records, stored_size, batch_size, workers)
+        batches = decoded_batches(records, stored_size, batch_size, workers)
         for outputs in run_networks(networks, batches, spec, device):
             for index, output in outputs.items():
                 parts[index].append(output.features.float().cpu().numpy())
@@ -98,7 +98,7 @@ def count_correct(
     labels = torch.tensor([rows[record.person_id] for record in records])
     correct = dict.fromkeys(networks, 0)
     done = 0
-    batches = _decoded_batches(records, stored_size, batch_size, workers)
+    batches = decoded_batches(records, stored_size, batch_size, workers)
     for outputs in run_networks(networks, batches, spec, device):
         count = len(next(iter(outputs.values())).logits)
         for index, output in outputs.items():
@@ -107,7 +107,7 @@ def count_correct(
     return correct
 
 
-def _decoded_batches(
+def decoded_batches(
     records: Sequence[ImageRecord], size: Sequence[int], batch_size: int, workers: int
 ) -> Iterator[np.ndarray]:
     """Stored images batch by batch, (<= batch_size, 3, *size) uint8, decoded by threads a few batches ahead."""
@@ -115,7 +115,7 @@ def _decoded_batches(
     with ThreadPoolExecutor(workers) as pool:
 
         def submit(start: int) -> list[Future[np.ndarray]]:
-            return [pool.submit(load_image, record.path, size) for record in records[start : start + batch_size]]
+            return [pool.submit(load_image, record.image, size) for record in records[start : start + batch_size]]
 
         waiting = [submit(start) for start in starts[:_LOOK_AHEAD]]
         try:

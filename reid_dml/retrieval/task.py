@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from yacs.config import CfgNode
 
+from reid_dml.analysis.retrieval_sections import retrieval_sections
+from reid_dml.analysis.sections import Section
+from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.models import ReIDNetwork
@@ -18,6 +21,9 @@ from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import count_correct, dealt_rows, extract_features
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.scoring import Protocols, score
+from reid_dml.retrieval.tables import RETRIEVAL
+from reid_dml.stages import stage
+from reid_dml.tables import MetricsTable
 
 SPLITS = ("query", "gallery", "boxes")
 
@@ -25,6 +31,9 @@ SPLITS = ("query", "gallery", "boxes")
 @dataclass
 class RetrievalTask:
     """A data set with the protocols it is evaluated by."""
+
+    kind: ClassVar[str] = "retrieval"
+    table: ClassVar[MetricsTable] = RETRIEVAL
 
     cfg: CfgNode
     data: ReIDData
@@ -45,7 +54,7 @@ class RetrievalTask:
 
     def summary(self) -> str:
         return (
-            f"{self.data.name}: {len(self.train):,} training images of {len(self.class_ids):,} persons, "
+            f"{self.data.name}: {self.data.describe_training('persons')}, "
             f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
         )
 
@@ -83,11 +92,13 @@ class RetrievalTask:
         for split, images in records.items():
             if images:
                 rows = dealt_rows(len(images), batch_size, part, parts)
-                own = extract_features(networks, [images[row] for row in rows], spec, title=split, **options)
+                with stage(f"features of {split}"):
+                    own = extract_features(networks, [images[row] for row in rows], spec, title=split, **options)
                 features[split] = collect_rows(own, rows, len(images))
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            mine = [self.train[row] for row in dealt_rows(len(self.train), batch_size, part, parts)]
+            labelled = self.data.labelled
+            mine = [labelled[row] for row in dealt_rows(len(labelled), batch_size, part, parts)]
             for counts in gather_objects(count_correct(networks, mine, self.class_ids, spec, **options)):
                 correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
         return self._judge(features, correct, records) if rank() == 0 else {}
@@ -99,23 +110,33 @@ class RetrievalTask:
         records: dict[str, Sequence[ImageRecord]],
     ) -> dict[str, Any]:
         order = sorted(features["query"])
-        results: dict[str, Any] = {"networks": []}
+        networks = []
         for index in order:
             sets = self._feature_sets(features, [index], records)
             metrics = self._score(sets)
             if index in correct:
-                metrics["classification"] = {"train": {"top1": correct[index] / len(self.train)}}
-            results["networks"].append(metrics)
+                metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled)}}
+            networks.append(metrics)
         self.features = sets
+        results = with_mean_and_sd(networks)
         if len(order) > 1:
-            results["mean"] = _combine(results["networks"], lambda values: float(np.mean(values)))
-            results["sd"] = _combine(results["networks"], lambda values: float(np.std(values, ddof=1)))
             self.features = self._feature_sets(features, order, records)
             results["ensemble"] = self._score(self.features)
         return results
 
+    def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
+        return retrieval_sections(metrics, self.features)
+
     def _score(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
-        return score(sets, Protocols(pooling=self.cfg.TEST.MULTI_QUERY))
+        test = self.cfg.TEST
+        protocols = Protocols(
+            pooling=test.MULTI_QUERY,
+            fpr=test.FPR,
+            rerank=(*test.RERANK_K, test.RERANK_LAMBDA) if test.RERANK else None,
+            expand=test.EXPAND,
+            alpha=test.EXPAND_ALPHA,
+        )
+        return score(sets, protocols)
 
     def _feature_sets(
         self,
@@ -129,13 +150,3 @@ class RetrievalTask:
             split: FeatureSet.of(concatenate_features([found[index] for index in indices], how=how), records[split])
             for split, found in features.items()
         }
-
-
-def _combine(values: Sequence[Any], reduce) -> Any:
-    """Reduce nested metrics of equal layout, number by number; counts that agree stay what they are."""
-    first = values[0]
-    if isinstance(first, dict):
-        return {key: _combine([value[key] for value in values], reduce) for key in first}
-    if isinstance(first, list):
-        return [_combine(list(column), reduce) for column in zip(*values, strict=True)]
-    return first if isinstance(first, int) else reduce(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment, erased_pixels
@@ -21,6 +21,7 @@ OPERATIONS = {
     "contrast": {"contrast": 0.4},
     "saturation": {"saturation": 0.4},
     "erase": {"erase": 0.5},
+    "window": {"crop": "inception"},
 }
 
 
@@ -63,6 +64,7 @@ def test_the_columns_of_the_operations_are_their_own(images):
 def test_operations_that_are_off_change_no_bit(images, draws):
     plain = AugmentSpec(SIZE, MEAN, STD)
     assert torch.equal(augment(images, draws, plain), augment(images, None, plain))
+    # At the stored size, the middle crop is the whole image.
     everything = AugmentSpec(SIZE, MEAN, STD, **{k: v for options in OPERATIONS.values() for k, v in options.items()})
     assert torch.equal(augment(images, None, everything), augment(images, None, plain))
     assert not torch.equal(augment(images, draws, everything), augment(images, None, plain))
@@ -81,6 +83,53 @@ def test_pad_and_crop_matches_numpy(images, draws, mode):
         np.testing.assert_allclose(result[number], padded[:, top : top + 12, left : left + 8], atol=1e-4)
     assert min(offsets) == 0
     assert max(offsets) == 6
+
+
+def test_every_offset_of_the_cifar_crop_gives_its_window_of_the_reflected_image(rng):
+    image = rng.integers(0, 256, (1, 3, 32, 32), dtype=np.uint8)
+    reflected = np.empty((3, 40, 40), np.uint8)
+    for row in range(40):
+        for column in range(40):
+            # Mirrored about the outermost pixel, which is not repeated.
+            y, x = (31 - abs(31 - abs(place - 4)) for place in (row, column))
+            reflected[:, row, column] = image[0, :, y, x]
+    draws = torch.full((81, AugmentSpec.num_draws), 0.999)  # no flip
+    offsets = [(top, left) for top in range(9) for left in range(9)]
+    draws[:, 1:3] = (torch.tensor(offsets) + 0.5) / 9
+    spec = AugmentSpec((32, 32), **IDENTITY, flip=0.5, pad=4, pad_mode="reflect")
+    result = augment(torch.from_numpy(image).expand(81, -1, -1, -1), draws, spec)
+    for (top, left), found in zip(offsets, result.numpy(), strict=True):
+        np.testing.assert_allclose(found, reflected[:, top : top + 32, left : left + 32], atol=1e-4)
+
+
+def test_the_offsets_of_the_cifar_crop_are_equally_likely():
+    draws = augmentation_draws(0, 0, 81 * 200, AugmentSpec.num_draws)
+    counts = np.bincount((draws[:, 1:3] * 9).astype(int) @ [9, 1], minlength=81)
+    assert ((counts - 200) ** 2 / 200).sum() < 126  # chi-square with 80 degrees of freedom, 0.1 %
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.booleans())
+def test_a_window_is_cut_out_and_resized_on_its_own(seed, shrink):
+    stored, size = (24, 20), (9, 11) if shrink else (20, 16)
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.integers(0, 256, (8, 3, *stored), dtype=np.uint8))
+    draws = torch.from_numpy(augmentation_draws(seed, 0, 8, AugmentSpec.num_draws))
+    result = augment(images, draws, AugmentSpec(size, **IDENTITY, crop="inception", crop_area=(0.2, 1.0)))
+    for image, row, found in zip(images, draws.double().numpy(), result, strict=True):
+        area = 480 * (0.2 + 0.8 * row[11])
+        low, high = max(0.75, area / 400), min(4 / 3, 576 / area)
+        aspect = low + row[12] * (high - low)
+        rows, columns = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        top, left = int(row[13] * (24 - rows + 1)), int(row[14] * (20 - columns + 1))
+        window = image[None, :, top : top + rows, left : left + columns].float()
+        expected = torch.nn.functional.interpolate(window, size=size, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(found, expected[0], rtol=0, atol=2e-3)
+
+
+def test_evaluation_takes_the_middle_as_it_is(images):
+    spec = AugmentSpec((8, 6), **IDENTITY, crop="inception", flip=0.5)
+    assert torch.equal(augment(images, None, spec), images[:, :, 2:10, 1:7].float())
 
 
 def test_the_middle_crop_is_the_image(images):

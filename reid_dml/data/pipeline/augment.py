@@ -16,6 +16,7 @@ _CROP = slice(1, 3)  # top, left
 _BRIGHTNESS, _CONTRAST, _SATURATION = 3, 4, 5
 _ERASE = 6
 _RECTANGLE = slice(7, 11)  # area, aspect ratio, top, left
+_WINDOW = slice(11, 15)  # likewise, of the random resized crop
 
 _LUMA = (0.299, 0.587, 0.114)  # grey value of RGB (ITU-R BT.601), as PIL and torchvision have it
 
@@ -36,8 +37,11 @@ class AugmentSpec:
     erase: float = 0.0  # probability of erasing a rectangle
     erase_area: tuple[float, float] = (0.02, 0.4)  # least and largest share of the image
     erase_aspect: tuple[float, float] = (0.3, 3.33)  # least and largest height / width
+    crop: str = "none"  # none (the whole image is resized) | inception (random window; the middle in evaluation)
+    crop_area: tuple[float, float] = (0.08, 1.0)  # least and largest share of the stored image
+    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)  # least and largest height / width
 
-    num_draws = 11  # columns of the draws
+    num_draws = 15  # columns of the draws
 
     @staticmethod
     def of(cfg: CfgNode) -> AugmentSpec:
@@ -56,13 +60,17 @@ class AugmentSpec:
             erase=options.ERASE,
             erase_area=tuple(options.ERASE_AREA),
             erase_aspect=tuple(options.ERASE_ASPECT),
+            crop=options.CROP,
+            crop_area=tuple(options.CROP_AREA),
+            crop_aspect=tuple(options.CROP_ASPECT),
         )
 
 
 def augment(images: Tensor, draws: Tensor | None, spec: AugmentSpec) -> Tensor:
     """Augment, resize and normalise a batch.
 
-    In this order: flip, brightness, contrast, saturation (at the stored size), resize, pad and crop, normalise, erase.
+    In this order: flip, brightness, contrast, saturation (at the stored size), resize or resized crop, pad and crop,
+    normalise, erase.
     Pure: the randomness comes in as `draws`, uniform in [0, 1); the same draws give the same batch on every device.
 
     Args:
@@ -79,6 +87,8 @@ def augment(images: Tensor, draws: Tensor | None, spec: AugmentSpec) -> Tensor:
     result = images.to(torch.float32)
     if draws is not None:
         result = _jitter_colours(result, draws, spec)
+    if spec.crop == "inception":
+        result = _centre_crop(result, spec.size) if draws is None else _resized_crop(result, draws, spec)
     if tuple(result.shape[2:]) != spec.size:
         result = F.interpolate(result, size=spec.size, mode="bilinear", align_corners=False)
     if draws is not None and spec.pad > 0:
@@ -129,6 +139,32 @@ def _pad_and_crop(images: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
     return padded[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None]]
 
 
+def _centre_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of the images, at most of this size."""
+    top, left = (max(0, (stored - wanted) // 2) for stored, wanted in zip(images.shape[2:], size, strict=True))
+    return images[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _resized_crop(images: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
+    """A random window of each image, resized bilinearly to the size (Szegedy et al., "Going Deeper", 2015).
+
+    The same as cutting every window out and resizing it on its own: no pixel outside it has a say.
+    """
+    stored = (images.shape[2], images.shape[3])
+    window = _rectangles(draws[:, _WINDOW], stored, spec.crop_area, spec.crop_aspect)
+    axes = []
+    for start, length, wanted, limit in zip(window[::2], window[1::2], spec.size, stored, strict=True):
+        scale = (length / wanted)[:, None]
+        places = (torch.arange(wanted, device=images.device, dtype=torch.float64) + 0.5) * scale - 0.5
+        places = places.clamp(min=0).minimum(length[:, None] - 1) + start[:, None]
+        axes.append(((2 * places + 1) / limit - 1).float())  # grid_sample's coordinates
+    rows, columns = axes
+    grid = torch.stack(
+        [columns[:, None].expand(-1, len(rows[0]), -1), rows[:, :, None].expand(-1, -1, len(columns[0]))], dim=3
+    )
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
 def erased_pixels(draws: Tensor, spec: AugmentSpec) -> Tensor:
     """Where random erasing (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020) erases: (N, H, W) bool.
 
@@ -140,17 +176,29 @@ def erased_pixels(draws: Tensor, spec: AugmentSpec) -> Tensor:
         spec: its size and erase options.
     """
     height, width = spec.size
+    top, rows, left, columns = _rectangles(draws[:, _RECTANGLE], spec.size, spec.erase_area, spec.erase_aspect)
+    inside_rows, inside_columns = _interval(top, rows, height), _interval(left, columns, width)
+    chosen = draws[:, _ERASE] < spec.erase
+    return chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
+
+
+def _rectangles(
+    draws: Tensor, size: tuple[int, int], areas: tuple[float, float], aspects: tuple[float, float]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random rectangles inside images of a size: top, rows, left, columns, whole numbers as (N,) float64.
+
+    Area (a share of the image) and aspect ratio are uniform in their ranges, as far as a rectangle of them fits.
+    `draws` (N, 4): area, aspect ratio, top, left.
+    """
+    height, width = size
     # Only roots and products in float64, which every device rounds alike.
-    share, position, top, left = draws[:, _RECTANGLE].double().unbind(1)
-    area = height * width * (spec.erase_area[0] + share * (spec.erase_area[1] - spec.erase_area[0]))
-    low, high = ((area / width**2).clamp(min=limit).minimum(height**2 / area) for limit in spec.erase_aspect)
+    share, position, top, left = draws.double().unbind(1)
+    area = height * width * (areas[0] + share * (areas[1] - areas[0]))
+    low, high = ((area / width**2).clamp(min=limit).minimum(height**2 / area) for limit in aspects)
     aspect = low + position * (high - low)
     rows = (area * aspect).sqrt().round().clamp(1, height)
     columns = (area / aspect).sqrt().round().clamp(1, width)
-    inside_rows = _interval((top * (height - rows + 1)).floor(), rows, height)
-    inside_columns = _interval((left * (width - columns + 1)).floor(), columns, width)
-    chosen = draws[:, _ERASE] < spec.erase
-    return chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
+    return (top * (height - rows + 1)).floor(), rows, (left * (width - columns + 1)).floor(), columns
 
 
 def _interval(start: Tensor, length: Tensor, size: int) -> Tensor:

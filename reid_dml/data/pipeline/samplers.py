@@ -48,6 +48,32 @@ class EpochSampler(Sampler):
         return rng.permutation(self.num_images)
 
 
+class QuotaSampler(Sampler):
+    """A fixed number of labelled images in every batch, in front of the unlabelled ones.
+
+    An epoch goes once over the unlabelled images, less the last incomplete batch; the labelled ones are gone through
+    again and again, each time in an order drawn anew.
+    """
+
+    def __init__(self, labels: Sequence[int] | np.ndarray, batch_size: int, labelled: int, seed: int) -> None:
+        """`labels` (N,), -1 = unlabelled; `labelled` images of a batch are others."""
+        super().__init__(batch_size, seed)
+        labels = np.asarray(labels)
+        self.labelled, self.unlabelled = np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)
+        self.quota = labelled
+        if len(self.unlabelled) < batch_size - labelled:
+            raise ValueError(f"{batch_size - labelled} unlabelled images a batch are more than {len(self.unlabelled)}")
+
+    def __len__(self) -> int:
+        return len(self.unlabelled) // (self.batch_size - self.quota)
+
+    def draw_epoch(self, rng: np.random.Generator) -> np.ndarray:
+        others = rng.permutation(self.unlabelled)[: len(self) * (self.batch_size - self.quota)]
+        rounds = -(-len(self) * self.quota // len(self.labelled))
+        known = np.concatenate([rng.permutation(self.labelled) for _ in range(rounds)])[: len(self) * self.quota]
+        return np.concatenate([known.reshape(len(self), -1), others.reshape(len(self), -1)], axis=1).ravel()
+
+
 class IdentitySampler(Sampler):
     """P persons with K images each, side by side (Hermans et al., "In Defense of the Triplet Loss", 2017).
 

@@ -17,6 +17,7 @@ from reid_dml.data.pipeline.samplers import (
     CrossCameraSampler,
     EpochSampler,
     IdentitySampler,
+    QuotaSampler,
     Sampler,
     augmentation_draws,
 )
@@ -80,7 +81,7 @@ class ResidentSource(BatchSource):
 
     def __init__(self, *args, size: Sequence[int], workers: int) -> None:
         super().__init__(*args)
-        self.images = torch.from_numpy(load_images([r.path for r in self.records], size, workers)).to(self.device)
+        self.images = torch.from_numpy(load_images([r.image for r in self.records], size, workers)).to(self.device)
 
     def _images(self, step: int, indices: Tensor) -> Tensor:
         return self.images[indices.to(self.device)]
@@ -99,7 +100,8 @@ class StreamingSource(BatchSource):
         for coming in range(step, step + _LOOK_AHEAD + 1):
             if coming not in self._ahead:
                 self._ahead[coming] = [
-                    self._pool.submit(load_image, self.records[i].path, self.size) for i in self.sampler.indices(coming)
+                    self._pool.submit(load_image, self.records[i].image, self.size)
+                    for i in self.sampler.indices(coming)
                 ]
         # Steps are asked for in order; whatever lies behind (after a jump) is no longer wanted.
         for past in [key for key in self._ahead if key < step]:
@@ -118,6 +120,14 @@ def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list
 def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int]) -> Sampler:
     """The sampler of `SAMPLER.NAME`. Raises `UserError` where the data set is too small for its batches."""
     batch_size, images = cfg.TRAIN.BATCH_SIZE, cfg.SAMPLER.IMAGES_PER_IDENTITY
+    if cfg.SAMPLER.LABELLED_PER_BATCH:
+        labels, quota = label_rows(records, class_ids), cfg.SAMPLER.LABELLED_PER_BATCH
+        if labels.count(-1) < batch_size - quota:
+            raise UserError(
+                f"SAMPLER.LABELLED_PER_BATCH: leaves {batch_size - quota} places for unlabelled images, there are "
+                f"{labels.count(-1)}; raise it or lower TRAIN.BATCH_SIZE"
+            )
+        return QuotaSampler(labels, batch_size, quota, cfg.SEED)
     if cfg.SAMPLER.NAME == "epoch":
         if len(records) < batch_size:
             raise UserError(

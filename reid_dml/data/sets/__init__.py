@@ -1,23 +1,45 @@
-"""The data sets, one file each. To add one: a file here whose function is decorated with `@register_data("name")`."""
+"""The data sets, one file each. To add one: a file here with a function decorated with `@register_data`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from yacs.config import CfgNode
 
-from reid_dml.data.records import ReIDData
+from reid_dml.data.records import ClassificationData, ReIDData
+from reid_dml.data.semi_supervised import hide_labels
 from reid_dml.registry import Registry
 
-DATA_SETS: Registry[Callable[[CfgNode], ReIDData]] = Registry("DATA.NAME", __name__)
-register_data = DATA_SETS.register
+Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
 
 
-def check_name(cfg: CfgNode) -> None:
-    """Raise `UserError` if `DATA.NAME` is no data set."""
-    DATA_SETS.get(cfg.DATA.NAME)
+@dataclass(frozen=True)
+class DataEntry:
+    """How to read a data set, and the task its networks are judged by (a name of `engine/task.py`)."""
+
+    load: Load
+    task: str
 
 
-def load_data(cfg: CfgNode) -> ReIDData:
-    """The data set that `DATA.NAME` names, checked for what every experiment needs."""
-    return DATA_SETS.get(cfg.DATA.NAME)(cfg)
+DATA_SETS: Registry[DataEntry] = Registry("DATA.NAME", __name__)
+
+
+def register_data(name: str, *, task: str) -> Callable[[Load], Load]:
+    """Make a function from a config to a checked data set known under a name in `DATA.NAME`."""
+
+    def register(load: Load) -> Load:
+        DATA_SETS.register(name)(DataEntry(load, task))
+        return load
+
+    return register
+
+
+def task_of(cfg: CfgNode) -> str:
+    """The task of the data set that `DATA.NAME` names. Raises `UserError` if there is no such data set."""
+    return DATA_SETS.get(cfg.DATA.NAME).task
+
+
+def load_data(cfg: CfgNode) -> ReIDData | ClassificationData:
+    """The data set that `DATA.NAME` names, checked, with the labels that `SEMI` leaves it."""
+    return hide_labels(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))

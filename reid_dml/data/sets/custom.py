@@ -32,7 +32,7 @@ def number_ids(ids: Iterable[str]) -> dict[str, int]:
     return {text: number for number, text in enumerate(sorted(set(ids), key=order), 1)}
 
 
-@register_data("csv")
+@register_data("csv", task="retrieval")
 def load_csv(cfg: CfgNode) -> ReIDData:
     """`DATA.ROOT` names the CSV; relative paths in it are relative to its folder.
 
@@ -59,7 +59,12 @@ def load_csv(cfg: CfgNode) -> ReIDData:
     for split, records in splits.items():
         splits[split] = sorted(records)
     return check_data(
-        ReIDData(path.stem, str(path), **splits, original_ids={number: text for text, number in numbers.items()})
+        ReIDData(
+            path.stem,
+            str(path),
+            *(splits[split] for split in _SPLITS),
+            original_ids={number: text for text, number in numbers.items()},
+        )
     )
 
 

@@ -64,7 +64,7 @@ def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData
     }
     # Junk can never be a match nor a wrong item: it is left out before anything is computed on it.
     splits["gallery"] = [record for record in splits["gallery"] if record.person_id != JUNK]
-    return ReIDData(name, str(root), original_ids={}, **splits)
+    return ReIDData(name, str(root), splits["train"], splits["query"], splits["gallery"], splits.get("boxes", ()))
 
 
 def count_differences(counts: dict[str, int]) -> list[str]:
@@ -76,7 +76,7 @@ def count_differences(counts: dict[str, int]) -> list[str]:
     ]
 
 
-@register_data("market1501")
+@register_data("market1501", task="retrieval")
 def load_market1501(cfg: CfgNode) -> ReIDData:
     """`DATA.ROOT`/Market-1501-v15.09.15, its image counts compared with the official ones."""
     root = Path(cfg.DATA.ROOT) / FOLDER
@@ -89,7 +89,7 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
     return check_data(data)
 
 
-@register_data("folder")
+@register_data("folder", task="retrieval")
 def load_folder(cfg: CfgNode) -> ReIDData:
     """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
     return check_data(read_layout(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).name, cameras=cfg.DATA.CAMERAS))

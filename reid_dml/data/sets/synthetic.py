@@ -27,7 +27,7 @@ _JUNK_PER_CAMERA = 8
 _DISTRACTORS_PER_TEST_IDENTITY = 2
 
 
-@register_data("synthetic")
+@register_data("synthetic", task="retrieval")
 def load_synthetic(cfg: CfgNode) -> ReIDData:
     """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501."""
     options = {key.lower(): value for key, value in cfg.SYNTHETIC.items()}

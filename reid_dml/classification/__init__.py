@@ -1,0 +1,1 @@
+"""Image classification: predictions, accuracy, calibration and entropy of the posterior."""

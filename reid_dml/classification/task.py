@@ -1,0 +1,121 @@
+"""Image classification: evaluating a cohort on a test split, each network and the ensemble of their posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from reid_dml.analysis.calibration_sections import calibration_sections
+from reid_dml.analysis.sections import Section
+from reid_dml.classification.metrics import (
+    CalibrationBins,
+    Judgements,
+    calibration_bins,
+    classification_metrics,
+    judge,
+)
+from reid_dml.classification.prediction import predict
+from reid_dml.classification.tables import CLASSIFICATION
+from reid_dml.cohort_metrics import with_mean_and_sd
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.sources import label_rows
+from reid_dml.data.records import ClassificationData, ImageRecord
+from reid_dml.models import ReIDNetwork
+from reid_dml.mutual.losses import ensemble_log_probs
+from reid_dml.processes import rank
+from reid_dml.retrieval.collection import collect_rows
+from reid_dml.retrieval.extraction import dealt_rows
+from reid_dml.tables import MetricsTable
+
+
+@dataclass
+class ClassificationTask:
+    """A data set with a test split of the classes that are trained."""
+
+    kind: ClassVar[str] = "classification"
+    table: ClassVar[MetricsTable] = CLASSIFICATION
+
+    cfg: CfgNode
+    data: ClassificationData
+    # Of the last evaluation, by label, for the report.
+    bins: dict[str, CalibrationBins] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str:
+        return self.data.name
+
+    @property
+    def class_ids(self) -> list[int]:
+        return self.data.class_ids
+
+    @property
+    def train(self) -> Sequence[ImageRecord]:
+        return self.data.train
+
+    def summary(self) -> str:
+        return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
+
+    def training_data(self) -> dict[str, Any]:
+        return self.data.training_summary()
+
+    def evaluate(
+        self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
+    ) -> dict[str, Any]:
+        """Judge every network, and the ensemble by the mean of the posteriors, on process 0.
+
+        The arguments and the layout of the result are those of `RetrievalTask.evaluate`.
+        """
+
+        def run(
+            split: str, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]
+        ) -> dict[int, np.ndarray]:
+            rows = dealt_rows(len(records), self.cfg.TEST.BATCH_SIZE, part, parts)
+            own = [records[row] for row in rows]
+            found = predict(
+                networks,
+                own,
+                label_rows(own, self.class_ids),
+                AugmentSpec.of(self.cfg),
+                keep=keep,
+                title=split,
+                stored_size=self.cfg.DATA.STORED_SIZE,
+                device=device,
+                batch_size=self.cfg.TEST.BATCH_SIZE,
+                workers=self.cfg.DATA.WORKERS,
+            )
+            return collect_rows(found, rows, len(records))
+
+        # Whole posteriors only of the test images, for the ensemble: those of ImageNet's training images fill a disk.
+        posteriors = run("test", self.data.test, lambda logits, labels: logits.log_softmax(1))
+        train = run("train", self.data.labelled, judge) if self.cfg.TEST.TRAIN_ACCURACY else {}
+        return self._judge(posteriors, train) if rank() == 0 else {}
+
+    def _judge(self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]) -> dict[str, Any]:
+        log_probs = {index: torch.from_numpy(posteriors[index]) for index in sorted(posteriors)}
+        self.bins = {}
+        networks = []
+        for index, values in log_probs.items():
+            found = {"test": self._judge_test(values, f"network {index}")}
+            if index in train:
+                found = {"train": classification_metrics(Judgements.of(train[index])), **found}
+            networks.append({"classification": found})
+        results = with_mean_and_sd(networks)
+        if len(networks) > 1:
+            mean = ensemble_log_probs(list(log_probs.values()))
+            results["ensemble"] = {"classification": {"test": self._judge_test(mean, "ensemble")}}
+        return results
+
+    def _judge_test(self, log_probs: Tensor, label: str) -> dict[str, float]:
+        labels = torch.tensor(label_rows(self.data.test, self.class_ids))
+        judgements = Judgements.of(judge(log_probs, labels).numpy())
+        self.bins[label] = calibration_bins(judgements.confidence, judgements.rank < 1)
+        return classification_metrics(judgements)
+
+    def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
+        return calibration_sections(self.bins)

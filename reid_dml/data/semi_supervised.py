@@ -1,0 +1,71 @@
+"""Hiding labels: which training images keep theirs, from a seed, for semi-supervised training (Fig. 6 of the paper)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from yacs.config import CfgNode
+
+from reid_dml.data.records import UNKNOWN_PERSON, TrainingData
+from reid_dml.errors import UserError
+
+Data = TypeVar("Data", bound=TrainingData)
+
+
+def choose_labelled(
+    person_ids: Sequence[int] | np.ndarray, *, share: float = 1.0, identities: int = 0, seed: int = 0
+) -> np.ndarray:
+    """Which images keep their labels: (N,) bool.
+
+    Of `identities` persons (0: of all) the given share of each one's images, rounded, at least one. With the same
+    seed a smaller choice is part of every larger one, so that a curve over it compares the same images.
+
+    Raises:
+        ValueError: more identities than there are.
+    """
+    person_ids = np.asarray(person_ids)
+    persons = np.unique(person_ids)
+    if identities > len(persons):
+        raise ValueError(f"{identities} identities were asked for, there are {len(persons)}")
+    rng = np.random.default_rng([seed, 4])
+    chosen = set(rng.permutation(persons)[: identities or len(persons)].tolist())
+    kept = np.zeros(len(person_ids), bool)
+    for person in persons:  # each draws, chosen or not: the images of one do not depend on who else is chosen
+        rows = rng.permutation(np.flatnonzero(person_ids == person))
+        if int(person) in chosen:
+            kept[rows[: max(1, round(share * len(rows)))]] = True
+    return kept
+
+
+def hides_labels(cfg: CfgNode) -> bool:
+    """Whether the options of `SEMI` take labels away at all."""
+    return cfg.SEMI.LABELLED_SHARE < 1 or cfg.SEMI.LABELLED_IDENTITIES > 0
+
+
+def hide_labels(cfg: CfgNode, data: Data) -> Data:
+    """The data set with the labels of `SEMI` only; the other images have no person, or are left out.
+
+    Raises `UserError` if there are not so many persons.
+    """
+    options = cfg.SEMI
+    if not hides_labels(cfg):
+        return data
+    try:
+        kept = choose_labelled(
+            [record.person_id for record in data.train],
+            share=options.LABELLED_SHARE,
+            identities=options.LABELLED_IDENTITIES,
+            seed=options.SEED,
+        )
+    except ValueError as refusal:
+        raise UserError(f"SEMI.LABELLED_IDENTITIES: {refusal}; lower it") from None
+    train = [
+        record if keep else record._replace(person_id=UNKNOWN_PERSON)
+        for record, keep in zip(data.train, kept, strict=True)
+    ]
+    if options.UNLABELLED == "drop":
+        train = [record for record, keep in zip(train, kept, strict=True) if keep]
+    return dataclasses.replace(data, train=train, hidden=True)

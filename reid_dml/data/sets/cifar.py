@@ -1,0 +1,83 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from yacs.config import CfgNode
+
+from reid_dml.data.records import ClassificationData
+from reid_dml.data.sets import register_data
+from reid_dml.data.sets.class_folders import read_class_tree
+from reid_dml.data.sets.npz import data_from_arrays, read_npz
+from reid_dml.errors import UserError
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
+
+
+@register_data("cifar10", task="classification")
+@register_data("cifar100", task="classification")
+def load_cifar(cfg: CfgNode) -> ClassificationData:
+    """What lies in `DATA.ROOT`, in this order: the official archive or its folder, `cifar100.npz`, class folders.
+
+    Only the archive is the official split; of the others nobody can tell which images were meant for testing, and the
+    data set's name says so.
+    """
+    from torchvision import datasets  # slow to import
+
+    root, name = Path(cfg.DATA.ROOT), cfg.DATA.NAME
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    if (root / kind.base_folder).is_dir() or (root / kind.filename).is_file():
+        return read_archive(root, name, kind)
+    unofficial = f"{name} (unofficial split)"
+    if (root / f"{name}.npz").is_file():
+        return read_npz(root / f"{name}.npz", unofficial)
+    if (root / name).is_dir():
+        return read_class_tree(root / name, unofficial)
+    raise UserError(
+        f"{root}: no {name} here; put the official {kind.filename} ({kind.url}) there, or {name}.npz, or the folders "
+        f"{name}/train/<class> and {name}/test/<class> (see datasets/README.md)"
+    )
+
+
+def read_archive(root: Path, name: str, kind: type[CIFAR10]) -> ClassificationData:
+    """The official archive by torchvision's reader, every file checked against its MD5 sum; unpacked once.
+
+    `kind` is torchvision's class. Raises `UserError` naming the file that is damaged.
+    """
+    from torchvision.datasets.utils import check_integrity
+
+    folder = root / kind.base_folder
+    if not folder.is_dir():
+        archive = root / kind.filename
+        if not check_integrity(str(archive), kind.tgz_md5):
+            raise UserError(f"{archive}: damaged, or not the official archive (MD5 {kind.tgz_md5}); fetch it again")
+        _unpack(archive, folder)
+    for file, checksum in (*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])):
+        # The files are pickles: only those whose sum is right are ever opened.
+        if not check_integrity(str(folder / file), checksum):
+            raise UserError(
+                f"{folder / file}: missing or damaged (MD5 {checksum} expected); remove {folder} and unpack "
+                f"{kind.filename} again"
+            )
+    splits = {split: kind(str(root), train=split == "train", download=False) for split in ("train", "test")}
+    arrays = {f"{split}_images": found.data for split, found in splits.items()}
+    arrays |= {f"{split}_labels": np.array(found.targets) for split, found in splits.items()}
+    return data_from_arrays({**arrays, "class_names": np.array(splits["train"].classes)}, name=name, root=folder)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        with tarfile.open(archive) as file:
+            file.extractall(draft, filter="data")
+        (draft / folder.name).rename(folder)  # all or nothing
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

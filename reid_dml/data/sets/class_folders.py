@@ -1,0 +1,89 @@
+"""Classification data as folders of images: `train/<class>/*`, and `test` or `val` likewise.
+
+The images of a class may lie in a folder `images` of their own, as in Tiny-ImageNet.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from reid_dml.data.images import list_images
+from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
+from reid_dml.data.sets import register_data
+from reid_dml.errors import UserError
+
+_LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/)"
+
+
+def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("test", "val")) -> ClassificationData:
+    """The two splits of a tree, classes numbered from 1 in alphabetical order of their folders.
+
+    Raises `UserError` for a missing folder, a class without images, an empty image, or a class to test that has none
+    to train on.
+    """
+    train = _split_folder(root, ("train",))
+    test = _split_folder(root, test_names)
+    numbers = number_classes(train)
+    strange = [name for name in _class_folders(test) if name not in numbers]
+    if strange:
+        raise UserError(
+            f"{test / strange[0]}: {len(strange)} classes of this split are not in {train}; the names of the class "
+            "folders must be the same in both"
+        )
+    return ClassificationData(
+        name,
+        str(root),
+        read_split(train, numbers),
+        read_split(test, numbers),
+        original_ids={number: name for name, number in numbers.items()},
+    )
+
+
+def number_classes(train: Path) -> dict[str, int]:
+    """Number of every class folder, from 1 in alphabetical order. Raises `UserError` for fewer than two."""
+    classes = _class_folders(train)
+    if len(classes) < 2:
+        raise UserError(f"{train}: has one class only ({classes[0]}); a classifier needs at least two")
+    return {name: number for number, name in enumerate(classes, 1)}
+
+
+def _split_folder(root: Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise UserError(f"{root / names[0]}: folder not found; the data set must look like {_LAYOUT} below {root}")
+
+
+def _class_folders(split: Path) -> list[str]:
+    folders = sorted(entry.name for entry in os.scandir(split) if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise UserError(f"{split}: holds no class folders; the data set must look like {_LAYOUT}")
+    return folders
+
+
+def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
+    """The images of the class folders of a split, sorted by class and name."""
+    records = []
+    for name in _class_folders(split):
+        folder = split / name / "images" if (split / name / "images").is_dir() else split / name
+        images = list_images(folder)
+        if not images:
+            raise UserError(f"{folder}: the class has no images; fill the folder or remove it")
+        records += [class_record(os.path.join(folder, image), numbers[name]) for image in images]
+    return records
+
+
+def class_record(path: str, number: int) -> ImageRecord:
+    """One image of a class. Raises `UserError` for an empty file, now and not after hours of training."""
+    if os.path.getsize(path) == 0:
+        raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
+    return ImageRecord(path, number, UNKNOWN_CAMERA)
+
+
+@register_data("class_folders", task="classification")
+def load_class_folders(cfg: CfgNode) -> ClassificationData:
+    """Class folders of your own: `DATA.ROOT` holds train and test (or val)."""
+    return read_class_tree(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).name)

@@ -1,0 +1,65 @@
+"""Tables of a cohort's metrics in percent, for terminals and pages; what the columns are is each task's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class ReferenceRow(NamedTuple):
+    """Somebody else's result to print beside ours: as printed there, by the columns of the task's table."""
+
+    label: str
+    cells: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MetricsTable:
+    """How the metrics of one task are shown."""
+
+    title: str
+    columns: tuple[str, ...]
+    cells: Callable[[Mapping[str, Any]], list[str]]  # of one network's metrics, a cell a column; "": not measured
+    notes: Callable[[Mapping[str, Any]], list[str]]  # what a reader must know of a cohort's metrics
+
+    def rows(
+        self, metrics: Mapping[str, Any], labels: Sequence[str], references: Sequence[ReferenceRow] = ()
+    ) -> list[list[str]]:
+        """Header first: a row a network, the mean, the ensemble, and the published rows."""
+        rows = [["", *self.columns]]
+        rows += [[label, *self.cells(found)] for label, found in zip(labels, metrics["networks"], strict=True)]
+        rows += [[label, *self.cells(metrics[label])] for label in ("mean", "ensemble") if label in metrics]
+        for row in references:
+            values = [row.cells.get(column) for column in self.columns]
+            rows.append([row.label, *("" if value is None else f"{value:.2f}" for value in values)])
+        return rows
+
+
+def network_labels(names: Sequence[str]) -> list[str]:
+    """How tables call the networks of a cohort."""
+    return [f"network {index} ({name})" for index, name in enumerate(names)]
+
+
+def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The table without columns that hold nothing below their header; the first always stays."""
+    kept = [column for column in range(len(rows[0])) if column == 0 or any(row[column] for row in rows[1:])]
+    return [[row[column] for column in kept] for row in rows]
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a cell; empty where it was not measured."""
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned for a terminal: the first to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

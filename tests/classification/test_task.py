@@ -1,0 +1,146 @@
+"""A whole classification run: record, ensemble, report, and the same from test_net."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from reid_dml.config import load_config
+from reid_dml.data.images import load_images
+from reid_dml.data.pipeline.augment import AugmentSpec, augment
+from reid_dml.data.sets import load_data
+from reid_dml.engine.experiment import train_and_evaluate
+from reid_dml.paper.results_page import results_page
+from reid_dml.trained_networks import load_networks
+from tests.conftest import TINY
+
+NAMES = ("apple", "bee", "car")
+
+
+def write_tree(root: Path, *, size: int = 16, train: int = 8, test: int = 4) -> Path:
+    """Class folders of noise around a colour of each class."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("test", test)):
+        for number, name in enumerate(NAMES):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for image in range(count):
+                pixels = rng.integers(0, 128, (size, size, 3))
+                pixels[..., number] += 100
+                cv2.imwrite(str(folder / f"{image:04d}.png"), pixels.astype(np.uint8))
+    return root
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return write_tree(tmp_path_factory.mktemp("trees") / "cifar10")
+
+
+@pytest.fixture(scope="module")
+def tree_config(tmp_path_factory, tree):
+    path = tmp_path_factory.mktemp("configs") / "tree.yml"
+    path.write_text(TINY.replace("NAME: synthetic, STORED_SIZE: [32, 16]", "NAME: cifar10, STORED_SIZE: [16, 16]"))
+    path.write_text(path.read_text().replace("INPUT: {SIZE: [32, 16]}", "INPUT: {SIZE: [16, 16], PAD: 2}"))
+    path.write_text(path.read_text() + f"\nDEVICE: cpu\nOUTPUT_DIR: {path.parent / 'run'}\n")
+    path.write_text(path.read_text().replace("NAME: cifar10,", f"NAME: cifar10, ROOT: {tree.parent},"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tree_run(tree_config):
+    torch.set_num_threads(1)
+    cfg = load_config(tree_config, ["TEST.TRAIN_ACCURACY", "True"])
+    train_and_evaluate(cfg)
+    return Path(cfg.OUTPUT_DIR)
+
+
+def test_the_record_holds_the_classification_layout(tree_run):
+    record = json.loads((tree_run / "result.json").read_text())
+    assert (record["task"], record["dataset"]) == ("classification", "cifar10 (unofficial split)")
+    names = {"top1", "top5", "ece", "entropy", "loss"}
+    for found in (*record["metrics"]["networks"], record["metrics"]["mean"]):
+        assert {split: set(found["classification"][split]) for split in found["classification"]} == {
+            "train": names,
+            "test": names,
+        }
+    assert set(record["metrics"]["ensemble"]["classification"]) == {"test"}
+    assert json.loads((tree_run / "classes.json").read_text())["original_ids"] == list(NAMES)
+
+
+def test_the_ensemble_is_the_mean_of_the_networks_posteriors(tree_run, tree_config):
+    cfg = load_config(tree_config)
+    data = load_data(cfg)
+    images = torch.from_numpy(load_images([record.path for record in data.test], (16, 16)))
+    labels = torch.tensor([record.person_id - 1 for record in data.test])
+    inputs = augment(images, None, AugmentSpec.of(cfg)).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        posteriors = [net(inputs).logits.softmax(1) for net in load_networks(cfg, tree_run, "cpu").values()]
+    metrics = json.loads((tree_run / "result.json").read_text())["metrics"]
+    for mean, found in ((posteriors[0], metrics["networks"][0]), (sum(posteriors) / 2, metrics["ensemble"])):
+        test = found["classification"]["test"]
+        assert test["top1"] == pytest.approx((mean.argmax(1) == labels).double().mean().item())
+        assert test["loss"] == pytest.approx(-mean.gather(1, labels[:, None]).log().mean().item(), rel=1e-5)
+        assert test["entropy"] == pytest.approx(-(mean * mean.log()).sum(1).mean().item(), rel=1e-5)
+
+
+def test_testing_repeats_the_metrics_of_training(command, tree_config, tree_run, tmp_path):
+    result = command("test_net", "--config-file", tree_config, "--json", tmp_path / "m.json",
+                     "MODEL.WEIGHTS", tree_run, "TEST.TRAIN_ACCURACY", "True")  # fmt: skip
+    assert result.code == 0, result.err
+    assert (
+        json.loads((tmp_path / "m.json").read_text()) == json.loads((tree_run / "result.json").read_text())["metrics"]
+    )
+    assert "ensemble" in result.out
+    assert "top-1" in result.out
+
+
+def test_the_report_and_the_results_page_show_classification(tree_run):
+    page = (tree_run / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert page.count("<svg") == 7  # five training curves, two of calibration
+    assert "Ranked lists" not in page
+    record = json.loads((tree_run / "result.json").read_text())
+    top1 = f"{100 * record['metrics']['ensemble']['classification']['test']['top1']:.2f}"
+    assert top1 in page
+    table = results_page([record])
+    assert f"|  | ensemble | {top1} |" in table
+    assert "Net 2 WRN-28-10 beside WRN-28-10, DML (CVPR, Table 2) | 95.63" in table
+
+
+def test_published_rows_of_another_task_are_refused(command, tree_config, tmp_path):
+    result = command("train_net", "--config-file", tree_config, "OUTPUT_DIR", tmp_path / "run", "EXPECTED",
+                     "[cvpr/mobilenet_scratch]")  # fmt: skip
+    assert "EXPECTED: 'cvpr/mobilenet_scratch' has no number of this data set's kind" in result.error
+
+
+class TestRefusals:
+    @pytest.fixture
+    def broken(self, tree, tmp_path):
+        root = tmp_path / "data" / "cifar10"
+        shutil.copytree(tree, root)
+        return root
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda root: (root / "test" / "bee").rename(root / "test" / "wasp"), "wasp: 1 classes of this split are"),
+            (lambda root: [p.unlink() for p in (root / "train" / "car").iterdir()], "car: the class has no images"),
+            (lambda root: (root / "train" / "car" / "0001.png").write_bytes(b""), "0001.png: image is empty (0 bytes)"),
+            (lambda root: shutil.rmtree(root / "test"), "test: folder not found"),
+            (lambda root: [shutil.rmtree(p) for p in (root / "train").iterdir()], "train: holds no class folders"),
+            (lambda root: [shutil.rmtree(root / "train" / n) for n in NAMES[1:]], "has one class only (apple)"),
+            (lambda root: (root / "test" / "car" / "0001.png").write_bytes(b"no image"), "0001.png: image is corrupt"),
+        ],
+    )
+    def test_a_wrong_tree(self, command, tree_config, broken, tmp_path, change, words):
+        change(broken)
+        result = command("train_net", "--config-file", tree_config, "DATA.ROOT", broken.parent,
+                         "OUTPUT_DIR", tmp_path / "run", "TRAIN.STEPS", "1")  # fmt: skip
+        assert words in result.error
