@@ -94,7 +94,7 @@ def draw(queries: int, items: int, persons: int):
 
     def side(count: int, ids, camera: int) -> FeatureSet:
         features = rng.standard_normal((count, _WIDTH), dtype=np.float32)
-        features *= 2
+        features *= 2.5
         for start in range(0, count, 8192):
             features[start : start + 8192] += centres[ids[start : start + 8192]]
         return FeatureSet(features, ids, np.full(count, camera), np.full(count, "", dtype=np.str_))

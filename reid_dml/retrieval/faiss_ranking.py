@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval.counting import wrong_ahead
+from reid_dml.retrieval.counting import Ahead, WrongAhead
 from reid_dml.retrieval.features import normalize
 from reid_dml.retrieval.relevance import Relevance
 from reid_dml.retrieval.scores import Scorer
@@ -15,8 +15,8 @@ _FIRST_DEPTH = 256
 _RESULTS = 1 << 24  # search results held at a time
 
 
-def search_ahead(scorer: Scorer, relevance: Relevance, metric: str, *, factory: str = "Flat", probes: int = 0):
-    """n of every query, by matches from near to far; None for a query without a match.
+def search_ahead(scorer: Scorer, relevance: Relevance, metric: str, *, factory: str = "Flat", probes: int = 0) -> Ahead:
+    """Count for every query.
 
     With an approximate index, matches that its search never returns get n = inf: they count as not found.
 
@@ -32,7 +32,7 @@ def search_ahead(scorer: Scorer, relevance: Relevance, metric: str, *, factory: 
     """
     gallery = normalize(scorer.gallery) if metric == "cosine" else scorer.gallery
     index = _build(np.ascontiguousarray(gallery), metric, factory, probes)
-    counts: list[np.ndarray | None] = [None] * len(relevance)
+    counts = [np.empty(0)] * len(relevance)
     matches = [relevance.matches(query) for query in range(len(relevance))]
     waiting = np.array([query for query, rows in enumerate(matches) if len(rows)], np.int64)
     depth = min(len(gallery), _FIRST_DEPTH)
@@ -50,7 +50,7 @@ def search_ahead(scorer: Scorer, relevance: Relevance, metric: str, *, factory: 
                 if not whole and depth < len(gallery) and found[-1] >= 0:
                     deeper.append(query)
         waiting, depth = np.array(deeper, np.int64), min(len(gallery), 4 * depth)
-    return counts
+    return Ahead.of(counts)
 
 
 def _build(gallery: np.ndarray, metric: str, factory: str, probes: int) -> faiss.Index:
@@ -78,7 +78,7 @@ def _count(query: int, scores: np.ndarray, rows: np.ndarray, matches: np.ndarray
     left_out = np.isin(found, relevance.same_person(query)) | relevance.is_junk[found]
     ahead = np.full(len(matches), np.inf)
     own = np.sort(scores[is_match])[::-1]
-    ahead[: len(own)] = wrong_ahead(own, scores[~left_out])
+    ahead[: len(own)] = WrongAhead().of_rows(own[None], scores[None, ~left_out])[0]
     return ahead
 
 

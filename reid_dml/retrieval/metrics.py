@@ -14,21 +14,20 @@ wrong item. Queries without a true match are left out of the means and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval.counting import count_ahead
+from reid_dml.retrieval.counting import Ahead, count_ahead
 from reid_dml.retrieval.faiss_ranking import search_ahead
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.relevance import Relevance
 from reid_dml.retrieval.roc import PairScores
-from reid_dml.retrieval.scores import Scorer, mean_blocks
-
-_BLOCK = 512  # rows of given distances copied at a time
+from reid_dml.retrieval.scores import Scorer, mean_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +94,14 @@ def evaluate_rankings(
     scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
     pairs = _pairs(fpr, relevance, scorer.query_terms)
     if backend == "faiss":
-        counts = search_ahead(scorer, relevance, metric, factory=index, probes=probes)
+        ahead = search_ahead(scorer, relevance, metric, factory=index, probes=probes)
     elif device == "cpu":
-        counts = count_ahead(scorer.blocks(), relevance, pairs)
+        ahead = count_ahead(scorer.scores, relevance, pairs)
     else:
         from reid_dml.retrieval.device_counting import count_ahead_on  # needs torch, which takes its time to import
 
-        counts = count_ahead_on(device, scorer, relevance, pairs)
-    return _summarise(counts, max_rank, unmatched, pairs)
+        ahead = count_ahead_on(device, scorer, relevance, pairs)
+    return _summarise(ahead, max_rank, unmatched, pairs)
 
 
 def evaluate_distances(
@@ -122,7 +121,18 @@ def evaluate_distances(
             raise UserError(f"the {name} set is empty; there is nothing to evaluate")
     relevance = Relevance(query, gallery)
     pairs = _pairs(fpr, relevance, np.zeros(len(query), np.float32))
-    return _summarise(count_ahead(_negated(distances), relevance, pairs), max_rank, unmatched, pairs)
+    dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
+
+    def scores(queries: range, buffer: np.ndarray) -> np.ndarray:
+        part = buffer[: len(queries)]
+        np.multiply(distances[queries.start : queries.stop], dtype(-1), out=part)
+        bad = np.flatnonzero(~np.isfinite(part).all(1))
+        if len(bad):
+            raise UserError(f"distances are NaN or infinite, first in the row of query {queries.start + bad[0]}")
+        part[:, relevance.is_junk] = np.nan
+        return part
+
+    return _summarise(count_ahead(scores, relevance, pairs, dtype=dtype), max_rank, unmatched, pairs)
 
 
 def evaluate_mean_distances(
@@ -142,20 +152,8 @@ def evaluate_mean_distances(
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
     relevance = Relevance(queries[0], galleries[0])
     pairs = _pairs(fpr, relevance, np.zeros(len(queries[0]), np.float32))
-    return _summarise(count_ahead(mean_blocks(scorers), relevance, pairs), max_rank, unmatched, pairs)
-
-
-def _negated(distances: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Scores of given distances, a block of rows at a time."""
-    for start in range(0, len(distances), _BLOCK):
-        part = distances[start : start + _BLOCK]
-        if not np.isfinite(part).all():
-            raise UserError(f"distances are NaN or infinite, first in the row of query {_first_bad_row(part) + start}")
-        yield start, -(part if part.dtype.kind == "f" else part.astype(np.float64))
-
-
-def _first_bad_row(distances: np.ndarray) -> int:
-    return int(np.flatnonzero(~np.isfinite(distances).all(1))[0])
+    ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
+    return _summarise(ahead, max_rank, unmatched, pairs)
 
 
 def _pairs(fpr: Sequence[float], relevance: Relevance, query_terms: np.ndarray) -> PairScores | None:
@@ -165,37 +163,31 @@ def _pairs(fpr: Sequence[float], relevance: Relevance, query_terms: np.ndarray) 
     return PairScores(fpr, negatives, query_terms)
 
 
-def _summarise(
-    counts: Sequence[np.ndarray | None], max_rank: int, unmatched: str, pairs: PairScores | None
-) -> RankingMetrics:
+def _summarise(ahead: Ahead, max_rank: int, unmatched: str, pairs: PairScores | None) -> RankingMetrics:
     """Means of the closed forms; a count of inf stands for a match that was not found, of precision 0."""
     if unmatched not in ("skip", "zero"):
         raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
-    precisions, trapezoids, penalties = [], [], []
-    ranks = np.zeros(max_rank, np.int64)
-    for wrong in counts:
-        if wrong is None:
-            continue
-        i = np.arange(1, len(wrong) + 1)
-        plain = i / (i + wrong)
-        before = np.divide(i - 1, i - 1 + wrong, out=np.ones(len(i)), where=i - 1 + wrong > 0)
-        precisions.append(plain.mean())
-        trapezoids.append(((before + plain) / 2).mean())
-        penalties.append(plain[-1])
-        if wrong[0] < max_rank:
-            ranks[int(wrong[0])] += 1
-    if not precisions:
+    lengths, wrong = ahead.lengths[ahead.lengths > 0], ahead.wrong
+    if not len(lengths):
         raise UserError(
             "no query has a match in the gallery: no person id of the query set appears there under another "
             "camera; check the ids, or that the data has more than one camera"
         )
-    total = len(precisions) if unmatched == "skip" else len(counts)
+    firsts = np.cumsum(lengths) - lengths
+    i = np.arange(1, len(wrong) + 1) - np.repeat(firsts, lengths)
+    plain = i / (i + wrong)
+    before = np.divide(i - 1, i - 1 + wrong, out=np.ones(len(i)), where=i - 1 + wrong > 0)
+    precisions = np.add.reduceat(plain, firsts) / lengths
+    trapezoids = np.add.reduceat((before + plain) / 2, firsts) / lengths
+    first_ranks = wrong[firsts]
+    ranks = np.bincount(first_ranks[first_ranks < max_rank].astype(np.int64), minlength=max_rank)
+    total = len(lengths) if unmatched == "skip" else len(ahead.lengths)
     return RankingMetrics(
         mAP=float(np.sum(precisions) / total),
         mAP_trapezoid=float(np.sum(trapezoids) / total),
-        mINP=float(np.sum(penalties) / total),
+        mINP=float(np.sum(plain[firsts + lengths - 1]) / total),
         cmc=np.cumsum(ranks) / total,
-        num_queries=len(precisions),
-        num_unmatched=len(counts) - len(precisions),
+        num_queries=len(lengths),
+        num_unmatched=len(ahead.lengths) - len(lengths),
         tpr_at_fpr=pairs.rates_found() if pairs else {},
     )

@@ -15,8 +15,8 @@ class Relevance:
     is unknown. Left out are junk (id -1) and the other images of the query's person. All others are wrong items.
 
     Attributes:
+        gallery_size: G.
         is_junk: (G,) bool, gallery images of id -1, left out for every query.
-        junk: their rows.
     """
 
     def __init__(self, query: FeatureSet, gallery: FeatureSet) -> None:
@@ -26,8 +26,8 @@ class Relevance:
         ordered = gallery.person_ids[self._gallery_rows]
         self._first = np.searchsorted(ordered, query.person_ids, side="left")
         self._end = np.searchsorted(ordered, query.person_ids, side="right")
+        self.gallery_size = len(gallery)
         self.is_junk = gallery.person_ids == JUNK
-        self.junk = np.flatnonzero(self.is_junk)
 
     def __len__(self) -> int:
         return len(self._persons)
@@ -43,7 +43,19 @@ class Relevance:
         same, camera = self.same_person(query), self._cameras[query]
         return same if camera == UNKNOWN_CAMERA else same[self._gallery_cameras[same] != camera]
 
+    def same_person_pairs(self, queries: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All pairs of some queries and gallery images of one id: the query's place among them, the gallery row, and
+        whether it is a true match; one query after the other."""
+        part = slice(queries.start, queries.stop)
+        first, lengths = self._first[part], self._end[part] - self._first[part]
+        rows = np.repeat(np.arange(len(queries)), lengths)
+        before = np.cumsum(lengths) - lengths
+        columns = self._gallery_rows[np.arange(len(rows)) + np.repeat(first - before, lengths)]
+        cameras = self._cameras[part][rows]
+        is_match = (cameras == UNKNOWN_CAMERA) | (self._gallery_cameras[columns] != cameras)
+        return rows, columns, is_match & (self._persons[part][rows] > 0)
+
     def num_wrong(self, query: int) -> int:
         """Number of wrong items in the query's ranking."""
         same = 0 if self._persons[query] == JUNK else self._end[query] - self._first[query]
-        return len(self._gallery_rows) - len(self.junk) - int(same)
+        return len(self._gallery_rows) - int(self.is_junk.sum()) - int(same)

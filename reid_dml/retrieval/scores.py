@@ -1,18 +1,17 @@
-"""Scores of the gallery for every query, block by block: the whole matrix is never held."""
+"""Scores of the gallery for some queries: the whole matrix is never held."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from reid_dml.data.records import JUNK
 from reid_dml.errors import UserError
 from reid_dml.retrieval.features import FeatureSet, normalize, power_of_two_scale
 
 METRICS = ("cosine", "euclidean")
-_BLOCK_BYTES = 1 << 25  # of scores held at a time, where that many rows are enough for an efficient product
-_MOST_ROWS, _FEWEST_ROWS = 512, 128
 _CHUNK = 8192  # rows whose squares are held at a time
 
 
@@ -20,7 +19,7 @@ class Scorer:
     """Scores, larger is nearer: cosine similarity, or q.g - |g|^2 / 2, which falls as the Euclidean distance rises.
 
     Features of common scale are used where they lie, without a copy of the gallery. Bitwise equal gallery rows score
-    equally for every query.
+    equally for every query. Junk scores NaN: whatever is compared with it is not reached.
 
     Args:
         query, gallery: features of equal width.
@@ -45,7 +44,7 @@ class Scorer:
         widths = query.features.shape[1], gallery.features.shape[1]
         if widths[0] != widths[1]:
             raise ValueError(f"query features are {widths[0]}-d, gallery features {widths[1]}-d")
-        norms = {}
+        norms, junk = {}, gallery.person_ids == JUNK
         for name, side in (("query", query), ("gallery", gallery)):
             if not len(side):
                 raise UserError(f"the {name} set is empty; there is nothing to evaluate")
@@ -62,40 +61,40 @@ class Scorer:
                 self.gallery = normalize(self.gallery)
                 lengths = np.sqrt(_row_squares(self.gallery))
             self.divisor = np.where(lengths > 0, lengths, 1).astype(np.float32)
+            self.divisor[junk] = np.nan
         else:
             self.scale = power_of_two_scale(self.query, self.gallery)
             if self.scale != 1:
                 self.query, self.gallery = self.query * self.scale, self.gallery * self.scale
             self.subtrahend = (_row_squares(self.gallery) / 2).astype(np.float32)
+            self.subtrahend[junk] = np.nan
             self.query_terms = (_row_squares(self.query) / -2).astype(np.float32)
-        self.copies, self.originals = _duplicates(self.gallery)
+        norms["gallery"][junk] = np.nan  # equal to nothing: no score is copied from junk
+        self.copies, self.originals = _duplicates(self.gallery, norms["gallery"])
 
-    def blocks(self, rows: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """(first query, scores (B, G) float32) in a buffer that the next block overwrites; B is at most `rows`."""
-        rows = rows or min(_MOST_ROWS, max(_FEWEST_ROWS, _BLOCK_BYTES // (4 * len(self.gallery))))
-        buffer = np.empty((min(rows, len(self.query)), len(self.gallery)), np.float32)
-        for start in range(0, len(self.query), rows):
-            part = self.query[start : start + rows]
-            scores = np.matmul(part, self.gallery.T, out=buffer[: len(part)])
-            if self.divisor is not None:
-                scores /= self.divisor
-            if self.subtrahend is not None:
-                scores -= self.subtrahend
-            if len(self.copies):  # a matrix product rounds otherwise in other places
-                scores[:, self.copies] = scores[:, self.originals]
-            yield start, scores
+    def scores(self, queries: range, buffer: np.ndarray) -> np.ndarray:
+        """Scores (B, G) float32 of some queries, written into a buffer of at least as many rows."""
+        part = self.query[queries.start : queries.stop]
+        scores = np.matmul(part, self.gallery.T, out=buffer[: len(part)])
+        if self.divisor is not None:
+            scores /= self.divisor
+        if self.subtrahend is not None:
+            scores -= self.subtrahend
+        if len(self.copies):  # a matrix product rounds otherwise in other places
+            scores[:, self.copies] = scores[:, self.originals]
+        return scores
 
 
-def mean_blocks(scorers: Sequence[Scorer]) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of the mean over members: of their cosine similarities, or of their Euclidean distances, negated."""
-    for parts in zip(*(scorer.blocks() for scorer in scorers), strict=True):
-        start, total = parts[0][0], np.zeros_like(parts[0][1])
-        for scorer, (_, scores) in zip(scorers, parts, strict=True):
-            if scorer.subtrahend is not None:
-                terms = scorer.query_terms[start : start + len(scores), None]
-                scores = -np.sqrt(np.maximum(-2 * (scores + terms), 0)) / scorer.scale
-            total += scores
-        yield start, total / len(scorers)
+def mean_scores(scorers: Sequence[Scorer], queries: range, buffer: np.ndarray) -> np.ndarray:
+    """The mean over members of their cosine similarities, or of their Euclidean distances, negated: (B, G) float32."""
+    total = np.zeros((len(queries), buffer.shape[1]), np.float32)
+    for scorer in scorers:
+        scores = scorer.scores(queries, buffer)
+        if scorer.subtrahend is not None:
+            scores += scorer.query_terms[queries.start : queries.stop, None]
+            scores = -np.sqrt(np.maximum(-2 * scores, 0)) / scorer.scale
+        total += scores
+    return total / np.float32(len(scorers))
 
 
 def _check_norms(name: str, norms: np.ndarray, paths: np.ndarray, metric: str) -> None:
@@ -119,15 +118,12 @@ def _row_squares(features: np.ndarray) -> np.ndarray:
     return squares
 
 
-def _duplicates(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are bitwise copies of an earlier row, and those earlier rows."""
-    words = np.ascontiguousarray(features).view(np.uint32)
-    factors = np.random.default_rng(0).integers(1, 2**63, words.shape[1], dtype=np.uint64) | np.uint64(1)
-    hashes = np.empty(len(features), np.uint64)
-    for start in range(0, len(features), _CHUNK):
-        hashes[start : start + _CHUNK] = words[start : start + _CHUNK].astype(np.uint64) @ factors
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    copies = np.flatnonzero(first[inverse] != np.arange(len(features)))
-    originals = first[inverse[copies]]
-    same = (features[copies] == features[originals]).all(1)
-    return copies[same], originals[same]
+def _duplicates(features: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are copies of an earlier row, and those earlier rows; copies have equal norms (N,)."""
+    order = np.argsort(norms, kind="stable")
+    ties = norms[order[1:]] == norms[order[:-1]]
+    rows = np.sort(order[np.append(ties, False) | np.append(False, ties)])
+    _, first, inverse = np.unique(features[rows], axis=0, return_index=True, return_inverse=True)
+    originals = rows[first[inverse.ravel()]]
+    is_copy = originals != rows
+    return rows[is_copy], originals[is_copy]

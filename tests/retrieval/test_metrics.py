@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval import FeatureSet, counting, faiss_ranking, scores
-from reid_dml.retrieval.counting import wrong_ahead
+from reid_dml.retrieval import FeatureSet, counting, faiss_ranking
+from reid_dml.retrieval.counting import WrongAhead
 from reid_dml.retrieval.device_counting import count_ahead_on
 from reid_dml.retrieval.metrics import evaluate_distances, evaluate_rankings
 from reid_dml.retrieval.relevance import Relevance
@@ -89,7 +89,7 @@ def test_euclidean_rankings_match_brute_force_in_any_gallery_order_and_block_siz
             evaluate_rankings(query, gallery, metric="euclidean")
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "_MOST_ROWS", rows)
+        patch.setattr(counting, "_MOST_ROWS", rows)
         found = evaluate_rankings(query, gallery, metric="euclidean")
     check(found, distances, query, gallery)
     check(evaluate_distances(distances, query, gallery), distances, query, gallery)
@@ -112,9 +112,10 @@ def test_both_back_ends_and_the_device_path_agree(problem, metric, depth):
         patch.setattr(faiss_ranking, "_FIRST_DEPTH", depth)  # so that the search has to go deeper
         assert evaluate_rankings(query, gallery, metric=metric, backend="faiss").as_dict() == found.as_dict()
     scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
-    expected = counting.count_ahead(scorer.blocks(), relevance)
-    for own, other in zip(count_ahead_on("cpu", scorer, relevance), expected, strict=True):
-        np.testing.assert_array_equal(own, other)
+    expected = counting.count_ahead(scorer.scores, relevance)
+    found = count_ahead_on("cpu", scorer, relevance)
+    np.testing.assert_array_equal(found.lengths, expected.lengths)
+    np.testing.assert_array_equal(found.wrong, expected.wrong)
 
 
 @given(retrieval_problems(), st.sampled_from([0.0, 1e-3, 0.05, 0.5]))
@@ -158,7 +159,8 @@ def test_highest_negatives_survive_many_blocks(rng):
 
 def test_many_matches_are_counted_like_few(rng):
     matches, wrong = np.sort(rng.integers(0, 50, 200))[::-1], rng.integers(0, 50, 1000)
-    assert wrong_ahead(matches, wrong).tolist() == [(wrong >= value).sum() for value in matches]
+    found = WrongAhead().of_rows(matches[None].astype(float), wrong[None].astype(float))
+    assert found[0].tolist() == [(wrong >= value).sum() for value in matches]
 
 
 def test_an_approximate_index_costs_what_it_does_not_return(rng):
