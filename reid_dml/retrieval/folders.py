@@ -19,7 +19,7 @@ from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import dealt_rows, extract_features
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.trained_networks import choose_network, load_networks
+from reid_dml.trained_networks import choose_network, fingerprint, load_networks
 
 
 def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
@@ -66,8 +66,7 @@ def extract_folder(
         members = collect_rows(own, rows, len(records))
         if rank() > 0:
             return None
-        features = FeatureSet.of(
-            concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE), records
-        )
+        joined = concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE)
+        features = FeatureSet.of(joined, records, fingerprint(cfg, networks))
         features.save(output)
         return features
