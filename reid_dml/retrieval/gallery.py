@@ -11,7 +11,7 @@ import numpy as np
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.index_build import add_images, build_index, check_model, remove_images
+from reid_dml.retrieval.index_build import add_images, build_index, check_comparable, remove_images
 from reid_dml.retrieval.index_file import About, Contents, IndexFolder
 from reid_dml.retrieval.index_sources import FeatureFiles, FeatureSets
 from reid_dml.retrieval.index_types import fits_gpu, on_gpu, prepare, set_parameters
@@ -97,19 +97,13 @@ class Gallery:
             UserError: features of another model or width, NaN, infinite or zero ones, an empty side, or too large a k.
             ValueError: an array of another shape or type.
         """
-        if isinstance(query, FeatureSet):
-            check_model("query", query.model, str(self.path), self.about.model)
-        else:
-            query = _nameless(query)
+        if not isinstance(query, FeatureSet):
+            query = _nameless(query, self.about.model)
         if not len(query):
             raise UserError("query: there are no features to search for")
         if not len(self):
             raise UserError(f"{self.path}: holds no images; add some with tools/build_index.py --add")
-        if query.features.shape[1] != self.about.dimension:
-            raise UserError(
-                f"query: features are {query.features.shape[1]}-d, those of {self.path} are {self.about.dimension}-d; "
-                "extract them with the networks of the index"
-            )
+        check_comparable("query", query, str(self.path), self.about.dimension, self.about.model)
         if not 0 < k <= len(self):
             raise UserError(
                 f"{k} neighbours were asked for, {self.path} holds {len(self)} images; ask for 1 to {len(self)}"
@@ -146,11 +140,12 @@ class Gallery:
         return removed
 
 
-def _nameless(query: np.ndarray) -> FeatureSet:
+def _nameless(query: np.ndarray, model: str) -> FeatureSet:
     count = len(np.atleast_1d(query))
     return FeatureSet(
         query,
         np.full(count, UNKNOWN_PERSON),
         np.full(count, UNKNOWN_CAMERA),
         np.array([f"row {row}" for row in range(count)]),
+        model,
     )

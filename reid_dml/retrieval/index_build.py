@@ -172,18 +172,23 @@ def _look_through(source: Source, building: Path, metric: str, like: About | Non
     first = ("the index", like.dimension, like.model) if like else None
     for number in range(len(source)):
         name, features = source.part(number, building)
-        width = features.features.shape[1]
-        first = first or (name, width, features.model)
-        if width != first[1]:
-            raise UserError(
-                f"{name}: features are {width}-d, those of {first[0]} are {first[1]}-d; use the same networks for both"
-            )
-        check_model(name, features.model, first[0], first[2])
+        first = first or (name, features.features.shape[1], features.model)
+        check_comparable(name, features, *first)
         prepare(features, metric, name)
         tables.append(_images(features, sum(sizes)))
         sizes.append(len(features))
     _, dimension, model = first or ("", 0, "")
     return _Parts(pa.concat_tables(tables), dimension, model, sizes)
+
+
+def check_comparable(name: str, features: FeatureSet, other_name: str, dimension: int, model: str) -> None:
+    """Raise `UserError` unless features are as wide as others and of the same model."""
+    if (width := features.features.shape[1]) != dimension:
+        raise UserError(
+            f"{name}: features are {width}-d, those of {other_name} are {dimension}-d; extract both with the same "
+            "networks"
+        )
+    check_model(name, features.model, other_name, model)
 
 
 def check_model(name: str, model: str, other_name: str, other: str) -> None:
