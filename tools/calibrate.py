@@ -54,9 +54,8 @@ def main() -> None:
     if arguments.json:
         write_json(arguments.json, found.as_dict())
     what = "similarity of at least" if found.metric == "cosine" else "distance of at most"
-    print(
-        f"{found.different_pairs:,} pairs of different persons, {found.same_pairs:,} of the same, {found.persons:,} persons"
-    )
+    pairs = f"{found.different_pairs:,} pairs of different persons, {found.same_pairs:,} of the same"
+    print(f"{pairs}, {found.persons:,} persons")
     print(f"same person at a {what} {found.threshold:.4f} ({_interval(found.threshold_interval, 1, 4)})")
     for name, rate, interval in (
         ("false", found.false_accept_rate, found.false_accept_rate_interval),

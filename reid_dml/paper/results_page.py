@@ -33,9 +33,12 @@ No record at the full scale yet: {names}.
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """All run records below a folder, by path. Raises `UserError` for a file that is none."""
+    """All run records below a folder, by path; those of `benchmarks/` are no runs.
+
+    Raises `UserError` for a file that is none.
+    """
     records = []
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted(set(folder.rglob("*.json")) - set((folder / "benchmarks").rglob("*.json"))):
         try:
             record = json.loads(path.read_text())
             record["metrics"]["networks"], record["experiment"]
@@ -86,14 +89,14 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
             found = metrics["networks"][number] if number < len(metrics["networks"]) else {}
             accuracy = found.get("classification", {}).get("train", {}).get("top1")
             rows.append([name, label, "" if accuracy is None else f"{100 * accuracy:.2f}", *cells])
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def _published_table() -> str:
     rows = [["row", "single-query mAP", "rank-1", "multi-query mAP", "rank-1"]]
     for row in TABLE_3.values():
         rows.append([row.label, *(f"{value:.2f}" for value in (*row.single, *(row.multi or ())))])
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def _how(record: Mapping[str, Any]) -> str:
@@ -108,7 +111,8 @@ def _how(record: Mapping[str, Any]) -> str:
     )
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells, header first."""
     header, *body = rows
     lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---" for _ in header) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in body]

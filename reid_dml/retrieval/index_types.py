@@ -43,7 +43,7 @@ def make_index(factory: str, dimension: int, metric: str) -> faiss.Index:
             f"index type {factory!r}: FAISS cannot make it for {dimension}-d features ({_reason(error)}); use Flat, "
             "SQfp16, HNSW32 or IVF256,PQ32, for example"
         ) from None
-    _silence(index)
+    _plain_training(index)
     return index if _keeps_ids(index) else faiss.IndexIDMap(index)
 
 
@@ -60,8 +60,8 @@ def train_index(index: faiss.Index, factory: str, vectors: np.ndarray) -> None:
     core = _core(index)
     if isinstance(core, faiss.IndexIVF) and core.nlist <= len(vectors) < _ENOUGH * core.nlist:
         warnings.warn(
-            f"index type {factory!r}: {len(vectors):,} vectors are few to train {core.nlist:,} cells; "
-            f"{_ENOUGH * core.nlist:,} or fewer cells are better",
+            f"index type {factory!r}: {len(vectors):,} vectors are few to train {core.nlist:,} cells; name fewer "
+            f"cells, or build it of {_ENOUGH * core.nlist:,} images or more",
             stacklevel=2,
         )
     try:
@@ -186,9 +186,15 @@ def _keeps_ids(index: faiss.Index) -> bool:
     return isinstance(inner, faiss.IndexIVF)
 
 
-def _silence(index: faiss.Index) -> None:
-    """FAISS warns once for each of its many small clusterings; `train_index` warns once."""
+def _plain_training(index: faiss.Index) -> None:
+    """Spare what nobody would use or read.
+
+    Polysemous training orders the codes for a filter by Hamming distance that is off, and takes minutes; FAISS also
+    warns once for each of its many small clusterings, where `train_index` warns once.
+    """
     core = _core(index)
+    if hasattr(core, "do_polysemous_training"):
+        core.do_polysemous_training = False
     for owner in (core, getattr(core, "pq", None)):
         if owner is not None and hasattr(owner, "cp"):
             owner.cp.min_points_per_centroid = 1
