@@ -25,8 +25,17 @@ def features(command, tiny_config, tiny_run, folders, tmp_path):
     """Feature files of the tiny data set's query and gallery."""
     files = tmp_path / "q.npz", tmp_path / "g.npz"
     for folder, file in zip(folders, files, strict=True):
-        result = command("extract_features", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, "--images", folder,
-                         "--output", file)  # fmt: skip
+        result = command(
+            "extract_features",
+            "--config-file",
+            tiny_config,
+            "MODEL.WEIGHTS",
+            tiny_run,
+            "--images",
+            folder,
+            "--output",
+            file,
+        )
         assert result.code == 0, result.err
     return files
 
@@ -63,11 +72,15 @@ def test_adding_removing_and_one_image(command, tiny_run, folders, features, tmp
     assert command("build_index", "--index", index, "--features", features[1], "--metric", "euclidean").code == 0
     added = command("build_index", "--index", index, "--add", "--images", image, "--run", tiny_run)
     assert "1 images added" in added.out, added.err
-    found = command("search_gallery", "--index", index, "--query", image, "--run", tiny_run, "--threshold", 0.001)
+    found = command(
+        "search_gallery", "--index", index, "--query", image, "--run", tiny_run, "--threshold", 0.001, "--k", 2
+    )
     assert f"  1  {image}" in found.out, found.err
-    assert "  2  " not in found.out
+    assert "  2  /" not in found.out
     assert "1 images removed" in command("build_index", "--index", index, "--remove", image).out
-    found = command("search_gallery", "--index", index, "--query", image, "--run", tiny_run, "--threshold", 0.001)
+    found = command(
+        "search_gallery", "--index", index, "--query", image, "--run", tiny_run, "--threshold", 0.001, "--k", 2
+    )
     assert "no image within the threshold" in found.out
 
 
@@ -120,4 +133,4 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
         ("is one of the inputs", ("convert_features", features[0], features[0])),
     ):
         assert words in command(*arguments).error
-    assert command(*search, features[0]).code == 0
+    assert command(*search, features[0], "--k", 1).code == 0
