@@ -180,10 +180,12 @@ class _Pairs:
         return rate, math.sqrt(max(len(left) - 1, 0) * spread), count
 
     def threshold(self, key: int) -> float:
-        """The similarity or distance of a key."""
+        """The similarity or distance of a key; -1 is a distance that no pair has."""
+        if self.metric == "euclidean" and key > 0x80000000:  # above a score of 0; asked of the key, as a process that
+            return -1.0  # flushes denormal numbers, as training does, would see 0
         bits = np.uint32(key)
         value = float((bits ^ (np.uint32(0x80000000) if bits >> 31 else np.uint32(0xFFFFFFFF))).view(np.float32))
-        return value if self.metric == "cosine" else math.copysign(math.sqrt(abs(value)), -value)
+        return value if self.metric == "cosine" else math.sqrt(-value)
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """(keys, units of the rows, units of the columns, same-person mask, different-person mask) of each block."""
