@@ -185,7 +185,7 @@ class _Pairs:
             return -1.0  # flushes denormal numbers, as training does, would see 0
         bits = np.uint32(key)
         value = float((bits ^ (np.uint32(0x80000000) if bits >> 31 else np.uint32(0xFFFFFFFF))).view(np.float32))
-        return value if self.metric == "cosine" else math.sqrt(-value)
+        return value if self.metric == "cosine" else math.sqrt(0.0 - value)
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """(keys, units of the rows, units of the columns, same-person mask, different-person mask) of each block."""
