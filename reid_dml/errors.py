@@ -70,7 +70,7 @@ def run_command(main: Callable[[], int | None]) -> None:
             "smaller networks"
         )
     except KeyboardInterrupt:
-        print("\ninterrupted; training continues with --resume", file=sys.stderr)
+        print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
         code = 130
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from yacs.config import CfgNode
 
+from reid_dml.config import load_config
 from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.device import resolve_device
+from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import run_networks
 from reid_dml.run_folder import RunFolder
-from reid_dml.trained_networks import choose_network, load_networks
+from reid_dml.trained_networks import choose_network, fingerprint, load_networks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,6 +52,18 @@ class FeatureExtractor:
         device = resolve_device(device)
         return FeatureExtractor(cfg, choose_network(load_networks(cfg, path, device), network, path), device)
 
+    @staticmethod
+    def from_config(cfg: CfgNode, network: str | int = "ensemble") -> FeatureExtractor:
+        """Open `MODEL.WEIGHTS` of a config on its `DEVICE`; otherwise like `from_run`."""
+        device = resolve_device(cfg.DEVICE, cfg.THREADS)
+        networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
+        return FeatureExtractor(cfg, choose_network(networks, network, cfg.MODEL.WEIGHTS), device)
+
+    @cached_property
+    def model(self) -> str:
+        """Fingerprint of the networks: features may be compared only with others of the same model."""
+        return fingerprint(self.cfg, self.networks)
+
     def __call__(self, images: Sequence[np.ndarray | Image | str | os.PathLike[str]]) -> np.ndarray:
         """Features of images.
 
@@ -77,6 +92,22 @@ class FeatureExtractor:
             for index, part in parts.items()
         ]
         return concatenate_features(members, how=self.cfg.TEST.ENSEMBLE)
+
+
+def open_extractor(
+    run: str | os.PathLike[str] | None,
+    config_file: str | os.PathLike[str] | None,
+    options: Sequence[str],
+    network: str | int = "ensemble",
+) -> FeatureExtractor:
+    """The networks a command was given: a run folder, or a config file with options. Raises `UserError` unless one."""
+    if run and not config_file and not options:
+        return FeatureExtractor.from_run(run, network)
+    if config_file and not run:
+        return FeatureExtractor.from_config(load_config(config_file, options), network)
+    raise UserError(
+        "images need networks: give either --run and a run folder, or --config-file FILE MODEL.WEIGHTS path"
+    )
 
 
 def as_rgb(image: np.ndarray | Image | str | os.PathLike[str]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from reid_dml.config import load_config
 from reid_dml.config_reading import flatten
 from reid_dml.device import describe_device, git_revision, versions
 from reid_dml.errors import UserError
-from reid_dml.files import write_json, write_text
+from reid_dml.files import exclusive, write_json, write_text
 
 # Options that say where and how a run works, not what it computes: they may differ when it is resumed.
 _FREE_ON_RESUME = (
@@ -78,13 +77,8 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from training in this folder. Raises `UserError` if one does."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"{self.path}: another process is training in this folder; wait for it or set OUTPUT_DIR to another"
-                ) from None
+        refusal = f"{self.path}: another process is training in this folder; wait for it or set OUTPUT_DIR to another"
+        with exclusive(self.path / ".lock", refusal):
             yield
 
     def check_same(self, cfg: CfgNode) -> None:

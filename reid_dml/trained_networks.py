@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from reid_dml.run_folder import RunFolder
 # Options that change a network's features without changing the names and shapes of its weights.
 _INPUTS = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE")
 _NETWORK = ("COHORT.NETWORKS", "MODEL.LAST_STRIDE", "MODEL.BN_EPS")
+_JOINED = ("TEST.ENSEMBLE",)  # of several networks
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 
@@ -78,6 +80,24 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         load_exact(network, file, what=f"network {index} ({cfg.COHORT.NETWORKS[index]})")
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
+
+
+def fingerprint(cfg: CfgNode, networks: Mapping[int, ReIDNetwork]) -> str:
+    """What tells the features of these networks from those of any others: 32 hexadecimal digits.
+
+    A hash of every network's name, weights and statistics in the order of their index, and of the options that change
+    features without changing weights. Two fingerprints are equal where features may be compared.
+    """
+    options, digest = flatten(cfg), sha256()
+    keys = (*_INPUTS, *_NETWORK, *(_JOINED if len(networks) > 1 else ()))
+    digest.update(repr([(key, options[key]) for key in keys]).encode())
+    for index in sorted(networks):
+        digest.update(f"\n{cfg.COHORT.NETWORKS[index]}".encode())
+        for name, tensor in sorted(networks[index].state_dict().items()):
+            values = tensor.detach().cpu().contiguous()
+            digest.update(f"\n{name} {values.dtype} {tuple(values.shape)}\n".encode())
+            digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
 
 
 def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReIDNetwork]:

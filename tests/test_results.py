@@ -7,12 +7,26 @@ from pathlib import Path
 
 from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.paper.results_page import full_experiments, read_records, results_page
+from reid_dml.paper.search_page import read_benchmarks, search_page
 from tests.conftest import REPOSITORY
 
 
 def test_the_page_is_up_to_date():
     page = results_page(read_records(REPOSITORY / "results"), full_experiments(REPOSITORY / "configs"))
     assert (REPOSITORY / "docs" / "results.md").read_text() == page, "run make results"
+
+
+def test_the_table_of_index_types_is_up_to_date():
+    page, records = (
+        (REPOSITORY / "docs" / "search.md").read_text(),
+        read_benchmarks(REPOSITORY / "results" / "benchmarks"),
+    )
+    assert search_page(page, records) == page, "run make results"
+    for record in records:
+        assert record["types"][0]["recall_at_10"] == 1  # Flat is exact
+        for entry in record["types"]:
+            assert f"| `{entry['type']}` |" in page
+            assert f"| {entry['recall_at_1']:.3f} | {entry['recall_at_10']:.3f} |" in page
 
 
 def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
@@ -25,7 +39,11 @@ def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
 
 
 def test_records_and_the_page_name_no_path():
-    for path in (*Path(REPOSITORY / "results").rglob("*.json"), REPOSITORY / "docs" / "results.md"):
+    for path in (
+        *Path(REPOSITORY / "results").rglob("*.json"),
+        REPOSITORY / "docs" / "results.md",
+        REPOSITORY / "docs" / "search.md",
+    ):
         assert "/root" not in path.read_text()
         assert "/home" not in path.read_text()
         assert str(REPOSITORY) not in path.read_text()

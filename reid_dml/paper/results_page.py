@@ -38,9 +38,12 @@ No record at the full scale yet: {names}.
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """All run records below a folder, by path. Raises `UserError` for a file that is none."""
+    """All run records below a folder, by path; those of `benchmarks/` are no runs.
+
+    Raises `UserError` for a file that is none.
+    """
     records = []
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted(set(folder.rglob("*.json")) - set((folder / "benchmarks").rglob("*.json"))):
         try:
             record = json.loads(path.read_text())
             record["metrics"]["networks"], record["experiment"]
@@ -89,7 +92,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
         header, *body = table.rows(record["metrics"], network_labels(record["networks"]))
         rows = rows or [["experiment", *header]]
         rows += [[record["experiment"] if number == 0 else "", *cells] for number, cells in enumerate(body)]
-    return _markdown(without_empty_columns(rows))
+    return markdown_table(without_empty_columns(rows))
 
 
 def _published_table(published: Rows) -> str:
@@ -98,7 +101,7 @@ def _published_table(published: Rows) -> str:
     body = {
         row.label: [f"{row.cells[column]:.2f}" if column in row.cells else "" for column in columns] for row in found
     }
-    return _markdown([["row", *columns], *([label, *cells] for label, cells in body.items())])
+    return markdown_table([["row", *columns], *([label, *cells] for label, cells in body.items())])
 
 
 def _how(record: Mapping[str, Any]) -> str:
@@ -113,7 +116,8 @@ def _how(record: Mapping[str, Any]) -> str:
     )
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells, header first."""
     header, *body = rows
     lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---" for _ in header) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in body]

@@ -93,7 +93,7 @@ def _count_block(
     if pairs is not None:
         for row in np.flatnonzero(lengths):
             pairs.add(queries[row], matches[row, : lengths[row]], scores[row])
-    return Ahead(lengths, found[np.arange(found.shape[1]) < lengths[:, None]])
+    return Ahead(lengths, found[np.arange(matches.shape[1]) < lengths[:, None]])
 
 
 def falling_by_row(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

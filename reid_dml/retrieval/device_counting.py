@@ -45,7 +45,7 @@ def count_ahead_on(device: str, scorer: Scorer, relevance: Relevance, pairs: Pai
         found = np.zeros(matches.shape, np.int64)
         for place, bounds in enumerate(put(matches).unbind(1)):
             found[:, place] = (scores >= bounds[:, None]).sum(1).cpu().numpy()
-        counted.append(Ahead(lengths, found[np.arange(found.shape[1]) < lengths[:, None]]))
+        counted.append(Ahead(lengths, found[np.arange(matches.shape[1]) < lengths[:, None]]))
         if pairs is not None:
             for row in np.flatnonzero(lengths):
                 pairs.add(queries[row], matches[row, : lengths[row]], scores[row].cpu().numpy())

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError, require_file
 from reid_dml.files import save_with
 
-_FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)", "paths": "text (N,)"}
+_FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
+_REMEDY = "make it anew with tools/extract_features.py"
+_MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,7 @@ class FeatureSet:
         person_ids: (N,) int64: >= 1 a person, 0 distractor, -1 junk, -2 unknown.
         camera_ids: (N,) int64: >= 0 a camera, -1 unknown.
         paths: (N,) str.
+        model: fingerprint of the networks that made the features (`trained_networks.fingerprint`); empty: unknown.
 
     Raises:
         ValueError: on construction, if shapes or types do not fit.
@@ -36,6 +40,7 @@ class FeatureSet:
     person_ids: np.ndarray
     camera_ids: np.ndarray
     paths: np.ndarray
+    model: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", np.asarray(self.paths, dtype=np.str_))
@@ -58,61 +63,76 @@ class FeatureSet:
         return len(self.features)
 
     def with_features(self, features: np.ndarray) -> FeatureSet:
-        """The same images with other features."""
+        """The same images with other features of the same model, e.g. normalised or pooled ones."""
         return replace(self, features=features)
 
     def select(self, rows: np.ndarray) -> FeatureSet:
         """The images at these positions, or where a mask is true."""
-        return FeatureSet(self.features[rows], self.person_ids[rows], self.camera_ids[rows], self.paths[rows])
+        return FeatureSet(
+            self.features[rows], self.person_ids[rows], self.camera_ids[rows], self.paths[rows], self.model
+        )
 
     @staticmethod
-    def of(features: np.ndarray, records: Sequence[ImageRecord]) -> FeatureSet:
+    def of(features: np.ndarray, records: Sequence[ImageRecord], model: str = "") -> FeatureSet:
         """Features of records, in their order."""
         return FeatureSet(
             features,
             np.array([record.person_id for record in records], np.int64),
             np.array([record.camera_id for record in records], np.int64),
             np.array([record.path for record in records], np.str_),
+            model,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a feature file (`.npz` without pickled objects), atomically."""
 
-        def write(draft) -> None:
-            with open(draft, "wb") as file:
-                np.savez(
-                    file,
-                    features=self.features,
-                    person_ids=self.person_ids,
-                    camera_ids=self.camera_ids,
-                    paths=self.paths,
-                )
+        arrays = {name: getattr(self, name) for name in (*_FIELDS, "paths", *(("model",) if self.model else ()))}
+
+        def write(draft: Path) -> None:
+            with draft.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
 
         save_with(path, write)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> FeatureSet:
-        """Read a feature file. Raises `UserError` naming the file and what is wrong with it."""
+        """Read a feature file. Raises `UserError` naming the file and what is wrong with it.
+
+        Features of other float types become float32. A file without `paths` gets `row 0`, `row 1`, ...; one without
+        `model` says nothing of the networks.
+        """
         path = require_file(path, "the feature file", "make one with tools/extract_features.py")
-        remedy = "make it anew with tools/extract_features.py"
+        arrays = _read_arrays(path)
+        if arrays["features"].dtype.kind == "f":
+            with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite below
+                arrays["features"] = arrays["features"].astype(np.float32, copy=False)
+        arrays.setdefault("paths", np.array([f"row {row}" for row in range(len(np.atleast_1d(arrays["features"])))]))
+        model = str(arrays.pop("model", ""))
         try:
-            content = np.load(path, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                raise UserError(f"{path}: a single array, not a feature file; {remedy}")
-            with content as file:
-                absent = [f"{name}: {kind}" for name, kind in _FIELDS.items() if name not in file.files]
-                if absent:
-                    raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {remedy}")
-                arrays = {name: file[name] for name in _FIELDS}
-        except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            if "allow_pickle" in str(error):
-                raise UserError(f"{path}: holds pickled objects, which are not opened; {remedy}") from None
-            raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {remedy}") from None
-        try:
-            features = FeatureSet(**arrays)
+            features = FeatureSet(**arrays, model=model)
         except ValueError as error:
-            raise UserError(f"{path}: {error}; {remedy}") from None
+            raise UserError(f"{path}: {error}; {_REMEDY}") from None
         return check_finite(features, str(path))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a feature file by name, `paths` and `model` only where the file has them."""
+    with path.open("rb") as opened:
+        if not opened.read(8).startswith(_MAGIC):
+            raise UserError(f"{path}: not a .npz file; {_REMEDY}")
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise UserError(f"{path}: a single array, not a feature file; {_REMEDY}")
+        with content as file:
+            absent = [f"{name}: {kind}" for name, kind in _FIELDS.items() if name not in file.files]
+            if absent:
+                raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {_REMEDY}")
+            return {name: file[name] for name in (*_FIELDS, "paths", "model") if name in file.files}
+    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
+            raise UserError(f"{path}: holds pickled objects, which are not opened; {_REMEDY}") from None
+        raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {_REMEDY}") from None
 
 
 def check_finite(features: FeatureSet, where: str) -> FeatureSet:

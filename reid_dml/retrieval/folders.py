@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -12,14 +13,15 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.device import resolve_device
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, require_file
+from reid_dml.extractor import FeatureExtractor
 from reid_dml.files import check_output
 from reid_dml.processes import processes, rank, world_size
 from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import dealt_rows, extract_features
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.trained_networks import choose_network, load_networks
+from reid_dml.trained_networks import choose_network, fingerprint, load_networks
 
 
 def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
@@ -29,17 +31,50 @@ def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
     """
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: folder not found; name a folder of images")
-    records = []
-    for where, _, _ in sorted(os.walk(folder)):
-        for name in list_images(where):
-            try:
-                person, camera = parse_name(name)
-            except ValueError:
-                person, camera = UNKNOWN_PERSON, UNKNOWN_CAMERA
-            records.append(ImageRecord(os.path.join(where, name), person, camera))
+    records = [
+        named_record(os.path.join(where, name))
+        for where, _, _ in sorted(os.walk(folder))
+        for name in list_images(where)
+    ]
     if not records:
         raise UserError(f"{folder}: holds no images, nor do its sub-folders; name a folder of images")
     return sorted(records)
+
+
+def named_record(path: str) -> ImageRecord:
+    """The record of one image: ids from a name in Market's pattern, unknown otherwise."""
+    try:
+        return ImageRecord(path, *parse_name(os.path.basename(path)))
+    except ValueError:
+        return ImageRecord(path, UNKNOWN_PERSON, UNKNOWN_CAMERA)
+
+
+def image_records(paths: Sequence[str | os.PathLike[str]]) -> list[ImageRecord]:
+    """Image files as given and all images below folders. Raises `UserError` for a path that is neither."""
+    records: list[ImageRecord] = []
+    for path in paths:
+        if Path(path).is_dir():
+            records += folder_records(path)
+        else:
+            records.append(named_record(str(require_file(path, "the image or folder", "check the path"))))
+    return records
+
+
+def extract_records(extractor: FeatureExtractor, records: Sequence[ImageRecord], *, title: str) -> FeatureSet:
+    """Features of images through the networks of an extractor, in this process alone."""
+    cfg = extractor.cfg
+    members = extract_features(
+        extractor.networks,
+        records,
+        extractor.spec,
+        stored_size=cfg.DATA.STORED_SIZE,
+        device=extractor.device,
+        batch_size=cfg.TEST.BATCH_SIZE,
+        workers=cfg.DATA.WORKERS,
+        title=title,
+    )
+    joined = concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE)
+    return FeatureSet.of(joined, records, extractor.model)
 
 
 def extract_folder(
@@ -66,8 +101,7 @@ def extract_folder(
         members = collect_rows(own, rows, len(records))
         if rank() > 0:
             return None
-        features = FeatureSet.of(
-            concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE), records
-        )
+        joined = concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE)
+        features = FeatureSet.of(joined, records, fingerprint(cfg, networks))
         features.save(output)
         return features

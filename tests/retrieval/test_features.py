@@ -36,11 +36,33 @@ class TestFile:
                 "features": "f", "person_ids": "i", "camera_ids": "i", "paths": "U",
             }  # fmt: skip
 
+    @pytest.mark.parametrize("kind", [np.float64, np.float16])
+    def test_other_float_types_become_float32_and_absent_paths_row_numbers(self, rng, tmp_path, kind):
+        before = random_set(rng)
+        np.savez(
+            tmp_path / "f.npz",
+            features=before.features.astype(kind),
+            person_ids=before.person_ids,
+            camera_ids=before.camera_ids,
+        )
+        after = FeatureSet.load(tmp_path / "f.npz")
+        np.testing.assert_array_equal(after.features, before.features.astype(kind).astype(np.float32))
+        assert after.features.dtype == np.float32
+        assert (after.paths[0], after.paths[19], after.model) == ("row 0", "row 19", "")
+
+    def test_the_model_stays_with_its_features(self, rng, tmp_path):
+        before = replace(random_set(rng), model="ab12")
+        before.save(tmp_path / "f.npz")
+        after = FeatureSet.load(tmp_path / "f.npz")
+        assert after.model == after.select(np.arange(3)).model == after.with_features(after.features).model == "ab12"
+
     @pytest.mark.parametrize(
         ("change", "words"),
         [
             (lambda a: a.pop("camera_ids"), "lacks camera_ids: int64"),
-            (lambda a: a.update(features=a["features"].astype(np.float64)), "features must be float32, got float64"),
+            (lambda a: a.update(features=(10 * a["features"]).astype(np.int8)), "features must be float32, got int8"),
+            (lambda a: a.update(features=np.full((20, 6), 1e300)), "20 of 20 features are NaN or infinite"),
+            (lambda a: a.update(features=np.float32(3)), "features must be \\(N, D\\)"),
             (lambda a: a.update(features=a["features"][0]), "features must be \\(N, D\\)"),
             (lambda a: a.update(person_ids=a["person_ids"][:-1]), "person_ids must be \\(20,\\), got \\(19,\\)"),
             (lambda a: a.update(person_ids=a["person_ids"] + 0.5), "person_ids must be whole numbers, got float64"),
@@ -64,7 +86,7 @@ class TestFile:
         np.save(tmp_path / "array.npy", np.zeros(3))
         for name, words in (
             ("f.npz", "not a whole .npz file"),
-            ("text.npz", "pickled objects|not a whole"),
+            ("text.npz", "text.npz: not a .npz file"),
             ("array.npy", "a single array"),
             ("gone.npz", "not found"),
         ):

@@ -1,0 +1,69 @@
+"""A picture of ranked lists: a row a query, right persons framed green, wrong ones red, unknown ones grey."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from reid_dml.data.images import read_image
+from reid_dml.data.records import ImageRecord
+from reid_dml.errors import UserError
+from reid_dml.files import save_with
+from reid_dml.retrieval.answers import Answer, camera_name, person_name, verdict
+
+SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
+_COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}
+_QUERY_COLOUR = "#2b4c7e"
+_CELL = (1.0, 2.35)  # width and height in inches
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Raise `UserError` if a picture cannot be written in the format of this name."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: a picture's name ends in {', '.join(SUFFIXES)}")
+
+
+def draw_answers(answers: Sequence[Answer], path: str | os.PathLike[str]) -> None:
+    """Draw the answers and write the picture, in the format of its name."""
+    columns = 1 + max(len(answer.images) for answer in answers)
+    figure, grid = plt.subplots(
+        len(answers),
+        columns,
+        figsize=(_CELL[0] * columns, _CELL[1] * len(answers)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, answer in zip(grid, answers, strict=True):
+        _cell(row[0], answer.query, "query", _QUERY_COLOUR)
+        for rank, (image, score) in enumerate(zip(answer.images, answer.scores, strict=True), 1):
+            _cell(row[rank], image, f"{rank}: {score:.3f}", _COLOURS[verdict(answer.query, image)])
+
+    def write(draft: Path) -> None:
+        figure.savefig(draft, format=Path(path).suffix[1:].lower(), dpi=110)
+
+    try:
+        save_with(path, write)
+    finally:
+        plt.close(figure)
+
+
+def _cell(axes: Axes, image: ImageRecord, title: str, colour: str) -> None:
+    pixels = read_image(image.path)
+    axes.set_axis_on()
+    axes.imshow(pixels, aspect="auto")
+    axes.set_box_aspect(2)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=8, pad=3)
+    who, where = person_name(image), camera_name(image)
+    axes.set_xlabel(f"{who if not who.isdecimal() else 'person ' + who}\ncamera {where}", fontsize=7, labelpad=2)
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=3)

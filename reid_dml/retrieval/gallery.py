@@ -1,0 +1,151 @@
+"""A gallery to search: an index on disk, opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.errors import UserError
+from reid_dml.retrieval.features import FeatureSet
+from reid_dml.retrieval.index_build import add_images, build_index, check_comparable, remove_images
+from reid_dml.retrieval.index_file import About, Contents, IndexFolder
+from reid_dml.retrieval.index_sources import FeatureFiles, FeatureSets
+from reid_dml.retrieval.index_types import fits_gpu, on_gpu, prepare, set_parameters
+
+
+class Neighbours(NamedTuple):
+    """The images nearest to each query, nearest first.
+
+    ids (Q, k) int64: of the images, -1 where an approximate index found fewer; scores (Q, k) float32: cosine
+    similarity (falling) or Euclidean distance (rising), NaN where there is no image.
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+
+
+class Gallery:
+    """Images that can be searched by their features: `Gallery.open("market.index").search(features, k=10)`.
+
+    An opened gallery is the index as it was at that moment, whatever other processes do to it since; any number of them
+    may read, one may change it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], contents: Contents, *, parameters: str = "", gpu: bool = True
+    ) -> None:
+        self.path, self.parameters, self.gpu = path, parameters, gpu
+        self._show(contents)
+
+    def _show(self, contents: Contents) -> None:
+        self._contents, self._ids = contents, contents.images["id"].to_numpy()
+        set_parameters(contents.index, self.parameters or contents.about.parameters)
+        self._gpu_index = on_gpu(contents.index) if self.gpu else None
+
+    @property
+    def about(self) -> About:
+        """Type, metric, width and model of the index."""
+        return self._contents.about
+
+    @staticmethod
+    def open(
+        path: str | os.PathLike[str], *, parameters: str = "", mapped: bool | None = None, gpu: bool = True
+    ) -> Gallery:
+        """Open an index.
+
+        Args:
+            path: the folder that `build` or tools/build_index.py wrote.
+            parameters: of searches in place of the index's own, e.g. `nprobe=64`: more care, more time.
+            mapped: leave the vectors on disk; by default if they are larger than 1 GiB.
+            gpu: search on a GPU if FAISS sees one and supports this type of index there.
+
+        Raises:
+            UserError: no such index, or a half-written, damaged or foreign one.
+        """
+        return Gallery(path, IndexFolder(path).read(mapped=mapped), parameters=parameters, gpu=gpu)
+
+    @staticmethod
+    def build(
+        path: str | os.PathLike[str],
+        features: FeatureSet | Sequence[str | os.PathLike[str]],
+        *,
+        factory: str = "Flat",
+        metric: str = "cosine",
+        parameters: str = "",
+        overwrite: bool = False,
+    ) -> Gallery:
+        """Build an index of a feature set or of feature files and open it; see `index_build.build_index`."""
+        source = FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
+        build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
+        return Gallery.open(path)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def search(self, query: FeatureSet | np.ndarray, k: int = 10) -> Neighbours:
+        """The k nearest images of every query.
+
+        Args:
+            query: features of the index's model; of a plain array (Q, D) float32 that is for you to know.
+            k: at most the number of images.
+
+        Raises:
+            UserError: features of another model or width, NaN, infinite or zero ones, an empty side, or too large a k.
+            ValueError: an array of another shape or type.
+        """
+        if not isinstance(query, FeatureSet):
+            query = _nameless(query, self.about.model)
+        if not len(query):
+            raise UserError("query: there are no features to search for")
+        if not len(self):
+            raise UserError(f"{self.path}: holds no images; add some with tools/build_index.py --add")
+        check_comparable("query", query, str(self.path), self.about.dimension, self.about.model)
+        if not 0 < k <= len(self):
+            raise UserError(
+                f"{k} neighbours were asked for, {self.path} holds {len(self)} images; ask for 1 to {len(self)}"
+            )
+        on_device = self._gpu_index if fits_gpu(k) else None
+        index = on_device or self._contents.index
+        scores, ids = index.search(prepare(query, self.about.metric, "query"), k)
+        if self.about.metric == "euclidean":
+            scores = np.sqrt(np.maximum(scores, 0))  # FAISS gives squares
+        return Neighbours(ids, np.where(ids < 0, np.float32(np.nan), scores))
+
+    def images(self, ids: Sequence[int] | np.ndarray) -> list[ImageRecord]:
+        """Path, person and camera of the images of these ids. Raises `ValueError` for an id that is not there."""
+        wanted = np.asarray(ids, np.int64)
+        rows = np.minimum(np.searchsorted(self._ids, wanted), len(self) - 1)
+        if not len(self) or (self._ids[rows] != wanted).any():
+            raise ValueError("there are ids that no image of the gallery has")
+        found = self._contents.images.take(rows)
+        columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id"))
+        return [ImageRecord(*row) for row in zip(*columns, strict=True)]
+
+    def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
+        """Add images, here and on disk; see `index_build.add_images`."""
+        added = add_images(
+            self.path, FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
+        )
+        self._show(IndexFolder(self.path).read())
+        return added
+
+    def remove(self, names: Sequence[str]) -> int:
+        """Remove images by path or pattern, here and on disk; see `index_build.remove_images`."""
+        removed = remove_images(self.path, names)
+        self._show(IndexFolder(self.path).read())
+        return removed
+
+
+def _nameless(query: np.ndarray, model: str) -> FeatureSet:
+    count = len(np.atleast_1d(query))
+    return FeatureSet(
+        query,
+        np.full(count, UNKNOWN_PERSON),
+        np.full(count, UNKNOWN_CAMERA),
+        np.array([f"row {row}" for row in range(count)]),
+        model,
+    )

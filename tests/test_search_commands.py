@@ -1,0 +1,136 @@
+"""Building, searching, calibrating and converting as a user types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reid_dml.data.sets import load_data
+from reid_dml.extractor import FeatureExtractor
+from reid_dml.retrieval import FeatureSet, index_sources
+
+
+@pytest.fixture
+def folders(make_config):
+    root = Path(load_data(make_config()).root)
+    return root / "query", root / "bounding_box_test"
+
+
+@pytest.fixture
+def features(command, tiny_config, tiny_run, folders, tmp_path):
+    """Feature files of the tiny data set's query and gallery."""
+    files = tmp_path / "q.npz", tmp_path / "g.npz"
+    for folder, file in zip(folders, files, strict=True):
+        result = command(
+            "extract_features",
+            "--config-file",
+            tiny_config,
+            "MODEL.WEIGHTS",
+            tiny_run,
+            "--images",
+            folder,
+            "--output",
+            file,
+        )
+        assert result.code == 0, result.err
+    return files
+
+
+def test_images_and_feature_files_give_the_same_index_and_the_same_answers(
+    command, tiny_config, tiny_run, folders, features, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(index_sources, "_PART", 16)
+    one = command("build_index", "--index", tmp_path / "a", "--images", folders[1], "--run", tiny_run)
+    assert one.code == 0, one.err
+    assert "512-d, cosine, type Flat" in one.out
+    two = command("build_index", "--index", tmp_path / "b", "--features", features[1])
+    assert two.code == 0, two.err
+    answers = []
+    for index, query in (("a", features[0]), ("b", folders[0])):
+        networks = [] if query == features[0] else ["--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run]
+        found = command("search_gallery", "--index", tmp_path / index, "--query", query, "--json", tmp_path / "f.json",
+                        "--picture", tmp_path / f"{index}.png", "--k", 3, "--show", 2, *networks)  # fmt: skip
+        assert found.code == 0, found.err
+        assert (tmp_path / f"{index}.png").read_bytes().startswith(b"\x89PNG")
+        assert "more queries; print more with --show" in found.out
+        answers.append(json.loads((tmp_path / "f.json").read_text())["answers"])
+    assert [[image["path"] for image in answer["images"]] for answer in answers[0]] == [
+        [image["path"] for image in answer["images"]] for answer in answers[1]
+    ]
+    query, gallery = (FeatureSet.load(file) for file in features)
+    nearest = (query.features @ gallery.features.T).argmax(1)
+    assert [answer["images"][0]["path"] for answer in answers[0]] == gallery.paths[nearest].tolist()
+    assert FeatureExtractor.from_run(tiny_run, device="cpu").model == query.model
+
+
+def test_adding_removing_and_one_image(command, tiny_run, folders, features, tmp_path):
+    index, image = tmp_path / "i", sorted(folders[0].iterdir())[0]
+    assert command("build_index", "--index", index, "--features", features[1], "--metric", "euclidean").code == 0
+    added = command("build_index", "--index", index, "--add", "--images", image, "--run", tiny_run)
+    assert "1 images added" in added.out, added.err
+    found = command(
+        "search_gallery", "--index", index, "--query", image, "--run", tiny_run, "--threshold", 0.001, "--k", 2
+    )
+    assert f"  1  {image}" in found.out, found.err
+    assert "  2  /" not in found.out
+    assert "1 images removed" in command("build_index", "--index", index, "--remove", image).out
+    found = command(
+        "search_gallery", "--index", index, "--query", image, "--run", tiny_run, "--threshold", 0.001, "--k", 2
+    )
+    assert "no image within the threshold" in found.out
+
+
+def test_calibrating_and_converting(command, features, tmp_path):
+    query, gallery = features
+    result = command("calibrate", "--features", query, "--gallery", gallery, "--false-accept-rate", 0.1, "--json",
+                     tmp_path / "t.json")  # fmt: skip
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "t.json").read_text())
+    assert 0 < found["false_accept_rate"] <= 0.1
+    assert f"same person at a similarity of at least {found['threshold']:.4f}" in result.out
+    for path in ("g.parquet", "g.mat", "back.npz"):
+        assert command("convert_features", gallery, tmp_path / path).code == 0
+        gallery = tmp_path / path
+    np.testing.assert_array_equal(FeatureSet.load(gallery).features, FeatureSet.load(features[1]).features)
+    assert command("convert_features", "--query", query, "--gallery", features[1], tmp_path / "r.mat").code == 0
+    assert command("convert_features", "--split", "query", tmp_path / "r.mat", tmp_path / "q2.npz").code == 0
+    assert FeatureSet.load(tmp_path / "q2.npz").model == FeatureSet.load(query).model
+
+
+def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
+    index = tmp_path / "i"
+    assert command("build_index", "--index", index, "--features", features[1]).code == 0
+    gallery = FeatureSet.load(features[1])
+    gallery.with_features(gallery.features[:, :5].copy()).save(tmp_path / "narrow.npz")
+    gallery.with_features(np.full_like(gallery.features, np.nan)).save(tmp_path / "nan.npz")
+    shutil.copytree(index, tmp_path / "half")
+    (tmp_path / "half" / "manifest.json").unlink()
+    (tmp_path / "half" / "building").mkdir()
+    search = ("search_gallery", "--index", index, "--query")
+    for words, arguments in (
+        ("they cannot be compared", (*search, folders[0], "--run", tiny_run, "--network", "0")),
+        ("images need networks", (*search, folders[0])),
+        ("images need networks", (*search, folders[0], "--run", tiny_run, "--config-file", tiny_config)),
+        ("features are 5-d", (*search, tmp_path / "narrow.npz")),
+        ("NaN or infinite, first rows 0", (*search, tmp_path / "nan.npz")),
+        (f"999 neighbours were asked for, {index} holds", (*search, features[0], "--k", 999)),
+        ("a picture's name ends in .png", (*search, features[0], "--picture", tmp_path / "x.bmp")),
+        ("gone.jpg: the image or folder not found", (*search, "gone.jpg", "--run", tiny_run)),
+        ("its building has not ended", ("search_gallery", "--index", tmp_path / "half", "--query", features[0])),
+        ("no such index", ("search_gallery", "--index", tmp_path / "gone", "--query", features[0])),
+        ("holds an index", ("build_index", "--index", index, "--features", features[1])),
+        ("are for building an index anew", ("build_index", "--index", index, "--remove", "x", "--type", "Flat")),
+        ("holds no image x", ("build_index", "--index", index, "--remove", "x")),
+        (
+            "--false-accept-rate 2.0: must lie between",
+            ("calibrate", "--features", features[0], "--false-accept-rate", 2),
+        ),
+        ("name a file to read and a file to write", ("convert_features", features[0])),
+        ("is one of the inputs", ("convert_features", features[0], features[0])),
+    ):
+        assert words in command(*arguments).error
+    assert command(*search, features[0], "--k", 1).code == 0

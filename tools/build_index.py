@@ -1,0 +1,85 @@
+"""Build an index of a gallery to search it, add images to it or remove some.
+
+    python tools/build_index.py --index market.index --features gallery.npz [more.npz ...] [--type IVF256,PQ32]
+    python tools/build_index.py --index market.index --images DIR --run runs/quickstart
+    python tools/build_index.py --index market.index --images DIR --config-file FILE MODEL.WEIGHTS path
+    python tools/build_index.py --index market.index --add --images new/ --run runs/quickstart
+    python tools/build_index.py --index market.index --remove old/0001.jpg '*_c3s*'
+
+An interrupted command goes on where it stopped when it is given again, and never damages the index that was there.
+Search with tools/search_gallery.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from reid_dml.errors import UserError, run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--features", nargs="+", metavar="FILE", help="feature files of tools/extract_features.py")
+    what.add_argument("--images", nargs="+", metavar="PATH", help="images, or folders of images")
+    what.add_argument(
+        "--remove", nargs="+", metavar="PATH", help="remove these images: paths as the index has them, or patterns"
+    )
+    parser.add_argument("--add", action="store_true", help="add to the index that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace the index that is there")
+    parser.add_argument(
+        "--type", metavar="TYPE", help="FAISS index type: Flat (exact, default), SQfp16, HNSW32, IVF256,PQ32, ..."
+    )
+    parser.add_argument("--metric", choices=("cosine", "euclidean"), help="default: cosine")
+    parser.add_argument(
+        "--search-parameters", metavar="NAME=N", help="care of a search, e.g. nprobe=32 or efSearch=128"
+    )
+    parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for --images")
+    parser.add_argument("--config-file", metavar="FILE", help="config of the networks, for --images")
+    parser.add_argument(
+        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
+    )
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override --config-file")
+    arguments = parser.parse_intermixed_args()
+    if (arguments.add or arguments.remove) and (
+        arguments.type or arguments.metric or arguments.search_parameters or arguments.overwrite
+    ):
+        raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
+
+    from reid_dml.retrieval.index_build import add_images, build_index, remove_images
+    from reid_dml.retrieval.index_sources import FeatureFiles, Images, Source
+
+    if arguments.remove:
+        removed = remove_images(arguments.index, arguments.remove)
+        print(f"{arguments.index}: {removed:,} images removed")
+        return
+    if arguments.features:
+        source: Source = FeatureFiles(arguments.features)
+    else:
+        from reid_dml.extractor import open_extractor
+        from reid_dml.retrieval.folders import image_records
+
+        records = image_records(arguments.images)
+        extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
+        source = Images(extractor, records)
+    if arguments.add:
+        print(f"{arguments.index}: {add_images(arguments.index, source):,} images added")
+        return
+    contents = build_index(
+        arguments.index,
+        source,
+        factory=arguments.type or "Flat",
+        metric=arguments.metric or "cosine",
+        parameters=arguments.search_parameters or "",
+        overwrite=arguments.overwrite,
+    )
+    about = contents.about
+    print(
+        f"{arguments.index}: {len(contents.images):,} images, {about.dimension}-d, {about.metric}, type {about.factory}"
+        + (f", searched with {about.parameters}" if about.parameters else "")
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)
