@@ -65,14 +65,14 @@ _C.SAMPLER.NAME = "epoch"  # epoch (every image once) | identity (P persons x K 
 _C.SAMPLER.IMAGES_PER_IDENTITY = 4  # K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K
 
 _C.COHORT = CfgNode()
-_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # mobilenet_v1, mobilenet_v1_0.25, ... or any timm name
-_C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (timm's download) | a weights file of the backbone
+_C.COHORT.NETWORKS = ["mobilenet_v1", "mobilenet_v1"]  # our own (docs/networks.md), timm's, torchvision/NAME
+_C.COHORT.INIT_WEIGHTS = [""]  # "" from scratch | "imagenet" (the library's download) | a weights file of the backbone
 _C.COHORT.LR = [2e-4]  # learning rate of each network
 _C.COHORT.TEACHERS = []  # frozen teachers of every network: run folders or .safetensors files of runs
 
 _C.MODEL = CfgNode()
 _C.MODEL.WEIGHTS = ""  # for testing and extraction: a run folder (the cohort) or one .safetensors file
-_C.MODEL.INIT = "default"  # default (the library's) | truncated_normal (the authors')
+_C.MODEL.INIT = "default"  # default (the network's own) | truncated_normal (the authors')
 _C.MODEL.INIT_STD = 0.09  # standard deviation of truncated_normal
 _C.MODEL.BN_MOMENTUM = 0.0  # share of the new batch in the running statistics; 0: the network's own
 _C.MODEL.BN_EPS = 0.0  # added to the variance; 0: the network's own
@@ -103,21 +103,24 @@ _C.UPDATE = CfgNode()
 _C.UPDATE.RULE = "simultaneous"  # simultaneous (Sec. 4.5) | sequential (Algorithm 1) | fresh_batch (the authors' code)
 
 _C.OPTIM = CfgNode()
-_C.OPTIM.NAME = "adam"  # adam | adamw | sgd
+_C.OPTIM.NAME = "adam"  # adam | adamw | sgd | rmsprop_tf (TensorFlow's, with the learning rate inside the momentum)
 _C.OPTIM.BETAS = [0.9, 0.999]  # adam, adamw
-_C.OPTIM.EPS = 1e-8  # adam, adamw
-_C.OPTIM.MOMENTUM = 0.9  # sgd
+_C.OPTIM.EPS = 1e-8  # adam, adamw; rmsprop_tf: inside the root
+_C.OPTIM.ALPHA = 0.9  # rmsprop_tf: decay of the mean square, which starts at 1
+_C.OPTIM.MOMENTUM = 0.9  # sgd, rmsprop_tf
 _C.OPTIM.NESTEROV = True  # sgd
-_C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights; never on biases and batch norm
+_C.OPTIM.WEIGHT_DECAY = 0.0  # on convolution and linear weights
+_C.OPTIM.DECAY_NORM = False  # also on biases and batch norm, as in most CIFAR code
 _C.OPTIM.DECAY_DEPTHWISE = True  # also on depthwise convolutions
 _C.OPTIM.CLIP_NORM = 0.0  # largest norm of a network's gradient, which is scaled down to it; 0: no limit
 
 _C.SCHEDULE = CfgNode()
-_C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep
+_C.SCHEDULE.NAME = "constant"  # constant | cosine | multistep | staircase
 _C.SCHEDULE.WARMUP_STEPS = 0  # the learning rate rises linearly over these steps
 _C.SCHEDULE.FINAL = 0.0  # cosine: last learning rate as a share of the first
 _C.SCHEDULE.MILESTONES = []  # multistep: steps at which the learning rate is multiplied by GAMMA
-_C.SCHEDULE.GAMMA = 0.1  # multistep
+_C.SCHEDULE.EVERY = 0  # staircase: steps after each of which the learning rate is multiplied by GAMMA
+_C.SCHEDULE.GAMMA = 0.1  # multistep, staircase
 
 _C.EMA = CfgNode()
 _C.EMA.ENABLED = False  # keep an exponential moving average of every network; evaluation uses it
@@ -149,9 +152,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "MODEL.NECK": ("none", "bn"),
     "OBJECTIVE.PEER_REDUCTION": ("mean", "sum"),
     "OBJECTIVE.ENSEMBLE": ("probs", "logits"),
-    "OPTIM.NAME": ("adam", "adamw", "sgd"),
+    "OPTIM.NAME": ("adam", "adamw", "sgd", "rmsprop_tf"),
     "TRAIN.PRECISION": ("float32", "bfloat16"),
-    "SCHEDULE.NAME": ("constant", "cosine", "multistep"),
+    "SCHEDULE.NAME": ("constant", "cosine", "multistep", "staircase"),
     "TEST.WEIGHTS": ("auto", "ema", "last"),
     "TEST.MULTI_QUERY": ("mean", "max", "none"),
     "TEST.ENSEMBLE": ("normalized", "raw"),
@@ -187,6 +190,7 @@ _SHARES = (
     "OBJECTIVE.CIRCLE_MARGIN",
     "OBJECTIVE.CENTER_RATE",
     "EMA.DECAY",
+    "OPTIM.ALPHA",
     "SCHEDULE.FINAL",
 )
 _NOT_NEGATIVE = (
@@ -206,6 +210,7 @@ _NOT_NEGATIVE = (
     "OBJECTIVE.CENTER_WEIGHT",
     "OPTIM.WEIGHT_DECAY",
     "OPTIM.CLIP_NORM",
+    "SCHEDULE.EVERY",
     "SCHEDULE.WARMUP_STEPS",
     "TRAIN.STEPS",
 )
@@ -317,6 +322,8 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
     if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:
         refuse("SCHEDULE.MILESTONES", "must name at least one step for SCHEDULE.NAME multistep")
+    if cfg.SCHEDULE.NAME == "staircase" and not cfg.SCHEDULE.EVERY:
+        refuse("SCHEDULE.EVERY", "must be at least 1 for SCHEDULE.NAME staircase")
     if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
         refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
     if cfg.TRAIN.BATCH_SIZE == 1:

@@ -21,12 +21,13 @@ def learning_rate_factor(
     warmup_steps: int = 0,
     final: float = 0.0,
     milestones: Sequence[int] = (),
+    every: int = 0,
     gamma: float = 0.1,
 ) -> float:
     """Multiplier of the learning rate at a step (0 ... total - 1).
 
     Warm-up is linear, (step + 1) / warmup_steps. `cosine` falls from 1 to `final` over the steps behind the warm-up
-    (Loshchilov and Hutter, 2017); `multistep` multiplies by `gamma` at each milestone.
+    (Loshchilov and Hutter, 2017); `multistep` multiplies by `gamma` at each milestone, `staircase` after `every` steps.
     """
     if step < warmup_steps:
         return warmup_factor(step, warmup_steps)
@@ -35,6 +36,8 @@ def learning_rate_factor(
         return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
     if name == "multistep":
         return gamma ** bisect_right(sorted(milestones), step)
+    if name == "staircase":
+        return gamma ** (step // every)
     return 1.0
 
 

@@ -1,4 +1,4 @@
-"""Backbones by name: our own, registered with one decorator, and every timm network.
+"""Backbones by name: our own, registered with one decorator, every timm network, and every torchvision classifier.
 
 A backbone maps (N, 3, H, W) to a feature map (N, C, h, w) or directly to a pooled feature (N, C), and says its C in
 `num_features`.
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from reid_dml.errors import UserError
+from reid_dml.models.torchvision_backbones import PREFIX, build_torchvision, torchvision_names
 from reid_dml.registry import Registry
 
 Build = Callable[[tuple[int, int]], nn.Module]
@@ -45,51 +46,76 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
     """The backbone of this name for inputs of this (height, width).
 
     `last_stride=1` keeps the resolution of the last stage (Luo et al., "Bag of Tricks", 2019). `pretrained` downloads
-    timm's weights. Raises `UserError` for an unknown name, a network without stages or a failed download.
+    the library's weights. Raises `UserError` for an unknown name, a network without stages or a failed download.
     """
     stages: tuple[str, str] | None
     if name in BACKBONES.names():
         if pretrained:
             raise UserError(
-                f"COHORT.INIT_WEIGHTS: imagenet is offered for timm networks only, not for {name}; "
+                f"COHORT.INIT_WEIGHTS: imagenet is offered for networks of timm and torchvision only, not for {name}; "
                 "name a local weights file, or use mobilenetv1_100"
             )
         entry = BACKBONES.get(name)
         network, stages = entry.build(size), entry.stage_modules
     else:
-        network, stages = _build_timm(name, size, pretrained)
+        network, stages = _build_from_library(name, size, pretrained)
     if last_stride == 1:
         _keep_last_resolution(network, name, stages)
     return network
 
 
-def _build_timm(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.Module, tuple[str, str] | None]:
+def _build_from_library(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.Module, tuple[str, str] | None]:
     import timm  # takes seconds to import: only where it is needed
 
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*BACKBONES.names(), *timm.list_models()], 3)
-        raise UserError(
-            f"COHORT.NETWORKS: no network is called {name!r}"
-            + (f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()")
-        )
-    fixed_size = timm.get_pretrained_cfg(name)
-    options: dict[str, Any] = {"img_size": size} if fixed_size is not None and fixed_size.fixed_input_size else {}
+    if name not in torchvision_names() and not timm.is_model(name):
+        raise UserError(_unknown(name))
     try:
-        network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        build = build_torchvision if name.startswith(PREFIX) else _build_timm
+        network = build(name, size, pretrained=pretrained)
         width = _pooled_width(network, size)
     except Exception as error:
         if not pretrained:
             raise UserError(
-                f"COHORT.NETWORKS: timm cannot build {name} for inputs of {size[0]}x{size[1]}: {error}"
+                f"COHORT.NETWORKS: cannot build {name} for inputs of {size[0]}x{size[1]}: {error}"
             ) from error
         raise UserError(
             f"COHORT.INIT_WEIGHTS: the ImageNet weights of {name} could not be downloaded ({error}); name "
             "a local weights file instead"
         ) from error
     network.__dict__["num_features"] = width
+    return network, _library_stages(network)
+
+
+def _build_timm(name: str, size: tuple[int, int], *, pretrained: bool) -> nn.Module:
+    import timm
+
+    fixed_size = timm.get_pretrained_cfg(name)
+    options: dict[str, Any] = {"img_size": size} if fixed_size is not None and fixed_size.fixed_input_size else {}
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+def _library_stages(network: nn.Module) -> tuple[str, str] | None:
+    """Modules that end the last two stages: as timm says, or by the names of torchvision's ResNets."""
     info = getattr(network, "feature_info", None) or []
     stages = [entry["module"] for entry in info if isinstance(entry, dict) and entry.get("module")]
-    return network, (stages[-2], stages[-1]) if len(stages) > 1 else None
+    if len(stages) > 1:
+        return stages[-2], stages[-1]
+    return ("layer3", "layer4") if hasattr(network, "layer4") else None
+
+
+def known_names() -> list[str]:
+    """Every name of a network: our own, timm's, torchvision's."""
+    import timm
+
+    return [*BACKBONES.names(), *timm.list_models(), *torchvision_names()]
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, known_names(), 3)
+    if PREFIX + name in torchvision_names():
+        near = [PREFIX + name]
+    hint = f"did you mean {' or '.join(near)}?" if near else "tools/list_networks.py --names prints all"
+    return f"COHORT.NETWORKS: no network is called {name!r}; {hint}"
 
 
 def _pooled_width(network: nn.Module, size: tuple[int, int]) -> int:

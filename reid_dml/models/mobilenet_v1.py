@@ -1,4 +1,4 @@
-"""MobileNetV1 (Howard et al., 2017) without its classifier, at any width.
+"""MobileNetV1 (Howard et al., 2017) without its classifier, at any width, and with smaller strides for 32x32 images.
 
 Tensor names are those of timm's `mobilenetv1_100`, so its weights load here; padding is TensorFlow's "same".
 """
@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from reid_dml.models.backbones import register_backbone
 
-# (channels, stride of the first block, blocks) of the five stages behind the 3x3 stem.
-_STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 2, 6), (1024, 2, 2))
+# (channels, blocks) of the five stages behind the 3x3 stem.
+_STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))
+# Strides of the stem and each stage, by their product: a smaller one keeps the resolution at the start.
+_STRIDES = {32: (2, 1, 2, 2, 2, 2), 16: (1, 1, 2, 2, 2, 2), 8: (1, 1, 1, 2, 2, 2)}
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -45,15 +47,19 @@ class SeparableBlock(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """Maps (N, 3, H, W) to a feature map (N, num_features, H/32, W/32); `width` scales every layer's channels."""
+    """Maps (N, 3, H, W) to a feature map (N, num_features, H/stride, W/stride), rounded up.
 
-    def __init__(self, width: float = 1.0) -> None:
+    `width` scales every layer's channels; `stride` is 32, 16 or 8.
+    """
+
+    def __init__(self, width: float = 1.0, stride: int = 32) -> None:
         super().__init__()
         channels = max(8, round(32 * width))
-        self.conv_stem = Conv2dSame(3, channels, 3, 2, bias=False)
+        stem_stride, *first_strides = _STRIDES[stride]
+        self.conv_stem = Conv2dSame(3, channels, 3, stem_stride, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         stages = []
-        for base, first_stride, blocks in _STAGES:
+        for (base, blocks), first_stride in zip(_STAGES, first_strides, strict=True):
             out = max(8, round(base * width))
             strides = [first_stride] + [1] * (blocks - 1)
             stage: OrderedDict[str, nn.Module] = OrderedDict()
@@ -68,13 +74,13 @@ class MobileNetV1(nn.Module):
         return self.blocks(F.relu6(self.bn1(self.conv_stem(x)), inplace=True))
 
 
-def _register(width: float) -> None:
-    name = "mobilenet_v1" if width == 1 else f"mobilenet_v1_{width:g}"
-
+def _register(name: str, width: float, stride: int) -> None:
     @register_backbone(name, stage_modules=("blocks.3", "blocks.4"))
     def build(size: tuple[int, int]) -> torch.nn.Module:
-        return MobileNetV1(width)
+        return MobileNetV1(width, stride)
 
 
 for _width in WIDTHS:
-    _register(_width)
+    _register("mobilenet_v1" if _width == 1 else f"mobilenet_v1_{_width:g}", _width, 32)
+_register("mobilenet_v1_cifar", 1.0, 8)
+_register("mobilenet_v1_cifar_stride16", 1.0, 16)

@@ -1,4 +1,4 @@
-"""Backbone, global average pooling, optional batch-norm neck and identity head."""
+"""Backbone, global average pooling, optional batch-norm neck and head: one row a person, or a class of any kind."""
 
 from __future__ import annotations
 

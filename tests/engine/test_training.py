@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import math
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from reid_dml.engine.checkpoints import member_state, restore_member
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.guard import NonFiniteGuard
 from reid_dml.engine.optimizers import build_optimizer, decayed_parameters
@@ -22,6 +24,7 @@ from reid_dml.engine.schedules import Schedule, ema_decay, learning_rate_factor
 from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_text
 from reid_dml.models import ReIDNetwork, build_backbone
+from reid_dml.mutual.cohort import Member, update_member
 from tests.conftest import REPOSITORY
 
 
@@ -42,6 +45,21 @@ def test_learning_rate_schedules_match_their_definitions():
         0.01,
         0.01,
     ]
+
+
+def test_schedules_of_the_paper_change_at_their_breakpoints():
+    epoch = 50_000 // 64  # CIFAR: 0.1 every 60 epochs
+    cifar = {"name": "multistep", "milestones": [60 * epoch, 120 * epoch, 180 * epoch]}
+    for passed, milestone in enumerate(cifar["milestones"]):
+        assert learning_rate_factor(milestone - 1, 200 * epoch, **cifar) == pytest.approx(0.1**passed)
+        assert learning_rate_factor(milestone, 200 * epoch, **cifar) == pytest.approx(0.1 ** (passed + 1))
+    assert learning_rate_factor(0, 200 * epoch, **cifar) == 1
+    every = 20 * (1_281_167 // 64)  # ImageNet: 0.16 every 20 epochs
+    imagenet = {"name": "staircase", "every": every, "gamma": 0.16}
+    for passed in range(4):
+        for step in (passed * every, (passed + 1) * every - 1):
+            assert learning_rate_factor(step, 5 * every, **imagenet) == pytest.approx(0.16**passed)
+    assert learning_rate_factor(every, 5 * every, warmup_steps=every + 1, **imagenet) == 1
 
 
 def test_the_average_s_decay_rises_to_its_limit():
@@ -72,6 +90,40 @@ def test_weight_decay_spares_biases_norms_and_if_asked_depthwise(depthwise):
     assert names - pointwise - {"1.weight"} == (
         {n for n, _ in network.named_parameters() if "conv_dw" in n} if depthwise else set()
     )
+
+
+def test_weight_decay_on_everything_but_depthwise_convolutions():
+    network = nn.Sequential(build_backbone("mobilenet_v1_0.25", (32, 32)), nn.Linear(256, 5))
+    spared = {id(parameter) for parameter in decayed_parameters(network, depthwise=False, norm=True)[1]}
+    names = {name for name, _ in network.named_parameters()}
+    assert {n for n, p in network.named_parameters() if id(p) in spared} == {n for n in names if "conv_dw" in n}
+    assert len(decayed_parameters(network, depthwise=True, norm=True)[0]) == len(names)
+
+
+def test_rmsprop_follows_tensorflow_s_formula_at_the_scheduled_rates(make_config):
+    # ms <- 0.9 ms + 0.1 g^2 from 1; momentum <- 0.9 momentum + lr g / sqrt(ms + 1); w <- w - momentum
+    gradients, rates = (2.0, -1.0, 3.0, 0.5), (0.1, 0.1, 0.016, 0.016)
+    cfg = make_config(
+        "OPTIM.NAME", "rmsprop_tf", "OPTIM.EPS", "1.0", "OPTIM.WEIGHT_DECAY", "0.01", "OPTIM.DECAY_NORM", "True"
+    )  # fmt: skip
+    network = nn.Linear(1, 1)
+    nn.init.ones_(network.weight)
+    nn.init.ones_(network.bias)
+    member = Member(0, network, build_optimizer(cfg, network, rates[0]), torch.Generator())
+    weight, mean_square, momentum, trajectory = 1.0, 1.0, 0.0, []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        restore_member(member, copy.deepcopy(member_state(member)), Path("a checkpoint"))  # may come at any step
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        update_member(member, torch.tensor(rate, dtype=torch.float64), torch.tensor(0.0))
+        coupled = gradient + 0.01 * weight
+        mean_square = 0.9 * mean_square + 0.1 * coupled**2
+        momentum = 0.9 * momentum + rate * coupled / math.sqrt(mean_square + 1.0)
+        weight -= momentum
+        trajectory.append(weight)
+        assert network.weight.item() == pytest.approx(weight, rel=1e-6)
+        assert network.bias.item() == pytest.approx(weight, rel=1e-6)
+    assert trajectory[0] == pytest.approx(1 - 0.1 * 2.01 / math.sqrt(2.30401))
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd", "adamw"])

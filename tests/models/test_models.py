@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -11,6 +13,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
 from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
+from reid_dml.trained_networks import load_networks
 
 
 def count(network):
@@ -23,6 +26,8 @@ def count(network):
     ("name", "parameters"),
     [
         ("mobilenet_v1", 3_309_476),
+        ("mobilenet_v1_cifar", 3_309_476),
+        ("mobilenet_v1_cifar_stride16", 3_309_476),
         ("mobilenet_v1_0.75", 1_893_460),
         ("mobilenet_v1_0.5", 869_892),
         ("mobilenet_v1_0.25", 238_772),
@@ -50,10 +55,30 @@ def test_parameter_counts_with_100_classes(name, parameters):
 
 def test_every_own_backbone_gives_logits_and_pooled_features():
     for name in BACKBONES.names():
-        network = ReIDNetwork(build_backbone(name, (64, 32)), 7).eval()
-        output = network(torch.zeros(2, 3, 64, 32))
+        with torch.device("meta"):
+            network = ReIDNetwork(build_backbone(name, (64, 32)), 7).eval()
+            output = network(torch.empty(2, 3, 64, 32))
         assert output.logits.shape == (2, 7)
         assert output.features.shape == (2, network.feature_dim)
+
+
+# The paper's MobileNet for 32x32 images halves at 128 -> 256, 256 -> 512 and 512 -> 1024 channels only.
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("mobilenet_v1_cifar", (32, 32, 32, 16, 8, 4)),
+        ("mobilenet_v1_cifar_stride16", (32, 32, 16, 8, 4, 2)),
+        ("mobilenet_v1", (16, 16, 8, 4, 2, 1)),
+    ],
+)
+def test_where_mobilenet_halves_the_resolution(name, sides):
+    with torch.device("meta"):
+        network = build_backbone(name, (32, 32))
+        maps = [network.conv_stem(torch.empty(2, 3, 32, 32))]
+        for stage in network.blocks:
+            maps.append(stage(maps[-1]))
+        assert network(torch.empty(2, 3, 32, 32)).shape == maps[-1].shape
+    assert tuple(tensor.shape[2] for tensor in maps) == sides
 
 
 @pytest.mark.parametrize("size", [(64, 32), (65, 33), (33, 64)])
@@ -67,15 +92,25 @@ def test_mobilenet_equals_timm_s_tensor_for_tensor(size):
         torch.testing.assert_close(ours(images).mean((2, 3)), theirs(images), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet18", "mobilenetv3_small_050"])
-def test_last_stride_doubles_the_last_resolution(name):
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("mobilenet_v1_0.25", 32),
+        ("mobilenet_v1_cifar", 8),
+        ("resnet20_cifar", 4),
+        ("wrn_16_1", 4),
+        ("resnet18", 32),
+        ("mobilenetv3_small_050", 32),
+    ],
+)
+def test_last_stride_doubles_the_last_resolution(name, stride):
     maps = []
-    for stride in (2, 1):
-        network = build_backbone(name, (64, 32), last_stride=stride).eval()
+    for last in (2, 1):
+        network = build_backbone(name, (64, 32), last_stride=last).eval()
         forward = getattr(network, "forward_features", network)
         maps.append(forward(torch.zeros(1, 3, 64, 32)).shape[2:])
-    assert tuple(maps[0]) == (2, 1)
-    assert tuple(maps[1]) == (4, 2)
+    assert tuple(maps[0]) == (64 // stride, 32 // stride)
+    assert tuple(maps[1]) == (128 // stride, 64 // stride)
 
 
 def test_a_timm_network_by_name():
@@ -111,10 +146,11 @@ def test_building_a_network_leaves_the_global_generator_alone(make_config):
 
 
 def test_an_unknown_network_suggests_a_neighbour():
-    with pytest.raises(UserError, match="no network is called 'mobilenet_v2'; did you mean mobilenet_v1"):
-        build_backbone("mobilenet_v2", (32, 32))
-    with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224"):
-        build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
+    with pytest.raises(UserError, match="no network is called 'mobilenet_1'; did you mean mobilenet_v1"):
+        build_backbone("mobilenet_1", (32, 32))
+    for name in ("vit_tiny_patch16_224", "inception_v1"):
+        with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: {name} has no last stage"):
+            build_backbone(name, (224, 224), last_stride=1)
 
 
 def test_the_neck_normalises_the_feature_in_evaluation():
@@ -188,6 +224,16 @@ class TestWeights:
         report = load_partial(other, tmp_path / "w.safetensors", what="backbone")
         assert (report.missing, report.unexpected, report.mismatched) == ([], [], [])
         assert torch.equal(other.conv_stem.weight, network.backbone.conv_stem.weight)
+
+    def test_a_network_of_the_same_tensors_but_other_strides_is_named(self, make_config, tmp_path):
+        alone = ("OBJECTIVE.STRATEGY", "independent", "COHORT.NETWORKS")
+        trained = make_config(*alone, "[mobilenet_v1_cifar]")
+        folder = Path(trained.OUTPUT_DIR)
+        folder.mkdir()
+        (folder / "config.yml").write_text(trained.dump())
+        save_file(build_network(trained, 0, 5).state_dict(), folder / "network_0_ema.safetensors")
+        with pytest.warns(UserWarning, match=r"COHORT.NETWORKS was \['mobilenet_v1_cifar'\], is \['mobilenet_v1'\]"):
+            load_networks(make_config(*alone, "[mobilenet_v1]"), folder, "cpu")
 
     def test_another_architecture_is_refused(self, network, tmp_path):
         save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")

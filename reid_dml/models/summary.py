@@ -1,0 +1,34 @@
+"""What a network costs: parameters and multiply-accumulate operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from reid_dml.models.backbones import build_backbone
+from reid_dml.models.reid_network import ReIDNetwork
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """The size of a network with its head."""
+
+    name: str
+    parameters: int
+    macs: int  # of one image's forward pass: convolutions, linear layers and attention
+    feature_dim: int
+
+
+def summarize(name: str, size: tuple[int, int], num_classes: int) -> NetworkSummary:
+    """Size of the network of this name for inputs of this (height, width).
+
+    Raises `UserError` for an unknown name or a size that the network cannot take.
+    """
+    # The meta device has shapes only, which is all that counting takes; some of torchvision's cannot be built there.
+    network = ReIDNetwork(build_backbone(name, size), num_classes).to("meta").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, *size, device="meta"))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return NetworkSummary(name, parameters, counter.get_total_flops() // 2, network.feature_dim)
