@@ -20,7 +20,7 @@ from reid_dml.run_folder import RunFolder
 
 # Options that change a network's features without changing the names and shapes of its weights.
 _INPUTS = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE")
-_NETWORK = ("MODEL.LAST_STRIDE", "MODEL.BN_EPS")
+_NETWORK = ("COHORT.NETWORKS", "MODEL.LAST_STRIDE", "MODEL.BN_EPS")
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 

@@ -24,7 +24,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
-        self.stride, self.new_channels = stride, out_channels - channels
+        self.new_channels = out_channels - channels
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -35,7 +35,8 @@ class BasicBlock(nn.Module):
     def shortcut(self, x: Tensor) -> Tensor:
         if not self.new_channels:
             return x
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+        rows, columns = self.conv1.stride
+        return F.pad(x[:, :, ::rows, ::columns], (0, 0, 0, 0, 0, self.new_channels))
 
 
 class ResNetCifar(nn.Module):

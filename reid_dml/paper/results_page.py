@@ -19,8 +19,8 @@ Generated from the run records in `results/` by `make results`; nothing here is 
 with its seed; n = 1 unless a row says otherwise. Numbers are percentages, but for entropy and loss (nats).
 
 mAP is the mean precision at the matches, mAP trapezoid the official MATLAB definition (the one the papers report); see
-`docs/evaluation.md`. Top-1, top-5, ECE and entropy: see `docs/classification.md`. A data set called "unofficial split" has
-the official images, but not the official division into training and test images: its numbers are close to official
+`docs/evaluation.md`. Top-1, top-5, ECE and entropy: see `docs/classification.md`. A data set called "unofficial split"
+has the official images, but not the official division into training and test images: its numbers are close to official
 ones, not equal.
 
 Multi-query pools the gt_bbox images of the test identities; those of the training identities are never used.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -11,6 +13,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
 from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
+from reid_dml.trained_networks import load_networks
 
 
 def count(network):
@@ -89,15 +92,25 @@ def test_mobilenet_equals_timm_s_tensor_for_tensor(size):
         torch.testing.assert_close(ours(images).mean((2, 3)), theirs(images), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet18", "mobilenetv3_small_050"])
-def test_last_stride_doubles_the_last_resolution(name):
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("mobilenet_v1_0.25", 32),
+        ("mobilenet_v1_cifar", 8),
+        ("resnet20_cifar", 4),
+        ("wrn_16_1", 4),
+        ("resnet18", 32),
+        ("mobilenetv3_small_050", 32),
+    ],
+)
+def test_last_stride_doubles_the_last_resolution(name, stride):
     maps = []
-    for stride in (2, 1):
-        network = build_backbone(name, (64, 32), last_stride=stride).eval()
+    for last in (2, 1):
+        network = build_backbone(name, (64, 32), last_stride=last).eval()
         forward = getattr(network, "forward_features", network)
         maps.append(forward(torch.zeros(1, 3, 64, 32)).shape[2:])
-    assert tuple(maps[0]) == (2, 1)
-    assert tuple(maps[1]) == (4, 2)
+    assert tuple(maps[0]) == (64 // stride, 32 // stride)
+    assert tuple(maps[1]) == (128 // stride, 64 // stride)
 
 
 def test_a_timm_network_by_name():
@@ -135,8 +148,9 @@ def test_building_a_network_leaves_the_global_generator_alone(make_config):
 def test_an_unknown_network_suggests_a_neighbour():
     with pytest.raises(UserError, match="no network is called 'mobilenet_1'; did you mean mobilenet_v1"):
         build_backbone("mobilenet_1", (32, 32))
-    with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224"):
-        build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
+    for name in ("vit_tiny_patch16_224", "inception_v1"):
+        with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: {name} has no last stage"):
+            build_backbone(name, (224, 224), last_stride=1)
 
 
 def test_the_neck_normalises_the_feature_in_evaluation():
@@ -210,6 +224,16 @@ class TestWeights:
         report = load_partial(other, tmp_path / "w.safetensors", what="backbone")
         assert (report.missing, report.unexpected, report.mismatched) == ([], [], [])
         assert torch.equal(other.conv_stem.weight, network.backbone.conv_stem.weight)
+
+    def test_a_network_of_the_same_tensors_but_other_strides_is_named(self, make_config, tmp_path):
+        alone = ("OBJECTIVE.STRATEGY", "independent", "COHORT.NETWORKS")
+        trained = make_config(*alone, "[mobilenet_v1_cifar]")
+        folder = Path(trained.OUTPUT_DIR)
+        folder.mkdir()
+        (folder / "config.yml").write_text(trained.dump())
+        save_file(build_network(trained, 0, 5).state_dict(), folder / "network_0_ema.safetensors")
+        with pytest.warns(UserWarning, match=r"COHORT.NETWORKS was \['mobilenet_v1_cifar'\], is \['mobilenet_v1'\]"):
+            load_networks(make_config(*alone, "[mobilenet_v1]"), folder, "cpu")
 
     def test_another_architecture_is_refused(self, network, tmp_path):
         save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
