@@ -32,9 +32,10 @@ _C.DATA = CfgNode()
 _C.DATA.NAME = "market1501"  # the data set, which decides the task (retrieval or classification)
 _C.DATA.ROOT = "datasets"  # holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)
 _C.DATA.STORED_SIZE = [160, 64]  # height, width the decoded images are kept at
-_C.DATA.SOURCE = "auto"  # resident (all decoded once) | streaming (decoded per batch) | auto
+_C.DATA.CACHE_DIR = "auto"  # decoded images: a folder | auto (.cache/reid_dml in ROOT, else in the user's cache) | ""
+_C.DATA.SOURCE = "auto"  # resident (all images in memory) | streaming (read per batch) | auto
 _C.DATA.RESIDENT_LIMIT_GB = 8.0  # auto: resident up to this size
-_C.DATA.WORKERS = 2  # threads that decode images
+_C.DATA.WORKERS = 2  # threads that read or decode images
 _C.DATA.CAMERAS = "required"  # required | ignore (one camera or none: same-camera matches count)
 
 _C.SYNTHETIC = CfgNode()

@@ -23,6 +23,7 @@ _FREE_ON_RESUME = (
     "DEVICE",
     "THREADS",
     "DATA.ROOT",
+    "DATA.CACHE_DIR",
     "DATA.SOURCE",
     "DATA.RESIDENT_LIMIT_GB",
     "DATA.WORKERS",

@@ -1,4 +1,4 @@
-"""What networks say of many images, every image decoded once."""
+"""What networks say of many images, every image read once."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reid_dml.data.pipeline.augment import AugmentSpec
-from reid_dml.data.records import ImageRecord
+from reid_dml.data.stored import StoredImages
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import rank
-from reid_dml.retrieval.extraction import decoded_batches, run_networks
+from reid_dml.retrieval.extraction import read_batches, run_networks
 
 
 def predict(
     networks: Mapping[int, ReIDNetwork],
-    records: Sequence[ImageRecord],
+    images: StoredImages,
     labels: Sequence[int],
     spec: AugmentSpec,
     *,
     keep: Callable[[Tensor, Tensor], Tensor],
-    stored_size: Sequence[int],
     device: str,
     batch_size: int = 128,
     workers: int = 2,
     title: str = "images",
 ) -> dict[int, np.ndarray]:
-    """What `keep` makes of (logits (n, C), labels (n,)) of every network, in evaluation mode, in the records' order.
+    """What `keep` makes of (logits (n, C), labels (n,)) of every network, in evaluation mode, in the images' order.
 
     Returns:
         (N, D) float32 by network, D as `keep` decides.
@@ -41,16 +40,17 @@ def predict(
     rows = torch.tensor(labels, dtype=torch.int64).to(device)
     parts: dict[int, list[np.ndarray]] = {index: [] for index in networks}
     done = 0
-    with tqdm(total=len(records), desc=title, unit="image", leave=False, disable=rank() > 0) as bar:
-        for outputs in run_networks(networks, decoded_batches(records, stored_size, batch_size, workers), spec, device):
+    batches = read_batches(images, batch_size, workers, pinned=device != "cpu")
+    with tqdm(total=len(images), desc=title, unit="image", leave=False, disable=rank() > 0) as bar:
+        for outputs in run_networks(networks, batches, spec, device):
             count = len(next(iter(outputs.values())).logits)
             for index, output in outputs.items():
                 logits = output.logits.float()
                 if not torch.isfinite(logits).all():
                     bad = done + int((~torch.isfinite(logits)).any(1).nonzero()[0])
                     raise UserError(
-                        f"network {index}: the logits of {records[bad].path} are NaN or infinite; train it anew or "
-                        "check its weights"
+                        f"network {index}: the logits of {images.records[bad].path} are NaN or infinite; train it "
+                        "anew or check its weights"
                     )
                 parts[index].append(keep(logits, rows[done : done + count]).cpu().numpy())
             done += count

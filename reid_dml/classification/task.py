@@ -24,8 +24,10 @@ from reid_dml.classification.prediction import predict
 from reid_dml.classification.tables import CLASSIFICATION
 from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData, ImageRecord
+from reid_dml.data.stored import StoredImages
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
@@ -72,28 +74,27 @@ class ClassificationTask:
         The arguments and the layout of the result are those of `RetrievalTask.evaluate`.
         """
 
-        def run(
-            split: str, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]
-        ) -> dict[int, np.ndarray]:
-            rows = dealt_rows(len(records), self.cfg.TEST.BATCH_SIZE, part, parts)
-            own = [records[row] for row in rows]
+        def run(split: str, images: StoredImages, keep: Callable[[Tensor, Tensor], Tensor]) -> dict[int, np.ndarray]:
+            rows = dealt_rows(len(images), self.cfg.TEST.BATCH_SIZE, part, parts)
+            own = images.at(rows)
             found = predict(
                 networks,
                 own,
-                label_rows(own, self.class_ids),
+                label_rows(own.records, self.class_ids),
                 AugmentSpec.of(self.cfg),
                 keep=keep,
                 title=split,
-                stored_size=self.cfg.DATA.STORED_SIZE,
                 device=device,
                 batch_size=self.cfg.TEST.BATCH_SIZE,
                 workers=self.cfg.DATA.WORKERS,
             )
-            return collect_rows(found, rows, len(records))
+            return collect_rows(found, rows, len(images))
 
         # Whole posteriors only of the test images, for the ensemble: those of ImageNet's training images fill a disk.
-        posteriors = run("test", self.data.test, lambda logits, labels: logits.log_softmax(1))
-        train = run("train", self.data.labelled, judge) if self.cfg.TEST.TRAIN_ACCURACY else {}
+        posteriors = run("test", open_images(self.cfg, self.data.test), lambda logits, _: logits.log_softmax(1))
+        train: dict[int, np.ndarray] = {}
+        if self.cfg.TEST.TRAIN_ACCURACY:
+            train = run("train", open_images(self.cfg, self.train).at(self.data.labelled_rows), judge)
         return self._judge(posteriors, train) if rank() == 0 else {}
 
     def _judge(self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]) -> dict[str, Any]:

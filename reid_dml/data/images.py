@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -30,6 +29,11 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """The image as (H, W, 3) uint8 RGB. Raises `UserError` for a missing, empty, truncated or foreign file."""
+    return decode_image(read_file(path), path)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an image file. Raises `UserError` if there is none, or if it is empty."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -38,6 +42,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise UserError(f"{path}: is a folder where an image is expected; name an image file") from None
     if not data:
         raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
+    return data
+
+
+def decode_image(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
+    """The image in these bytes of a file as (H, W, 3) uint8 RGB. Raises `UserError` naming the file."""
     # OpenCV fills the missing part of a truncated JPEG with grey and says nothing: look for the end marker.
     truncated = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < 0
     try:
@@ -59,20 +68,6 @@ def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def load_image(image: str | os.PathLike[str] | np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Read a file, or take the pixels (H, W, 3) uint8 RGB, and resize: (3, height, width) uint8."""
-    pixels = image if isinstance(image, np.ndarray) else read_image(image)
-    return np.ascontiguousarray(resize_image(pixels, size).transpose(2, 0, 1))
-
-
-def load_images(sources: Sequence[str | np.ndarray], size: Sequence[int], workers: int = 2) -> np.ndarray:
-    """All images in order, decoded by `workers` threads: (N, 3, height, width) uint8."""
-    images = np.empty((len(sources), 3, *size), np.uint8)
-
-    def load(index: int) -> None:
-        images[index] = load_image(sources[index], size)
-
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(load, range(len(sources))):
-            pass
-    return images
+def to_stored(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """An image (H, W, 3) as it is kept: (3, height, width) uint8."""
+    return np.ascontiguousarray(resize_image(image, size).transpose(2, 0, 1))

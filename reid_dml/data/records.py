@@ -27,11 +27,6 @@ class ImageRecord(NamedTuple):
     camera_id: int
     pixels: np.ndarray | None = None  # (H, W, 3) uint8 RGB where a data set has them already; the path is then a name
 
-    @property
-    def image(self) -> str | np.ndarray:
-        """What `data.images.load_image` takes."""
-        return self.path if self.pixels is None else self.pixels
-
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -49,16 +44,17 @@ class TrainingData:
     @property
     def class_ids(self) -> list[int]:
         """Person id, or class, of every row of the heads: the training ids in rising order."""
-        return sorted({record.person_id for record in self.labelled})
+        return sorted({record.person_id for record in self.train if record.person_id > 0})
 
     @property
-    def labelled(self) -> list[ImageRecord]:
-        """The training images whose person, or class, is known."""
-        return [record for record in self.train if record.person_id > 0]
+    def labelled_rows(self) -> np.ndarray:
+        """Positions of the training images whose person, or class, is known: (n,) int64."""
+        return np.flatnonzero([record.person_id > 0 for record in self.train])
 
     def describe_training(self, classes: str) -> str:
         """The training images in words; `classes` says what their labels stand for."""
-        known = f" ({len(self.labelled):,} of them labelled)" if len(self.labelled) < len(self.train) else ""
+        labelled = len(self.labelled_rows)
+        known = f" ({labelled:,} of them labelled)" if labelled < len(self.train) else ""
         return f"{len(self.train):,} training images{known} of {len(self.class_ids):,} {classes}"
 
     def training_summary(self) -> dict[str, Any]:

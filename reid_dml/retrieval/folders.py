@@ -12,6 +12,7 @@ from reid_dml.data.images import list_images
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
+from reid_dml.data.stored import ImageFiles
 from reid_dml.device import resolve_device
 from reid_dml.errors import UserError, require_file
 from reid_dml.extractor import FeatureExtractor
@@ -88,12 +89,12 @@ def extract_folder(
     with processes(device):
         records = folder_records(folder)
         networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)
+        images = ImageFiles(records, cfg.DATA.STORED_SIZE)
         rows = dealt_rows(len(records), cfg.TEST.BATCH_SIZE, rank(), world_size())
         own = extract_features(
             networks,
-            [records[row] for row in rows],
+            images.at(rows),
             AugmentSpec.of(cfg),
-            stored_size=cfg.DATA.STORED_SIZE,
             device=device,
             batch_size=cfg.TEST.BATCH_SIZE,
             workers=cfg.DATA.WORKERS,

@@ -13,12 +13,13 @@ from reid_dml.analysis.retrieval_sections import retrieval_sections
 from reid_dml.analysis.sections import Section
 from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank
 from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import count_correct, dealt_rows, extract_features
+from reid_dml.retrieval.extraction import Speed, count_correct, dealt_rows, extract_features, print_speed
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.scoring import Protocols, score
 from reid_dml.retrieval.tables import RETRIEVAL
@@ -78,27 +79,24 @@ class RetrievalTask:
             An empty dict elsewhere.
         """
         batch_size = self.cfg.TEST.BATCH_SIZE
-        options = {
-            "stored_size": self.cfg.DATA.STORED_SIZE,
-            "device": device,
-            "batch_size": batch_size,
-            "workers": self.cfg.DATA.WORKERS,
-        }
+        options = {"device": device, "batch_size": batch_size, "workers": self.cfg.DATA.WORKERS}
         spec = AugmentSpec.of(self.cfg)
         records = {split: getattr(self.data, split) for split in SPLITS}
         if self.cfg.TEST.MULTI_QUERY == "none" or self.cfg.DATA.CAMERAS == "ignore":
             records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
         features: dict[str, dict[int, np.ndarray]] = {}
-        for split, images in records.items():
-            if images:
-                rows = dealt_rows(len(images), batch_size, part, parts)
-                with stage(f"features of {split}"):
-                    own = extract_features(networks, [images[row] for row in rows], spec, title=split, **options)
-                features[split] = collect_rows(own, rows, len(images))
+        speed = Speed()
+        for split in (split for split in SPLITS if records[split]):
+            images = open_images(self.cfg, records[split])
+            rows = dealt_rows(len(images), batch_size, part, parts)
+            with stage(f"features of {split}"):
+                own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
+            features[split] = collect_rows(own, rows, len(images))
+        print_speed(speed)
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            labelled = self.data.labelled
-            mine = [labelled[row] for row in dealt_rows(len(labelled), batch_size, part, parts)]
+            rows = self.data.labelled_rows
+            mine = open_images(self.cfg, self.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
             for counts in gather_objects(count_correct(networks, mine, self.class_ids, spec, **options)):
                 correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
         return self._judge(features, correct, records) if rank() == 0 else {}
@@ -115,7 +113,7 @@ class RetrievalTask:
             sets = self._feature_sets(features, [index], records)
             metrics = self._score(sets)
             if index in correct:
-                metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled)}}
+                metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled_rows)}}
             networks.append(metrics)
         self.features = sets
         results = with_mean_and_sd(networks)

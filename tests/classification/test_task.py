@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from reid_dml.config import load_config
-from reid_dml.data.images import load_images
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
+from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.sets import load_data
+from reid_dml.data.stored import read_all
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.paper.results_page import results_page
 from reid_dml.trained_networks import load_networks
@@ -77,7 +78,7 @@ def test_the_record_holds_the_classification_layout(tree_run):
 def test_the_ensemble_is_the_mean_of_the_networks_posteriors(tree_run, tree_config):
     cfg = load_config(tree_config)
     data = load_data(cfg)
-    images = torch.from_numpy(load_images([record.path for record in data.test], (16, 16)))
+    images = torch.from_numpy(read_all(open_images(cfg, data.test)))
     labels = torch.tensor([record.person_id - 1 for record in data.test])
     inputs = augment(images, None, AugmentSpec.of(cfg)).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():

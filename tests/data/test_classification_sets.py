@@ -79,7 +79,7 @@ class TestArchives:
             assert data.original_ids == {1: "ant", 2: "bee", 3: "cat"}
             for split in ("train", "test"):
                 records = getattr(data, split)
-                np.testing.assert_array_equal([record.image for record in records], images[split])
+                np.testing.assert_array_equal([record.pixels for record in records], images[split])
                 assert [record.person_id - 1 for record in records] == labels[split]
 
     def test_batches_hold_the_archive_s_pixels(self, load, archive, tmp_path):
@@ -129,7 +129,7 @@ class TestNpz:
         assert (unofficial.name, mine.name) == ("cifar10 (unofficial split)", "mine")
         assert mine.original_ids == {1: "x", 2: "y", 3: "z"}
         assert unofficial.original_ids == {1: "0", 2: "1", 3: "2"}
-        np.testing.assert_array_equal([record.image for record in mine.test], arrays["test_images"])
+        np.testing.assert_array_equal([record.pixels for record in mine.test], arrays["test_images"])
         assert [record.person_id for record in mine.train] == [1, 2, 3, 1, 2, 3]
 
     @pytest.mark.parametrize(
@@ -226,4 +226,4 @@ class TestShapes:
         before = file.stat().st_mtime_ns
         again = load("synthetic_shapes", tmp_path / "new", *small)
         assert file.stat().st_mtime_ns == before
-        assert torch.equal(*(torch.tensor(np.stack([r.image for r in found.train])) for found in (data, again)))
+        assert torch.equal(*(torch.tensor(np.stack([r.pixels for r in found.train])) for found in (data, again)))

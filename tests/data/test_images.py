@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_dml.data.images import list_images, load_images, read_image, resize_image
+from reid_dml.data.images import list_images, read_image, resize_image
+from reid_dml.data.records import ImageRecord
+from reid_dml.data.stored import ImageFiles, read_all
 from reid_dml.errors import UserError
 
 
@@ -24,12 +26,13 @@ def test_images_are_rgb(picture):
 
 
 def test_images_keep_their_order_whatever_the_number_of_threads(tmp_path, rng):
-    paths = []
-    for number in range(30):
+    records = []
+    for number in range(300):
         path = tmp_path / f"{number}.png"
-        cv2.imwrite(str(path), np.full((8, 8, 3), number, np.uint8))
-        paths.append(str(path))
-    assert [int(image[0, 0, 0]) for image in load_images(paths, (8, 8), workers=4)] == list(range(30))
+        cv2.imwrite(str(path), np.full((8, 8, 3), number % 256, np.uint8))
+        records.append(ImageRecord(str(path), 1, 1))
+    images = read_all(ImageFiles(records, (8, 8)), workers=4)
+    assert [int(image[0, 0, 0]) for image in images] == [number % 256 for number in range(300)]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_head_has_the_labelled_persons_and_the_others_have_no_label(semi):
     assert Counter(record.person_id > 0 for record in data.train) == {True: 12, False: 8}
     assert {record.person_id for record in data.train} == {*data.class_ids, -2}
     _, dropped = semi("SEMI.UNLABELLED", "drop")
-    assert dropped.train == data.labelled
+    assert dropped.train == [data.train[row] for row in data.labelled_rows]
     assert dropped.class_ids == data.class_ids
 
 
@@ -87,7 +87,7 @@ def test_a_retrieval_run_trains_with_hidden_labels_and_keeps_the_split(semi, opt
     record, classes = (json.loads((folder / name).read_text()) for name in ("result.json", "classes.json"))
     assert classes["person_ids"] == data.class_ids
     names = [place.rsplit("/", 1)[-1] for place in classes["labelled"]]
-    assert names == [record.path.rsplit("/", 1)[-1] for record in data.labelled]
+    assert names == [record.path.rsplit("/", 1)[-1] for record in (data.train[row] for row in data.labelled_rows)]
     assert record["semi_supervised"]["labelled_identities"] == 3
     assert record["metrics"]["networks"][0]["classification"]["train"]["top1"] <= 1
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -82,8 +83,9 @@ def augment(images: Tensor, draws: Tensor | None, spec: AugmentSpec) -> Tensor:
         (N, 3, *spec.size) float32.
     """
     if draws is not None and spec.flip > 0:
-        flip = draws[:, _FLIP] < spec.flip
-        images = torch.where(flip[:, None, None, None], images.flip(3), images)
+        # Chosen bit by bit: on CPUs several times as fast as torch.where of bytes.
+        flip = (draws[:, _FLIP] < spec.flip).to(torch.uint8).neg()  # all bits or none
+        images = images ^ ((images ^ images.flip(3)) & flip[:, None, None, None])
     result = images.to(torch.float32)
     if draws is not None:
         result = _jitter_colours(result, draws, spec)
@@ -132,11 +134,9 @@ def _pad_and_crop(images: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
     height, width = spec.size
     mode = {"zeros": "constant", "reflect": "reflect"}[spec.pad_mode]
     padded = F.pad(images, (spec.pad,) * 4, mode=mode)
-    offsets = (draws[:, _CROP] * (2 * spec.pad + 1)).long()
-    rows = offsets[:, :1] + torch.arange(height, device=images.device)
-    columns = offsets[:, 1:] + torch.arange(width, device=images.device)
-    image, channel = (torch.arange(count, device=images.device) for count in images.shape[:2])
-    return padded[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None]]
+    top, left = (draws[:, _CROP] * (2 * spec.pad + 1)).long().unbind(1)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: (N, 3, top, left, H, W)
+    return windows[torch.arange(len(images), device=images.device), :, top, left]
 
 
 def _centre_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -208,4 +208,11 @@ def _interval(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def _per_channel(values: list[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+    return _kept(tuple(values), like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers for the channels (C, 1, 1), copied to a device once: a copy in every step would make it wait."""
+    with torch.inference_mode(False):  # kept for training too, even if evaluation comes first
+        return torch.tensor(values, dtype=dtype, device=device)[:, None, None]

@@ -1,18 +1,16 @@
-"""Batches of a training set, either from images decoded once or decoded as they are needed."""
+"""Batches of a training set, either of images that are all in memory or read as they are needed."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from reid_dml.data.images import load_image, load_images
+from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.samplers import (
     CrossCameraSampler,
     EpochSampler,
@@ -22,9 +20,10 @@ from reid_dml.data.pipeline.samplers import (
     augmentation_draws,
 )
 from reid_dml.data.records import ImageRecord
+from reid_dml.data.stored import ReadAhead, StoredImages, read_all
 from reid_dml.errors import UserError
 
-_LOOK_AHEAD = 4  # batches a streaming source decodes in advance
+_LOOK_AHEAD = 4  # batches a streaming source prepares in advance
 
 
 @dataclass(frozen=True)
@@ -44,31 +43,24 @@ class BatchSource(ABC):
     """`batch(step)` is a pure function of (seed, step): resume, ranks and both kinds of source agree bit for bit."""
 
     def __init__(
-        self,
-        records: Sequence[ImageRecord],
-        class_ids: Sequence[int],
-        sampler: Sampler,
-        num_draws: int,
-        device: str,
+        self, images: StoredImages, class_ids: Sequence[int], sampler: Sampler, num_draws: int, device: str
     ) -> None:
-        self.records, self.sampler, self.num_draws, self.device = records, sampler, num_draws, device
-        self.labels = torch.tensor(label_rows(records, class_ids))
-        self.cameras = torch.tensor([record.camera_id for record in records])
+        self.sampler, self.num_draws, self.device = sampler, num_draws, device
+        self.labels = torch.tensor(label_rows(images.records, class_ids), device=device)
+        self.cameras = torch.tensor([record.camera_id for record in images.records], device=device)
 
     def batch(self, step: int) -> Batch:
         """The batch of this step, on the device."""
-        indices = torch.from_numpy(self.sampler.indices(step))
+        indices = self.sampler.indices(step)
         draws = augmentation_draws(self.sampler.seed, step, len(indices), self.num_draws)
+        rows = self._to_device(torch.from_numpy(indices))
         return Batch(
-            self._images(step, indices),
-            self._to_device(self.labels[indices]),
-            self._to_device(self.cameras[indices]),
-            self._to_device(torch.from_numpy(draws)),
+            self._images(step, rows), self.labels[rows], self.cameras[rows], self._to_device(torch.from_numpy(draws))
         )
 
     @abstractmethod
-    def _images(self, step: int, indices: Tensor) -> Tensor:
-        """Stored images of a batch, on the device: (N, 3, H0, W0) uint8."""
+    def _images(self, step: int, rows: Tensor) -> Tensor:
+        """Stored images of a batch, of these positions, on the device: (N, 3, H0, W0) uint8."""
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         if self.device.startswith("cuda"):
@@ -77,38 +69,26 @@ class BatchSource(ABC):
 
 
 class ResidentSource(BatchSource):
-    """All images decoded and resized once, kept as uint8 on the device: 3 x height x width bytes each."""
+    """All images read once, kept as uint8 on the device: 3 x height x width bytes each."""
 
-    def __init__(self, *args, size: Sequence[int], workers: int) -> None:
-        super().__init__(*args)
-        self.images = torch.from_numpy(load_images([r.image for r in self.records], size, workers)).to(self.device)
+    def __init__(self, images: StoredImages, *args, workers: int) -> None:
+        super().__init__(images, *args)
+        self.images = torch.from_numpy(read_all(images, workers)).to(self.device)
 
-    def _images(self, step: int, indices: Tensor) -> Tensor:
-        return self.images[indices.to(self.device)]
+    def _images(self, step: int, rows: Tensor) -> Tensor:
+        return self.images.index_select(0, rows)
 
 
 class StreamingSource(BatchSource):
-    """Images decoded by threads a few batches ahead; memory does not grow with the data set."""
+    """Images read by threads a few batches ahead; memory does not grow with the data set."""
 
-    def __init__(self, *args, size: Sequence[int], workers: int) -> None:
-        super().__init__(*args)
-        self.size = size
-        self._pool = ThreadPoolExecutor(workers)
-        self._ahead: dict[int, list[Future[np.ndarray]]] = {}
+    def __init__(self, images: StoredImages, *args, workers: int) -> None:
+        super().__init__(images, *args)
+        pinned = self.device.startswith("cuda")
+        self._ahead = ReadAhead(images, self.sampler.indices, workers, ahead=_LOOK_AHEAD, pinned=pinned)
 
-    def _images(self, step: int, indices: Tensor) -> Tensor:
-        for coming in range(step, step + _LOOK_AHEAD + 1):
-            if coming not in self._ahead:
-                self._ahead[coming] = [
-                    self._pool.submit(load_image, self.records[i].image, self.size)
-                    for i in self.sampler.indices(coming)
-                ]
-        # Steps are asked for in order; whatever lies behind (after a jump) is no longer wanted.
-        for past in [key for key in self._ahead if key < step]:
-            for future in self._ahead.pop(past):
-                future.cancel()
-        images = [future.result() for future in self._ahead.pop(step)]
-        return self._to_device(torch.from_numpy(np.stack(images)))
+    def _images(self, step: int, rows: Tensor) -> Tensor:
+        return self._ahead.batch(step).to(self.device, non_blocking=True)
 
 
 def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list[int]:
@@ -157,8 +137,9 @@ def make_source(
 ) -> BatchSource:
     """The training source of a config. Raises `UserError` where the data set is too small for its batches."""
     sampler = make_sampler(cfg, records, class_ids)
+    images = open_images(cfg, records)
     height, width = cfg.DATA.STORED_SIZE
     fits = 3 * height * width * len(records) <= cfg.DATA.RESIDENT_LIMIT_GB * 2**30
     resident = cfg.DATA.SOURCE == "resident" or (cfg.DATA.SOURCE == "auto" and fits)
     kind = ResidentSource if resident else StreamingSource
-    return kind(records, class_ids, sampler, num_draws, device, size=(height, width), workers=cfg.DATA.WORKERS)
+    return kind(images, class_ids, sampler, num_draws, device, workers=cfg.DATA.WORKERS)
