@@ -21,7 +21,7 @@ from reid_dml.errors import run_command
 
 # Size, batch, extension of the files, options, network that trains on such images.
 CASES = {
-    "cifar": ((32, 32), 64, ".png", ["INPUT.PAD", "4", "INPUT.PAD_MODE", "reflect"], "resnet32"),
+    "cifar": ((32, 32), 64, ".png", ["INPUT.PAD", "4", "INPUT.PAD_MODE", "reflect"], "resnet32_cifar"),
     "market": ((128, 64), 32, ".jpg", [], "mobilenet_v1"),
 }
 

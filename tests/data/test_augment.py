@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment, erased_pixels
@@ -108,6 +108,7 @@ def test_a_factor_of_1_leaves_the_colours(images):
     torch.testing.assert_close(augment(images, middle, spec), images.float(), rtol=0, atol=1e-4)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.integers(8, 40), st.integers(8, 40)),
     st.tuples(st.floats(0.02, 0.3), st.floats(0.3, 1.0)),
