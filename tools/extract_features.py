@@ -4,7 +4,8 @@
         --images path/to/images --output features.npz
 
 Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
-are unknown. Rows have length 1. Under torchrun the images are shared out over the processes.
+are unknown. Rows have length 1. Under torchrun the images are shared out over the processes. The same command continues
+an extraction that was interrupted; what is done stands in .<output>.parts until the end.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -82,6 +82,23 @@ def run_networks(
 
 
 def extract_features(
+    networks: Mapping[int, ReIDNetwork], images: StoredImages, spec: AugmentSpec, **options: Any
+) -> dict[int, np.ndarray]:
+    """The pooled features of every network, (N, D_k) float32 each, in the order of the images.
+
+    Options and errors are those of `features_of_batches`.
+    """
+    parts: dict[int, list[np.ndarray]] = {index: [] for index in networks}
+    for found in features_of_batches(networks, images, spec, **options):
+        for index, values in found.items():
+            parts[index].append(values)
+    return {
+        index: np.concatenate(part) if part else np.empty((0, networks[index].feature_dim), np.float32)
+        for index, part in parts.items()
+    }
+
+
+def features_of_batches(
     networks: Mapping[int, ReIDNetwork],
     images: StoredImages,
     spec: AugmentSpec,
@@ -91,37 +108,31 @@ def extract_features(
     workers: int = 2,
     title: str = "images",
     speed: Speed | None = None,
-) -> dict[int, np.ndarray]:
-    """The pooled features of every network, (N, D_k) float32 each, in the order of the images.
+) -> Iterator[dict[int, np.ndarray]]:
+    """The pooled features of every network, (n, D_k) float32 each, for some images after the other.
 
     `workers` threads read images while the networks work on others; what was needed is added to `speed`. Raises
     `UserError` naming the first image whose features are not finite, or that cannot be read.
     """
-    speed = speed if speed is not None else Speed()
-    parts: dict[int, list[np.ndarray]] = {index: [] for index in networks}
-    started = time.perf_counter()
+    speed, done, started = speed if speed is not None else Speed(), 0, time.perf_counter()
     with tqdm(total=len(images), desc=title, unit="image", leave=False, disable=rank() > 0) as bar:
         batches = read_batches(images, batch_size, workers, pinned=device != "cpu", speed=speed)
         outputs = run_networks(networks, batches, spec, device)
         pooled = ({index: output.features.float() for index, output in batch.items()} for batch in outputs)
-        for found in _on_host(pooled):
+        for tensors in _on_host(pooled):
+            found = {index: values.numpy() for index, values in tensors.items()}
             for index, values in found.items():
-                parts[index].append(values.numpy())
+                if not np.isfinite(values).all():
+                    bad = np.flatnonzero(~np.isfinite(values).all(1))[0]
+                    raise UserError(
+                        f"network {index}: features are NaN or infinite, first those of "
+                        f"{images.records[done + bad].path}; train it anew or check its weights"
+                    )
+            yield found
+            done += len(values)
             bar.update(len(values))
-    speed.images += len(images)
+    speed.images += done
     speed.seconds += time.perf_counter() - started
-    features = {
-        index: np.concatenate(part) if part else np.empty((0, networks[index].feature_dim), np.float32)
-        for index, part in parts.items()
-    }
-    for index, array in features.items():
-        bad = np.flatnonzero(~np.isfinite(array).all(1))
-        if len(bad):
-            raise UserError(
-                f"network {index}: features of {len(bad)} images are NaN or infinite, first "
-                f"{images.records[bad[0]].path}; train it anew or check its weights"
-            )
-    return features
 
 
 def dealt_rows(count: int, batch_size: int, part: int, parts: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from reid_dml.device import resolve_device
 from reid_dml.errors import UserError, require_file
 from reid_dml.extractor import FeatureExtractor
 from reid_dml.files import check_output
-from reid_dml.processes import processes, rank, world_size
+from reid_dml.processes import processes, rank
 from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import dealt_rows, extract_features
+from reid_dml.retrieval.extraction import Speed, extract_features, print_speed
 from reid_dml.retrieval.features import FeatureSet
+from reid_dml.retrieval.parts import extract_in_parts
 from reid_dml.trained_networks import choose_network, fingerprint, load_networks
 
 
@@ -66,9 +68,8 @@ def extract_records(extractor: FeatureExtractor, records: Sequence[ImageRecord],
     cfg = extractor.cfg
     members = extract_features(
         extractor.networks,
-        records,
+        ImageFiles(records, cfg.DATA.STORED_SIZE),
         extractor.spec,
-        stored_size=cfg.DATA.STORED_SIZE,
         device=extractor.device,
         batch_size=cfg.TEST.BATCH_SIZE,
         workers=cfg.DATA.WORKERS,
@@ -81,7 +82,10 @@ def extract_records(extractor: FeatureExtractor, records: Sequence[ImageRecord],
 def extract_folder(
     cfg: CfgNode, folder: str | os.PathLike[str], output: str | os.PathLike[str], *, network: str = "ensemble"
 ) -> FeatureSet | None:
-    """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`; None on processes other than 0."""
+    """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`; None on processes other than 0.
+
+    Until it is written, finished parts are kept beside it, and an interrupted extraction goes on behind them.
+    """
     if Path(output).suffix != ".npz":
         raise UserError(f"{output}: a feature file's name ends in .npz")
     check_output(output)
@@ -89,20 +93,24 @@ def extract_folder(
     with processes(device):
         records = folder_records(folder)
         networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)
-        images = ImageFiles(records, cfg.DATA.STORED_SIZE)
-        rows = dealt_rows(len(records), cfg.TEST.BATCH_SIZE, rank(), world_size())
-        own = extract_features(
+        parts = Path(output).with_name(f".{Path(output).name}.parts")
+        speed = Speed()
+        rows, own = extract_in_parts(
             networks,
-            images.at(rows),
+            ImageFiles(records, cfg.DATA.STORED_SIZE),
             AugmentSpec.of(cfg),
+            parts,
             device=device,
             batch_size=cfg.TEST.BATCH_SIZE,
             workers=cfg.DATA.WORKERS,
+            speed=speed,
         )
+        print_speed(speed)
         members = collect_rows(own, rows, len(records))
         if rank() > 0:
             return None
         joined = concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE)
         features = FeatureSet.of(joined, records, fingerprint(cfg, networks))
         features.save(output)
+        shutil.rmtree(parts, ignore_errors=True)
         return features

@@ -157,6 +157,7 @@ def test_a_factor_of_1_leaves_the_colours(images):
     torch.testing.assert_close(augment(images, middle, spec), images.float(), rtol=0, atol=1e-4)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.integers(8, 40), st.integers(8, 40)),
     st.tuples(st.floats(0.02, 0.3), st.floats(0.3, 1.0)),

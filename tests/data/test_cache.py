@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -154,6 +155,14 @@ def test_what_a_killed_process_left_is_removed(make, records, tmp_path):
     make(records)
     assert file.is_file()
     assert not draft.exists()
+
+
+def test_commands_that_start_together_share_the_work(make, records, decoded):
+    with ThreadPoolExecutor(3) as pool:
+        filled = list(pool.map(make, [records] * 3))
+    assert sorted(decoded) == sorted(record.path for record in records)
+    for images in filled:
+        np.testing.assert_array_equal(read_all(images), read_all(ImageFiles(records, SIZE)))
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(make, records, tmp_path, monkeypatch):

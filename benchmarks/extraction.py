@@ -1,0 +1,114 @@
+"""What extraction costs beside the networks: image files to features against the bare forward pass, in turns.
+
+    python benchmarks/extraction.py [--images DIR] [--count 1024] [--network mobilenet_v1] [--networks 2]
+                                    [--size 128 64] [--batch 128] [--repeats 5] [--json out.json]
+
+"Bare" is the forward pass of the same networks on float batches of the same size that are in memory already, with all
+of torch's threads. Extraction reads image files (decoding them, or from the decoded cache), prepares, computes and
+brings the features back. Without --images the images are drawn for the occasion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from reid_dml.errors import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", metavar="DIR", help="folder of images, such as Market's bounding_box_test")
+    parser.add_argument("--count", type=int, default=1024, metavar="N", help="images of it (default: 1024)")
+    parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
+    parser.add_argument("--networks", type=int, default=2, metavar="K", help="so many of them (default: 2)")
+    parser.add_argument("--size", nargs=2, type=int, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
+    parser.add_argument("--batch", type=int, default=128, metavar="N", help="images per batch (default: 128)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
+    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
+    arguments = parser.parse_args()
+
+    import torch
+    from input_pipeline import draw_images  # a neighbour: scripts find those by themselves
+
+    from reid_dml.data.pipeline.augment import AugmentSpec, augment
+    from reid_dml.data.pipeline.cache import CachedImages
+    from reid_dml.data.stored import ImageFiles, StoredImages, read_all
+    from reid_dml.device import describe_device, resolve_device, versions
+    from reid_dml.files import check_output, write_json
+    from reid_dml.models import ReIDNetwork, build_backbone
+    from reid_dml.retrieval.extraction import Speed, extract_features
+    from reid_dml.retrieval.folders import folder_records
+
+    if arguments.json:
+        check_output(arguments.json)
+    device = resolve_device("auto")
+    torch.set_flush_denormal(True)
+    size, layout = tuple(arguments.size), torch.channels_last
+    spec = AugmentSpec(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    networks = {
+        index: ReIDNetwork(build_backbone(arguments.network, size), 751).to(device).to(memory_format=layout).eval()
+        for index in range(arguments.networks)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.images:
+            records = folder_records(arguments.images)[: arguments.count]
+        else:
+            records = draw_images(Path(folder) / "images", arguments.count, size, ".jpg")
+        files, cached = ImageFiles(records, size), CachedImages(records, size, Path(folder) / "cache")
+        cached.fill(arguments.workers)
+        stored = torch.from_numpy(read_all(files, arguments.workers))
+        prepared = [
+            augment(part, None, spec).to(device).contiguous(memory_format=layout)
+            for part in stored.split(arguments.batch)
+        ]
+
+        @torch.inference_mode()
+        def bare() -> float:
+            started = time.perf_counter()
+            for inputs in prepared:
+                for network in networks.values():
+                    network(inputs)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            return len(records) / (time.perf_counter() - started)
+
+        def extraction(images: StoredImages) -> float:
+            speed = Speed()
+            options = {"batch_size": arguments.batch, "workers": arguments.workers, "speed": speed}
+            extract_features(networks, images, spec, device=device, **options)
+            waits.append(speed.waiting / speed.seconds)
+            return speed.images / speed.seconds
+
+        waits: list[float] = []
+        runs = {"bare": bare, "files": lambda: extraction(files), "cache": lambda: extraction(cached)}
+        for run in runs.values():
+            run()  # warm-up
+        waits.clear()
+        rates = {name: [] for name in runs}
+        for _ in range(arguments.repeats):
+            for name, run in runs.items():
+                rates[name].append(run())
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    print(f"{arguments.networks} x {arguments.network}, {size[0]} x {size[1]}, batch {arguments.batch}, "
+          f"{len(records)} images, on {describe_device(device)}")  # fmt: skip
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    record = {"device": describe_device(device), "versions": versions(), "n": arguments.repeats}
+    record |= {"images_per_second": medians, "waiting": statistics.median(waits)}
+    print(f"bare forward {medians['bare']:,.0f} images/s")
+    for name in ("files", "cache"):
+        ratios = [ours / alone for ours, alone in zip(rates[name], rates["bare"], strict=True)]
+        record[f"{name} / bare"] = statistics.median(ratios)
+        print(f"extraction from {name} {medians[name]:,.0f} images/s, ratio {record[f'{name} / bare']:.2f} "
+              f"(median of {len(ratios)}, {min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+    print(f"share of the time waiting for images {record['waiting']:.1%}")
+    if arguments.json:
+        write_json(arguments.json, record)
+
+
+if __name__ == "__main__":
+    run_command(main)

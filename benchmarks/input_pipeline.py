@@ -1,0 +1,183 @@
+"""What input costs: our sources with augmentation beside a plain PIL + torchvision DataLoader, in turns in one run.
+
+    python benchmarks/input_pipeline.py [--images 6400] [--repeats 5] [--workers 2] [--json out.json]
+
+The images are drawn for the occasion. cifar: 32 x 32, batches of 64, reflect padding, crop and flip; the DataLoader
+has them decoded in memory, as torchvision's own CIFAR data sets do. market: JPEG files of 128 x 64, batches of 32,
+flip; the DataLoader decodes them. Ours is resident (all in memory) or streaming (read per batch from the decoded
+cache). Beside them, the images that one ResNet-32 and one MobileNetV1 take in training on this device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from reid_dml.errors import run_command
+
+# Size, batch, extension of the files, options, network that trains on such images.
+CASES = {
+    "cifar": ((32, 32), 64, ".png", ["INPUT.PAD", "4", "INPUT.PAD_MODE", "reflect"], "resnet32_cifar"),
+    "market": ((128, 64), 32, ".jpg", [], "mobilenet_v1"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=6400, metavar="N", help="of each kind (default: 6400)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader and ours (default: 2)")
+    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
+    arguments = parser.parse_args()
+
+    import torch
+
+    from reid_dml.device import describe_device, resolve_device, versions
+    from reid_dml.files import check_output, write_json
+
+    if arguments.json:
+        check_output(arguments.json)
+    device = resolve_device("auto")
+    torch.set_flush_denormal(True)
+    record = {"device": describe_device(device), "versions": versions(), "n": arguments.repeats, "cases": {}}
+    print(f"on {record['device']}; {arguments.workers} workers")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    for name in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            runs = ways(name, Path(folder), arguments.images, arguments.workers, device)
+            rates = {way: [] for way in runs}
+            for run in runs.values():
+                run()  # warm-up: workers started, cache filled, networks built
+            for _ in range(arguments.repeats):
+                for way, run in runs.items():
+                    rates[way].append(run())
+        medians = {way: statistics.median(found) for way, found in rates.items()}
+        record["cases"][name] = {"images_per_second": medians}
+        print(f"\n{name}: images/s, median of {arguments.repeats}")
+        for way, median in medians.items():
+            print(f"  {way:20} {median:10,.0f}   ({min(rates[way]):,.0f} to {max(rates[way]):,.0f})")
+        for way in ("resident", "streaming"):
+            for other in list(medians)[2:]:
+                ratios = [ours / theirs for ours, theirs in zip(rates[way], rates[other], strict=True)]
+                record["cases"][name][f"{way} / {other}"] = statistics.median(ratios)
+                print(f"  {way} / {other}: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
+    if arguments.json:
+        write_json(arguments.json, record)
+
+
+def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict[str, Callable[[], float]]:
+    """By name, functions that bring a set's images to the device once and return how many they did in a second."""
+    from reid_dml.config import load_config
+    from reid_dml.data.pipeline.augment import AugmentSpec, augment
+    from reid_dml.data.pipeline.sources import make_source
+
+    size, batch, extension, options, network = CASES[name]
+    records = draw_images(folder / "images", count, size, extension)
+    config = folder / "benchmark.yml"
+    config.write_text(f"DATA: {{STORED_SIZE: {[*size]}, WORKERS: {workers}, CACHE_DIR: {folder / 'cache'}}}\n"
+                      f"INPUT: {{SIZE: {[*size]}}}\nTRAIN: {{BATCH_SIZE: {batch}}}\n")  # fmt: skip
+    steps = count // batch
+
+    def ours(kind: str) -> Callable[[], float]:
+        cfg = load_config(config, ["DATA.SOURCE", kind, "COHORT.NETWORKS", f"[{network}, {network}]", *options])
+        spec, classes = AugmentSpec.of(cfg), sorted({record.person_id for record in records})
+        source = make_source(cfg, records, classes, AugmentSpec.num_draws, device)
+
+        def batches() -> Iterator[object]:
+            for step in range(steps):
+                drawn = source.batch(step)
+                yield augment(drawn.images, drawn.draws, spec)
+
+        return lambda: rate(batches(), count, device)
+
+    loader = plain_loader(name, [record.path for record in records], size, batch, workers)
+    step = training_step(network, size, batch, device)
+    return {
+        "resident": ours("resident"),
+        "streaming": ours("streaming"),
+        "DataLoader": lambda: rate((images.to(device, non_blocking=True) for images, _ in loader), count, device),
+        f"{network} training": lambda: rate((step() for _ in range(8)), 8 * batch, device),
+    }
+
+
+def rate(batches: Iterator[object], count: int, device: str) -> float:
+    """Images a second."""
+    import torch
+
+    started = time.perf_counter()
+    for _ in batches:
+        pass
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return count / (time.perf_counter() - started)
+
+
+def draw_images(folder: Path, count: int, size: tuple[int, int], extension: str):
+    """Blurred noise, which compresses about as photographs do."""
+    import cv2
+    import numpy as np
+
+    from reid_dml.data.records import ImageRecord
+
+    folder.mkdir()
+    rng, records = np.random.default_rng(0), []
+    for number in range(count):
+        coarse = rng.integers(0, 256, (size[0] // 4, size[1] // 4, 3), dtype=np.uint8)
+        path = folder / f"{number:06d}{extension}"
+        cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
+        records.append(ImageRecord(str(path), number % 100 + 1, 0))
+    return records
+
+
+def plain_loader(name: str, paths: list[str], size: tuple[int, int], batch: int, workers: int):
+    """What a tutorial would write."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    if name == "cifar":
+        steps.insert(0, transforms.RandomCrop(size[0], padding=4, padding_mode="reflect"))
+    transform = transforms.Compose(steps)
+    decoded = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if name == "cifar" else None
+
+    class Plain(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(paths)
+
+        def __getitem__(self, row: int):
+            image = Image.open(paths[row]).convert("RGB") if decoded is None else Image.fromarray(decoded[row])
+            return transform(image), row % 100
+
+    return torch.utils.data.DataLoader(
+        Plain(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
+        pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
+
+
+def training_step(network: str, size: tuple[int, int], batch: int, device: str) -> Callable[[], None]:
+    """One step of SGD of one network on a batch that is there already."""
+    import torch
+
+    from reid_dml.models import ReIDNetwork, build_backbone
+
+    model = ReIDNetwork(build_backbone(network, size), 100).to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images = torch.randn(batch, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 100, (batch,), device=device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(images).logits, labels).backward()
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    run_command(main)

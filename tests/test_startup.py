@@ -1,0 +1,32 @@
+"""Commands answer `--help` at once: nothing heavy is imported before the arguments are read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+COMMANDS = [*sorted((REPOSITORY / "tools").glob("*.py")), *sorted((REPOSITORY / "benchmarks").glob("*.py"))]
+SCRIPT = """
+import runpy, sys
+sys.argv = [sys.argv[1], "--help"]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as ended:
+    print("modules", *sys.modules)
+    raise
+"""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_help_imports_nothing_heavy(path):
+    result = subprocess.run([sys.executable, "-c", SCRIPT, path], capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stderr
+    assert "usage: " in result.stdout
+    modules = set(result.stdout.splitlines()[-1].split())
+    assert "argparse" in modules
+    heavy = {"torch", "torchvision", "timm", "numpy", "scipy", "cv2", "faiss", "matplotlib", "sklearn", "yacs", "yaml"}
+    assert not heavy & modules
