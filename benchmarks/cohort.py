@@ -1,6 +1,6 @@
 """What the machinery of a cohort costs: a simultaneous DML step against the bare networks, in turns in one run.
 
-    python benchmarks/cohort.py [--network mobilenet_v1] [--size 128 64] [--batch 16] [--steps 20] [--repeats 5]
+    python benchmarks/cohort.py [--network mobilenet_v1] [--size 128 64] [--batch 16] [--json record.json]
 
 "Bare" is what nobody can do without: forward, cross entropy, backward and the optimiser's step of the same two
 networks on the same inputs. The DML step also augments, exchanges predictions, computes the mimicry and reports its
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--batch", default="16", metavar="N", help="images per batch (default: 16)")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
+    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
     import torch
@@ -33,12 +34,15 @@ def main() -> None:
     from reid_dml.data.pipeline.augment import AugmentSpec
     from reid_dml.data.pipeline.samplers import augmentation_draws
     from reid_dml.data.pipeline.sources import Batch
-    from reid_dml.device import describe_device, resolve_device, versions
+    from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
     from reid_dml.engine.schedules import Schedule
     from reid_dml.engine.trainer import build_cohort
+    from reid_dml.files import check_output, write_json
     from reid_dml.mutual.objective import build_objective
     from reid_dml.mutual.updates import build_rule
 
+    if arguments.json:
+        check_output(arguments.json)
     size = f"[{', '.join(arguments.size)}]"
     networks = f"[{arguments.network}, {arguments.network}]"
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +61,7 @@ def main() -> None:
         cfg = load_config(path, options)
     device = resolve_device(cfg.DEVICE)
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     classes = [str(person) for person in range(1, 752)]
     objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
     cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))
@@ -89,13 +94,26 @@ def main() -> None:
     for run in (dml_step, bare_step):
         seconds(run)  # warm-up
     pairs = [(seconds(dml_step), seconds(bare_step)) for _ in range(arguments.repeats)]
-    ratio = statistics.median(dml / alone for dml, alone in pairs)
-    print(f"two {arguments.network}, {' x '.join(arguments.size)}, batch {count}, on {describe_device(device)}")
+    ratios = [dml / alone for dml, alone in pairs]
+    record = {
+        "benchmark": "cohort",
+        "device": describe_device(device),
+        "versions": versions(),
+        "networks": [arguments.network] * 2,
+        "size": list(cfg.INPUT.SIZE),
+        "batch": count,
+        "repeats": len(pairs),
+        "dml_ms": 1000 * statistics.median(dml for dml, _ in pairs),
+        "bare_ms": 1000 * statistics.median(alone for _, alone in pairs),
+        "ratio": statistics.median(ratios),
+        "ratios": sorted(ratios),
+    }
+    print(f"two {arguments.network}, {' x '.join(arguments.size)}, batch {count}, on {record['device']}")
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    print(f"DML step {1000 * statistics.median(dml for dml, _ in pairs):.1f} ms, bare networks "
-          f"{1000 * statistics.median(alone for _, alone in pairs):.1f} ms")  # fmt: skip
-    print(f"ratio {ratio:.3f} (median of {len(pairs)} pairs, {min(d / a for d, a in pairs):.3f} to "
-          f"{max(d / a for d, a in pairs):.3f})")  # fmt: skip
+    print(f"DML step {record['dml_ms']:.1f} ms, bare networks {record['bare_ms']:.1f} ms")
+    print(f"ratio {record['ratio']:.3f} (median of {len(pairs)} pairs, {min(ratios):.3f} to {max(ratios):.3f})")
+    if arguments.json:
+        write_json(arguments.json, record)
 
 
 if __name__ == "__main__":

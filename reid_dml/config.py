@@ -154,6 +154,7 @@ _C.TEST.BATCH_SIZE = 128  # images per forward pass
 _C.TEST.WEIGHTS = "auto"  # auto (EMA where the run has it) | ema | last
 _C.TEST.MULTI_QUERY = "mean"  # mean | max over the boxes of the query's identity and camera | none
 _C.TEST.ENSEMBLE = "normalized"  # normalized (each member first) | raw (the authors' code)
+_C.TEST.FLIP = False  # average the outputs of every image and its mirror image
 _C.TEST.RERANK = False  # also rank by k-reciprocal re-ranking (--rerank of tools/test_net.py)
 _C.TEST.RERANK_K = [20, 6]  # its neighbours k1, and the images k2 its query expansion averages
 _C.TEST.RERANK_LAMBDA = 0.3  # its share of the original distance

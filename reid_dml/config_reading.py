@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 from reid_dml.errors import UserError
 
 # Of lists that may be empty.
-_ELEMENT_TYPES = {"SCHEDULE.MILESTONES": int, "EXPECTED": str, "COHORT.TEACHERS": str}
+_ELEMENT_TYPES = {"TEST.FPR": float, "SCHEDULE.MILESTONES": int, "EXPECTED": str, "COHORT.TEACHERS": str}
 
 
 def get_option(cfg: CfgNode, key: str) -> Any:

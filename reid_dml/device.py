@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -13,6 +14,19 @@ import torch
 from reid_dml.errors import UserError
 
 _VERSIONS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "faiss-gpu", "faiss-cpu")
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep memory that tensors on the CPU free, instead of giving it back and asking for it again.
+
+    With two networks' graphs alive at once, a step of training otherwise spends a quarter of its time on pages that the
+    system hands out anew (`benchmarks/cohort.py`). glibc only; other libraries have rules of their own.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option in (trim_threshold, mmap_threshold):
+            libc.mallopt(option, 1 << 30)
 
 
 def resolve_device(name: str, threads: int = 0) -> str:

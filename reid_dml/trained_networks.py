@@ -89,7 +89,7 @@ def fingerprint(cfg: CfgNode, networks: Mapping[int, ReIDNetwork]) -> str:
     features without changing weights. Two fingerprints are equal where features may be compared.
     """
     options, digest = flatten(cfg), sha256()
-    keys = (*_INPUTS, *_NETWORK, *(_JOINED if len(networks) > 1 else ()))
+    keys = (*_INPUTS, *_NETWORK, "TEST.FLIP", *(_JOINED if len(networks) > 1 else ()))
     digest.update(repr([(key, options[key]) for key in keys]).encode())
     for index in sorted(networks):
         digest.update(f"\n{cfg.COHORT.NETWORKS[index]}".encode())

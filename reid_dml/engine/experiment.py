@@ -13,7 +13,7 @@ from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import task_of
-from reid_dml.device import describe_device, resolve_device, versions
+from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.task import TABLES, Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
@@ -42,6 +42,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     # some 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so
     # it comes before the first parallel operation.
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     with processes(device):
         folder = RunFolder(cfg.OUTPUT_DIR)
         continues = first_then_others(lambda: _open(folder, cfg, resume))
@@ -117,6 +118,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     for output in (json_file, report_file):
         if output:
             check_output(output)
+    keep_freed_memory()
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)

@@ -68,7 +68,14 @@ def run_networks(
     def forward(images: Tensor) -> dict[int, Output]:
         inputs = augment(images.to(device, non_blocking=True), None, spec)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return {index: network(inputs) for index, network in networks.items()}
+        outputs = {index: network(inputs) for index, network in networks.items()}
+        if not spec.test_flip:
+            return outputs
+        mirrored = {index: network(inputs.flip(3)) for index, network in networks.items()}
+        return {
+            index: Output((own.logits + mirrored[index].logits) / 2, (own.features + mirrored[index].features) / 2)
+            for index, own in outputs.items()
+        }
 
     tensors = (torch.as_tensor(images) for images in batches)
     try:

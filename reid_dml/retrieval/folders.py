@@ -14,7 +14,7 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.data.stored import ImageFiles
-from reid_dml.device import resolve_device
+from reid_dml.device import keep_freed_memory, resolve_device
 from reid_dml.errors import UserError, require_file
 from reid_dml.extractor import FeatureExtractor
 from reid_dml.files import check_output
@@ -89,6 +89,7 @@ def extract_folder(
     if Path(output).suffix != ".npz":
         raise UserError(f"{output}: a feature file's name ends in .npz")
     check_output(output)
+    keep_freed_memory()
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     with processes(device):
         records = folder_records(folder)

@@ -102,3 +102,16 @@ def test_parts_of_other_weights_or_images_are_not_taken(make_config, images, tmp
     assert parts.fingerprint({0: build_network(cfg, 1, 5)}, images, spec, 4) != same
     assert parts.fingerprint(networks, images.at(np.arange(3)), spec, 4) != same
     assert parts.fingerprint(networks, images, AugmentSpec((48, 16), spec.mean, spec.std), 4) != same
+
+
+def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make_config, rng):
+    stored = [torch.from_numpy(rng.integers(0, 256, (3, 3, 32, 16), dtype=np.uint8))]
+    mirrored = [stored[0].flip(3)]
+    spec, both = (AugmentSpec.of(make_config("TEST.FLIP", flip)) for flip in ("False", "True"))
+    own, other, mean = (
+        next(extraction.run_networks(networks, batch, how, "cpu"))
+        for batch, how in ((stored, spec), (mirrored, spec), (stored, both))
+    )
+    for index in networks:
+        torch.testing.assert_close(mean[index].features, (own[index].features + other[index].features) / 2)
+        torch.testing.assert_close(mean[index].logits, (own[index].logits + other[index].logits) / 2)

@@ -41,12 +41,13 @@ class AugmentSpec:
     crop: str = "none"  # none (the whole image is resized) | inception (random window; the middle in evaluation)
     crop_area: tuple[float, float] = (0.08, 1.0)  # least and largest share of the stored image
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)  # least and largest height / width
+    test_flip: bool = False  # in evaluation, whether outputs are the mean over the image and its mirror image
 
     num_draws = 15  # columns of the draws
 
     @staticmethod
     def of(cfg: CfgNode) -> AugmentSpec:
-        """The training augmentation of a config."""
+        """The augmentation of a config."""
         options = cfg.INPUT
         return AugmentSpec(
             tuple(options.SIZE),
@@ -64,6 +65,7 @@ class AugmentSpec:
             crop=options.CROP,
             crop_area=tuple(options.CROP_AREA),
             crop_aspect=tuple(options.CROP_ASPECT),
+            test_flip=cfg.TEST.FLIP,
         )
 
 
