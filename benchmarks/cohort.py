@@ -34,7 +34,7 @@ def main() -> None:
     from reid_dml.data.pipeline.augment import AugmentSpec
     from reid_dml.data.pipeline.samplers import augmentation_draws
     from reid_dml.data.pipeline.sources import Batch
-    from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
+    from reid_dml.device import describe_device, git_revision, keep_freed_memory, resolve_device, versions
     from reid_dml.engine.schedules import Schedule
     from reid_dml.engine.trainer import build_cohort
     from reid_dml.files import check_output, write_json
@@ -99,6 +99,7 @@ def main() -> None:
         "benchmark": "cohort",
         "device": describe_device(device),
         "versions": versions(),
+        "git_revision": git_revision(),
         "networks": [arguments.network] * 2,
         "size": list(cfg.INPUT.SIZE),
         "batch": count,

@@ -29,13 +29,20 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
-    from reid_dml.device import describe_device, versions
+    from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import check_output, write_json
 
     if arguments.json:
         check_output(arguments.json)
-    record = {"benchmark": "evaluation", "backend": arguments.backend, "device": describe_device("cpu"),
-              "versions": versions(), "repeats": arguments.repeats, "sizes": {}}  # fmt: skip
+    record = {
+        "benchmark": "evaluation",
+        "backend": arguments.backend,
+        "device": describe_device("cpu"),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "repeats": arguments.repeats,
+        "sizes": {},
+    }
     print(f"{arguments.backend} on {record['device']}, medians of {arguments.repeats}")
     print(f"{'size':12}{'metrics':>10}{'bare product':>14}{'ratio':>8}{'memory above':>14}{'sorting':>11}")
     for size in arguments.sizes:

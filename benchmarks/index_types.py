@@ -45,7 +45,7 @@ def main() -> None:
     from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import write_json
     from reid_dml.retrieval.features import FeatureSet
-    from reid_dml.retrieval.index_types import prepare
+    from reid_dml.retrieval.index.types import prepare
 
     if arguments.gallery:
         gallery, query = (
@@ -101,8 +101,8 @@ def measure(factory: str, gallery, query):
     """Build and search one type with its default parameters: its row of the record, and the ten found of each query."""
     import numpy as np
 
-    from reid_dml.retrieval.index_file import write_index
-    from reid_dml.retrieval.index_types import (
+    from reid_dml.retrieval.index.file import write_index
+    from reid_dml.retrieval.index.types import (
         default_parameters,
         make_index,
         set_parameters,

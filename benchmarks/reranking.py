@@ -32,7 +32,7 @@ def main() -> None:
 
     import numpy as np
 
-    from reid_dml.device import describe_device, versions
+    from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import check_output, write_json
     from reid_dml.retrieval import FeatureSet
     from reid_dml.retrieval.features import normalize
@@ -51,6 +51,7 @@ def main() -> None:
         "benchmark": "reranking",
         "device": describe_device("cpu"),
         "versions": versions(),
+        "git_revision": git_revision(),
         "features": "real" if arguments.features else "drawn",
         "queries": len(query),
         "gallery": len(gallery),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from reid_dml.paper.performance_page import performance_page, read_performance
 from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.paper.results_page import full_experiments, read_records, results_page
 from reid_dml.paper.search_page import read_benchmarks, search_page
@@ -29,6 +30,16 @@ def test_the_table_of_index_types_is_up_to_date():
             assert f"| {entry['recall_at_1']:.3f} | {entry['recall_at_10']:.3f} |" in page
 
 
+def test_the_performance_page_is_up_to_date_and_holds_every_ratio():
+    records = read_performance(REPOSITORY / "results" / "benchmarks")
+    page = performance_page(records)
+    assert (REPOSITORY / "docs" / "performance.md").read_text() == page, "run make results"
+    ratios = [r["ratio"] for r in records if r["benchmark"] == "cohort"]
+    ratios += [s["ratio"] for r in records if r["benchmark"] == "evaluation" for s in r["sizes"].values()]
+    assert ratios
+    assert all(f" {ratio:.2f}" in page or f" {ratio:.3f}" in page for ratio in ratios)
+
+
 def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
     record = json.loads((tiny_run / "result.json").read_text())
     page = results_page([record])
@@ -43,6 +54,7 @@ def test_records_and_the_page_name_no_path():
         *Path(REPOSITORY / "results").rglob("*.json"),
         REPOSITORY / "docs" / "results.md",
         REPOSITORY / "docs" / "search.md",
+        REPOSITORY / "docs" / "performance.md",
     ):
         assert "/root" not in path.read_text()
         assert "/home" not in path.read_text()

@@ -11,7 +11,8 @@ import pytest
 
 from reid_dml.data.sets import load_data
 from reid_dml.extractor import FeatureExtractor
-from reid_dml.retrieval import FeatureSet, index_sources
+from reid_dml.retrieval import FeatureSet
+from reid_dml.retrieval.index import sources as index_sources
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def main() -> None:
     ):
         raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
 
-    from reid_dml.retrieval.index_build import add_images, build_index, remove_images
-    from reid_dml.retrieval.index_sources import FeatureFiles, Images, Source
+    from reid_dml.retrieval.index.build import add_images, build_index, remove_images
+    from reid_dml.retrieval.index.sources import FeatureFiles, Images, Source
 
     if arguments.remove:
         removed = remove_images(arguments.index, arguments.remove)

@@ -36,7 +36,7 @@ def main() -> None:
     from reid_dml.files import check_output, write_json
     from reid_dml.retrieval.calibration import calibrate
     from reid_dml.retrieval.features import FeatureSet
-    from reid_dml.retrieval.index_build import check_comparable
+    from reid_dml.retrieval.index.build import check_comparable
 
     if arguments.json:
         check_output(arguments.json, arguments.features, arguments.gallery)

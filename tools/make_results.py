@@ -1,4 +1,4 @@
-"""Write docs/results.md from the run records in results/, and the table of index types in docs/search.md.
+"""Write docs/results.md, docs/performance.md and the table in docs/search.md from the records in results/.
 
 python tools/make_results.py [--check]
 """
@@ -18,16 +18,21 @@ def main() -> None:
     parser.add_argument(
         "--search-page", default="docs/search.md", metavar="FILE", help="page whose table is drawn (docs/search.md)"
     )
+    parser.add_argument(
+        "--performance-page", default="docs/performance.md", metavar="FILE", help="default: docs/performance.md"
+    )
     parser.add_argument("--check", action="store_true", help="only check that the page is up to date")
     arguments = parser.parse_args()
 
     from reid_dml.files import write_text
+    from reid_dml.paper.performance_page import performance_page, read_performance
     from reid_dml.paper.results_page import full_experiments, read_records, results_page
     from reid_dml.paper.search_page import read_benchmarks, search_page
 
     records, search = Path(arguments.records), Path(arguments.search_page)
     pages = {
         Path(arguments.output): results_page(read_records(records), full_experiments(Path("configs"))),
+        Path(arguments.performance_page): performance_page(read_performance(records / "benchmarks")),
         search: search_page(search.read_text(), read_benchmarks(records / "benchmarks")),
     }
     for path, page in pages.items():

@@ -61,7 +61,9 @@ def main() -> None:
         help="queries without a match: left out of the means, or counted as 0 as MATLAB codes do (default: skip)",
     )
     parser.add_argument("--index", metavar="FACTORY", help="rank by this FAISS index, e.g. Flat or IVF256,PQ32")
-    parser.add_argument("--probes", type=int, default=0, metavar="N", help="lists an IVF index visits")
+    parser.add_argument(
+        "--search-parameters", default="", metavar="P", help="how carefully the index searches, e.g. nprobe=32"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     arguments = parser.parse_args()
 
@@ -88,7 +90,7 @@ def main() -> None:
         alpha=arguments.alpha,
         backend="faiss" if arguments.index else "counting",
         index=arguments.index or "Flat",
-        probes=arguments.probes,
+        parameters=arguments.search_parameters,
     )
     metrics = score_files(files, protocols, ensemble=arguments.ensemble)
     if arguments.json:

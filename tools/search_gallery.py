@@ -43,9 +43,9 @@ def main() -> None:
 
     from reid_dml.analysis.ranking_picture import check_picture, draw_answers
     from reid_dml.files import check_output, write_json
-    from reid_dml.retrieval.answers import answer_rows, as_json, camera_name, find, person_name
     from reid_dml.retrieval.features import FeatureSet
-    from reid_dml.retrieval.gallery import Gallery
+    from reid_dml.retrieval.index.answers import answer_rows, as_json, camera_name, find, person_name
+    from reid_dml.retrieval.index.gallery import Gallery
     from reid_dml.retrieval.tables import format_table
 
     for output in (arguments.json, arguments.picture):
@@ -59,7 +59,7 @@ def main() -> None:
     else:
         from reid_dml.extractor import open_extractor
         from reid_dml.retrieval.folders import extract_records, image_records
-        from reid_dml.retrieval.index_build import check_model
+        from reid_dml.retrieval.index.build import check_model
 
         records = image_records([arguments.query])
         extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)

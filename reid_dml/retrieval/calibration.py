@@ -28,7 +28,7 @@ import numpy as np
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA
 from reid_dml.errors import UserError
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.index_types import METRICS, prepare
+from reid_dml.retrieval.index.types import METRICS, prepare
 
 _BLOCK = 1 << 22  # pairs held at a time
 _BINS = 1 << 16

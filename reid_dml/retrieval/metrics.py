@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval.counting import Ahead, count_ahead
-from reid_dml.retrieval.faiss_ranking import search_ahead
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.relevance import Relevance
-from reid_dml.retrieval.roc import PairScores
-from reid_dml.retrieval.scores import Scorer, mean_scores
+from reid_dml.retrieval.ranking.counting import Ahead, count_ahead
+from reid_dml.retrieval.ranking.index_search import search_ahead
+from reid_dml.retrieval.ranking.relevance import Relevance
+from reid_dml.retrieval.ranking.roc import PairScores
+from reid_dml.retrieval.ranking.scores import Scorer, mean_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def evaluate_rankings(
     fpr: Sequence[float] = (),
     backend: str = "counting",
     index: str = "Flat",
-    probes: int = 0,
+    parameters: str = "",
     device: str = "cpu",
 ) -> RankingMetrics:
     """Metrics of ranking the gallery for every query by distance.
@@ -80,7 +80,7 @@ def evaluate_rankings(
         backend: `counting` (blocked products, nothing sorted) or `faiss` (index search); equal results.
         index: with `faiss`, the factory string of the index to rank by. An approximate one shows what the
             approximation costs: matches it does not return count as not found.
-        probes: with `faiss`, lists that an IVF index visits; 0 leaves its own number.
+        parameters: with `faiss`, how carefully to search, such as `nprobe=32`; empty: the type's default.
         device: where `counting` computes, `cpu` or a CUDA device.
 
     Raises:
@@ -94,11 +94,13 @@ def evaluate_rankings(
     scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
     pairs = _pairs(fpr, relevance, scorer.query_terms)
     if backend == "faiss":
-        ahead = search_ahead(scorer, relevance, metric, factory=index, probes=probes)
+        ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
     elif device == "cpu":
         ahead = count_ahead(scorer.scores, relevance, pairs)
     else:
-        from reid_dml.retrieval.device_counting import count_ahead_on  # needs torch, which takes its time to import
+        from reid_dml.retrieval.ranking.device_counting import (
+            count_ahead_on,  # needs torch, which takes its time to import
+        )
 
         ahead = count_ahead_on(device, scorer, relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)

@@ -33,7 +33,7 @@ class Protocols:
     alpha: float = 0.0  # exponent of its weights
     backend: str = "counting"  # or faiss
     index: str = "Flat"  # faiss: the index to rank by
-    probes: int = 0  # faiss: lists an IVF index visits; 0: its own number
+    parameters: str = ""  # faiss: of the search, such as nprobe=32; empty: the type's default
     device: str = "cpu"  # counting: cpu or a CUDA device
 
     def __post_init__(self) -> None:
@@ -54,8 +54,6 @@ class Protocols:
             raise UserError(
                 "true-positive rates need the scores of all pairs, which an index does not give; leave out one"
             )
-        if self.probes < 0:
-            raise UserError(f"the number of lists to visit must not be negative, got {self.probes}")
 
 
 def score(sets: Mapping[str, FeatureSet], protocols: Protocols | None = None) -> dict[str, Any]:
@@ -120,7 +118,7 @@ def _rank(queries: Sequence[FeatureSet], galleries: Sequence[FeatureSet], protoc
         galleries[0],
         backend=protocols.backend,
         index=protocols.index,
-        probes=protocols.probes,
+        parameters=protocols.parameters,
         device=protocols.device,
         **common,
     ).as_dict()

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.errors import UserError
-from reid_dml.retrieval import FeatureSet, counting, faiss_ranking
-from reid_dml.retrieval.counting import WrongAhead
-from reid_dml.retrieval.device_counting import count_ahead_on
+from reid_dml.retrieval import FeatureSet
 from reid_dml.retrieval.metrics import evaluate_distances, evaluate_rankings
-from reid_dml.retrieval.relevance import Relevance
-from reid_dml.retrieval.scores import Scorer
+from reid_dml.retrieval.ranking import counting, index_search
+from reid_dml.retrieval.ranking.counting import WrongAhead
+from reid_dml.retrieval.ranking.device_counting import count_ahead_on
+from reid_dml.retrieval.ranking.relevance import Relevance
+from reid_dml.retrieval.ranking.scores import Scorer
 
 
 def feature_set(features, persons, cameras):
@@ -109,7 +110,7 @@ def test_both_back_ends_and_the_device_path_agree(problem, metric, depth):
         query, gallery = query.with_features(axes[0]), gallery.with_features(axes[1])
     found = evaluate_rankings(query, gallery, metric=metric)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faiss_ranking, "_FIRST_DEPTH", depth)  # so that the search has to go deeper
+        patch.setattr(index_search, "_FIRST_DEPTH", depth)  # so that the search has to go deeper
         assert evaluate_rankings(query, gallery, metric=metric, backend="faiss").as_dict() == found.as_dict()
     scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
     expected = counting.count_ahead(scorer.scores, relevance)
@@ -170,7 +171,7 @@ def test_an_approximate_index_costs_what_it_does_not_return(rng):
     ranked = [evaluate_rankings(query, gallery, backend="faiss", index="IVF8,Flat", probes=probes) for probes in (1, 8)]
     assert ranked[0].mAP < exact.mAP
     assert ranked[1].mAP == pytest.approx(exact.mAP, abs=1e-6)
-    with pytest.raises(UserError, match="FAISS cannot build it"):
+    with pytest.raises(UserError, match="FAISS cannot make it"):
         evaluate_rankings(query, gallery, backend="faiss", index="Flt")
 
 

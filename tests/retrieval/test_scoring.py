@@ -117,7 +117,6 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
         ({"expand": -1}, "query expansion"),
         ({"fpr": [1.0]}, "false-positive rates"),
         ({"fpr": [0.1], "backend": "faiss"}, "all pairs"),
-        ({"probes": -1}, "lists to visit"),
     ],
 )
 def test_unusable_options_are_refused(options, words):

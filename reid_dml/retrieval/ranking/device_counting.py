@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reid_dml.retrieval.counting import Ahead, falling_by_row
-from reid_dml.retrieval.relevance import Relevance
-from reid_dml.retrieval.roc import PairScores
-from reid_dml.retrieval.scores import Scorer
+from reid_dml.retrieval.ranking.counting import Ahead, falling_by_row
+from reid_dml.retrieval.ranking.relevance import Relevance
+from reid_dml.retrieval.ranking.roc import PairScores
+from reid_dml.retrieval.ranking.scores import Scorer
 
 _BLOCK_BYTES = 1 << 30  # of scores held on the device at a time
 

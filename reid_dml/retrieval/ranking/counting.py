@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reid_dml.retrieval.relevance import Relevance
-from reid_dml.retrieval.roc import PairScores
-from reid_dml.retrieval.threads import cpu_threads, single_threaded_blas
+from reid_dml.retrieval.ranking.relevance import Relevance
+from reid_dml.retrieval.ranking.roc import PairScores
+from reid_dml.retrieval.ranking.threads import cpu_threads, single_threaded_blas
 
 _BLOCK_BYTES = 1 << 29  # of scores held at a time by all threads
 _MOST_ROWS, _FEWEST_ROWS = 512, 32  # of a block

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 
-from reid_dml.errors import UserError
-from reid_dml.retrieval.counting import Ahead, WrongAhead
 from reid_dml.retrieval.features import normalize
-from reid_dml.retrieval.relevance import Relevance
-from reid_dml.retrieval.scores import Scorer
+from reid_dml.retrieval.index.types import default_parameters, make_index, set_parameters, train_index
+from reid_dml.retrieval.ranking.counting import Ahead, WrongAhead
+from reid_dml.retrieval.ranking.relevance import Relevance
+from reid_dml.retrieval.ranking.scores import Scorer
 
 _FIRST_DEPTH = 256
 _RESULTS = 1 << 24  # search results held at a time
 
 
-def search_ahead(scorer: Scorer, relevance: Relevance, metric: str, *, factory: str = "Flat", probes: int = 0) -> Ahead:
+def search_ahead(
+    scorer: Scorer, relevance: Relevance, metric: str, *, factory: str = "Flat", parameters: str = ""
+) -> Ahead:
     """Count for every query.
 
     With an approximate index, matches that its search never returns get n = inf: they count as not found.
@@ -24,50 +25,37 @@ def search_ahead(scorer: Scorer, relevance: Relevance, metric: str, *, factory: 
         scorer: the checked features.
         relevance: what the gallery images are to each query.
         metric: `cosine` or `euclidean`.
-        factory: FAISS' name of the index; `Flat` is exact.
-        probes: lists visited by an IVF index; 0 leaves the index's own number.
+        factory: type of the index, see `index.types.make_index`; `Flat` is exact.
+        parameters: of the search, such as `nprobe=32`; empty: `index.types.default_parameters`.
 
     Raises:
-        UserError: a factory string that FAISS does not know, or too few gallery images to train the index.
+        UserError: a type or parameters that FAISS does not know, or too few images to train the index.
     """
-    gallery = normalize(scorer.gallery) if metric == "cosine" else scorer.gallery
-    index = _build(np.ascontiguousarray(gallery), metric, factory, probes)
+    vectors = np.ascontiguousarray(normalize(scorer.gallery) if metric == "cosine" else scorer.gallery)
+    queries = np.ascontiguousarray(scorer.query)
+    index = make_index(factory, vectors.shape[1], metric)
+    train_index(index, factory, vectors)
+    set_parameters(index, parameters or default_parameters(index))
+    index.add_with_ids(vectors, np.arange(len(vectors)))
     counts = [np.empty(0)] * len(relevance)
     matches = [relevance.matches(query) for query in range(len(relevance))]
     waiting = np.array([query for query, rows in enumerate(matches) if len(rows)], np.int64)
-    depth = min(len(gallery), _FIRST_DEPTH)
+    depth = min(len(vectors), _FIRST_DEPTH)
     while len(waiting):
         deeper = []
         at_once = max(1, _RESULTS // depth)
         for start in range(0, len(waiting), at_once):
             part = waiting[start : start + at_once]
-            scores, rows = index.search(np.ascontiguousarray(scorer.query[part]), depth)
+            scores, rows = index.search(queries[part], depth)
             if metric == "euclidean":
                 scores = -scores
             for query, values, found in zip(part, scores, rows, strict=True):
                 counts[query] = _count(query, values, found, matches[query], relevance)
                 whole = np.isfinite(counts[query]).all() and _ends_behind(values, found, matches[query])
-                if not whole and depth < len(gallery) and found[-1] >= 0:
+                if not whole and depth < len(vectors) and found[-1] >= 0:
                     deeper.append(query)
-        waiting, depth = np.array(deeper, np.int64), min(len(gallery), 4 * depth)
+        waiting, depth = np.array(deeper, np.int64), min(len(vectors), 4 * depth)
     return Ahead.of(counts)
-
-
-def _build(gallery: np.ndarray, metric: str, factory: str, probes: int) -> faiss.Index:
-    kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    try:
-        index = faiss.index_factory(gallery.shape[1], factory, kind)
-        if probes:
-            faiss.ParameterSpace().set_index_parameter(index, "nprobe", probes)
-        index.train(gallery)
-        index.add(gallery)
-    except RuntimeError as error:
-        reason = str(error).rsplit("Error: ", 1)[-1].strip()
-        raise UserError(
-            f"index {factory!r}: FAISS cannot build it for {len(gallery)} images of {gallery.shape[1]} dimensions "
-            f"({reason}); name one such as Flat, IVF256,Flat, HNSW32 or IVF256,PQ32"
-        ) from None
-    return index
 
 
 def _count(query: int, scores: np.ndarray, rows: np.ndarray, matches: np.ndarray, relevance: Relevance) -> np.ndarray:

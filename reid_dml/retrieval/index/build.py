@@ -21,9 +21,9 @@ from tqdm import tqdm
 from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_json
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.index_file import IMAGES, About, Contents, IndexFolder, read_index, write_index
-from reid_dml.retrieval.index_sources import Source
-from reid_dml.retrieval.index_types import (
+from reid_dml.retrieval.index.file import IMAGES, About, Contents, IndexFolder, read_index, write_index
+from reid_dml.retrieval.index.sources import Source
+from reid_dml.retrieval.index.types import (
     METRICS,
     default_parameters,
     make_index,
@@ -62,9 +62,9 @@ def build_index(
     Args:
         path: folder of the index; what an interrupted build of the same features left there is used.
         source: the features.
-        factory: type of the index, see `index_types.make_index`.
+        factory: type of the index, see `index.types.make_index`.
         metric: `cosine` or `euclidean`.
-        parameters: of searches, such as `nprobe=32`; empty: `index_types.default_parameters`.
+        parameters: of searches, such as `nprobe=32`; empty: `index.types.default_parameters`.
         overwrite: replace an index that is there, once the new one is whole.
 
     Raises:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from reid_dml.errors import UserError
 from reid_dml.files import exclusive
-from reid_dml.retrieval import FeatureSet, index_build, index_file
+from reid_dml.retrieval import FeatureSet
 from reid_dml.retrieval.features import normalize
-from reid_dml.retrieval.gallery import Gallery
-from reid_dml.retrieval.index_sources import FeatureSets
+from reid_dml.retrieval.index import build as index_build
+from reid_dml.retrieval.index import file as index_file
+from reid_dml.retrieval.index.gallery import Gallery
+from reid_dml.retrieval.index.sources import FeatureSets
 
 COLUMNS = ("features", "person_ids", "camera_ids", "paths")
 FORGETFUL = ("Flat", "SQfp16", "PQ4", "HNSW8", "IVF4,Flat", "IVF4,PQ4", "OPQ4,IVF4,PQ4", "PCA4,Flat")

@@ -8,7 +8,7 @@ from typing import Any
 
 from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.gallery import Gallery
+from reid_dml.retrieval.index.gallery import Gallery
 
 
 @dataclass(frozen=True)

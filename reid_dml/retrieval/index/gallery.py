@@ -11,10 +11,10 @@ import numpy as np
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.index_build import add_images, build_index, check_comparable, remove_images
-from reid_dml.retrieval.index_file import About, Contents, IndexFolder
-from reid_dml.retrieval.index_sources import FeatureFiles, FeatureSets
-from reid_dml.retrieval.index_types import fits_gpu, on_gpu, prepare, set_parameters
+from reid_dml.retrieval.index.build import add_images, build_index, check_comparable, remove_images
+from reid_dml.retrieval.index.file import About, Contents, IndexFolder
+from reid_dml.retrieval.index.sources import FeatureFiles, FeatureSets
+from reid_dml.retrieval.index.types import fits_gpu, on_gpu, prepare, set_parameters
 
 
 class Neighbours(NamedTuple):
@@ -78,7 +78,7 @@ class Gallery:
         parameters: str = "",
         overwrite: bool = False,
     ) -> Gallery:
-        """Build an index of a feature set or of feature files and open it; see `index_build.build_index`."""
+        """Build an index of a feature set or of feature files and open it; see `index.build.build_index`."""
         source = FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
         build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
         return Gallery.open(path)
@@ -126,7 +126,7 @@ class Gallery:
         return [ImageRecord(*row) for row in zip(*columns, strict=True)]
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
-        """Add images, here and on disk; see `index_build.add_images`."""
+        """Add images, here and on disk; see `index.build.add_images`."""
         added = add_images(
             self.path, FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
         )
@@ -134,7 +134,7 @@ class Gallery:
         return added
 
     def remove(self, names: Sequence[str]) -> int:
-        """Remove images by path or pattern, here and on disk; see `index_build.remove_images`."""
+        """Remove images by path or pattern, here and on disk; see `index.build.remove_images`."""
         removed = remove_images(self.path, names)
         self._show(IndexFolder(self.path).read())
         return removed

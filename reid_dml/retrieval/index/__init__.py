@@ -1,0 +1,1 @@
+"""Indexes of a gallery on disk: FAISS search for downstream users."""

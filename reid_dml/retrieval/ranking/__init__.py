@@ -1,0 +1,1 @@
+"""What the ranking metrics need of every query: how many wrong items come before each true match."""
