@@ -95,8 +95,8 @@ def _cohort(record: Mapping[str, Any]) -> list[list[str]]:
 _Table = Callable[[Mapping[str, Any]], list[list[str]]]
 _COHORT = """`benchmarks/cohort.py`: a simultaneous DML step, with augmentation, exchange of predictions and mimicry,
 beside forward, backward and optimiser of the same networks."""
-_EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product of
-the same shapes, blocked into one reused buffer. "Sorting" is what ordering the whole gallery of every query takes, from
+_EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
+of the same shapes, blocked into one reused buffer. "Sorting" is what ordering the gallery of every query takes, from
 the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""

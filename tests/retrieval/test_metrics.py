@@ -168,7 +168,10 @@ def test_an_approximate_index_costs_what_it_does_not_return(rng):
     gallery = feature_set(rng.normal(size=(400, 8)), np.arange(400) % 40 + 1, np.ones(400, int))
     query = feature_set(rng.normal(size=(40, 8)), np.arange(40) + 1, np.zeros(40, int))
     exact = evaluate_rankings(query, gallery)
-    ranked = [evaluate_rankings(query, gallery, backend="faiss", index="IVF8,Flat", probes=probes) for probes in (1, 8)]
+    ranked = [
+        evaluate_rankings(query, gallery, backend="faiss", index="IVF8,Flat", parameters=f"nprobe={cells}")
+        for cells in (1, 8)
+    ]
     assert ranked[0].mAP < exact.mAP
     assert ranked[1].mAP == pytest.approx(exact.mAP, abs=1e-6)
     with pytest.raises(UserError, match="FAISS cannot make it"):
