@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,8 @@ from reid_dml.engine.schedules import Schedule
 from reid_dml.engine.trainer import build_cohort
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
+from reid_dml.retrieval import FeatureSet
+from reid_dml.retrieval.metrics import evaluate_rankings
 from reid_dml.run_folder import row_names
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -63,3 +66,20 @@ def test_a_run_resumes_on_either_device(make_config, monkeypatch, first, second)
     cfg = make_config("DEVICE", second)
     train_and_evaluate(cfg, resume=True)
     assert (Path(cfg.OUTPUT_DIR) / "result.json").is_file()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_ranking_metrics_are_those_of_the_cpu(rng, metric):
+    # Unit vectors along the axes: products and norms are exact, and ties are common.
+    query, gallery = (
+        FeatureSet(
+            np.eye(6, dtype=np.float32)[rng.integers(0, 6, count)],
+            rng.integers(-1, 9, count),
+            rng.integers(-1, 3, count),
+            np.full(count, "image"),
+        )
+        for count in (70, 600)
+    )
+    expected = evaluate_rankings(query, gallery, metric=metric, fpr=[1e-2])
+    found = evaluate_rankings(query, gallery, metric=metric, fpr=[1e-2], device="cuda")
+    assert found.as_dict() == expected.as_dict()

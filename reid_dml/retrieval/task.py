@@ -99,19 +99,20 @@ class RetrievalTask:
             mine = open_images(self.cfg, self.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
             for counts in gather_objects(count_correct(networks, mine, self.class_ids, spec, **options)):
                 correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
-        return self._judge(features, correct, records) if rank() == 0 else {}
+        return self._judge(features, correct, records, device) if rank() == 0 else {}
 
     def _judge(
         self,
         features: dict[str, dict[int, np.ndarray]],
         correct: dict[int, int],
         records: dict[str, Sequence[ImageRecord]],
+        device: str,
     ) -> dict[str, Any]:
-        order = sorted(features["query"])
+        order, protocols = sorted(features["query"]), self._protocols(device)
         networks = []
         for index in order:
             sets = self._feature_sets(features, [index], records)
-            metrics = self._score(sets)
+            metrics = score(sets, protocols)
             if index in correct:
                 metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled_rows)}}
             networks.append(metrics)
@@ -119,22 +120,22 @@ class RetrievalTask:
         results = with_mean_and_sd(networks)
         if len(order) > 1:
             self.features = self._feature_sets(features, order, records)
-            results["ensemble"] = self._score(self.features)
+            results["ensemble"] = score(self.features, protocols)
         return results
 
     def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
         return retrieval_sections(metrics, self.features)
 
-    def _score(self, sets: Mapping[str, FeatureSet]) -> dict[str, Any]:
+    def _protocols(self, device: str) -> Protocols:
         test = self.cfg.TEST
-        protocols = Protocols(
+        return Protocols(
             pooling=test.MULTI_QUERY,
             fpr=test.FPR,
             rerank=(*test.RERANK_K, test.RERANK_LAMBDA) if test.RERANK else None,
             expand=test.EXPAND,
             alpha=test.EXPAND_ALPHA,
+            device=device,
         )
-        return score(sets, protocols)
 
     def _feature_sets(
         self,
