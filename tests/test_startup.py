@@ -9,9 +9,11 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-COMMANDS = [*sorted((REPOSITORY / "tools").glob("*.py")), *sorted((REPOSITORY / "benchmarks").glob("*.py"))]
+FILES = [*sorted((REPOSITORY / "tools").glob("*.py")), *sorted((REPOSITORY / "benchmarks").glob("*.py"))]
+COMMANDS = [path for path in FILES if "ArgumentParser" in path.read_text()]
 SCRIPT = """
-import runpy, sys
+import os, runpy, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
 sys.argv = [sys.argv[1], "--help"]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")

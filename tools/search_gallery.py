@@ -46,7 +46,7 @@ def main() -> None:
     from reid_dml.retrieval.features import FeatureSet
     from reid_dml.retrieval.index.answers import answer_rows, as_json, camera_name, find, person_name
     from reid_dml.retrieval.index.gallery import Gallery
-    from reid_dml.retrieval.tables import format_table
+    from reid_dml.tables import format_table
 
     for output in (arguments.json, arguments.picture):
         if output:
