@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from reid_dml.errors import run_command
+from reid_dml.errors import UserError, run_command
 
 
 def main() -> None:
@@ -80,6 +80,8 @@ def main() -> None:
         files["boxes"] = arguments.multi_query
     if arguments.json:
         check_output(arguments.json, *(path for paths in files.values() for path in paths))
+    if arguments.search_parameters and not arguments.index:
+        raise UserError("--search-parameters are those of an index: name one with --index")
     protocols = Protocols(
         metric=arguments.metric,
         pooling=arguments.pooling,

@@ -52,7 +52,7 @@ class FeatureSet:
         features = np.asarray(self.features)
         if features.dtype != np.float32:
             raise ValueError(f"features must be float32, got {features.dtype}")
-        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "features", np.ascontiguousarray(features))
         if features.ndim != 2 or not features.shape[1]:
             raise ValueError(f"features must be (N, D), got {features.shape}")
         for name in ("person_ids", "camera_ids", "paths"):
@@ -129,7 +129,16 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             if absent:
                 raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {_REMEDY}")
             return {name: file[name] for name in (*_FIELDS, "paths", "model") if name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        MemoryError,
+    ) as error:
         if "allow_pickle" in str(error):
             raise UserError(f"{path}: holds pickled objects, which are not opened; {_REMEDY}") from None
         raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {_REMEDY}") from None
@@ -159,4 +168,6 @@ def normalize(features: np.ndarray) -> np.ndarray:
 def power_of_two_scale(*sides: np.ndarray) -> np.float32:
     """A factor that brings the largest entry near 1, or 1 where it is already; exact in float32, so ties stay ties."""
     largest = max(max(float(side.max(initial=0)), -float(side.min(initial=0))) for side in sides)
-    return np.float32(1 if largest == 0 or 2**-40 < largest < 2**40 else 2.0 ** -math.ceil(math.log2(largest)))
+    return np.float32(
+        1 if largest == 0 or 2**-40 < largest < 2**40 else 2.0 ** min(127, -math.ceil(math.log2(largest)))
+    )

@@ -14,7 +14,7 @@ wrong item. Queries without a true match are left out of the means and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -41,6 +41,7 @@ class RankingMetrics:
     num_queries: int  # with a match
     num_unmatched: int  # without
     tpr_at_fpr: dict[str, float] = field(default_factory=dict)  # true-positive rates of verification, if asked for
+    unmatched: str = "skip"  # what queries without a match are: left out of the means (skip), or 0 (zero)
 
     def as_dict(self) -> dict[str, Any]:
         """The layout of metrics files."""
@@ -52,6 +53,8 @@ class RankingMetrics:
             "num_queries": self.num_queries,
             "num_unmatched": self.num_unmatched,
         }
+        if self.unmatched != "skip":
+            found["unmatched"] = self.unmatched
         return found | ({"tpr_at_fpr": dict(self.tpr_at_fpr)} if self.tpr_at_fpr else {})
 
 
@@ -77,7 +80,8 @@ def evaluate_rankings(
         unmatched: what queries without a match are: `skip` leaves them out of the means, `zero` counts them as 0 (the
             MATLAB evaluation). They are counted either way.
         fpr: false-positive rates at which to measure the true-positive rate of "same person?" decisions.
-        backend: `counting` (blocked products, nothing sorted) or `faiss` (index search); equal results.
+        backend: `counting` (blocked products, nothing sorted) or `faiss` (index search). Results are equal but for the
+            rounding of products: under Euclidean distance with whole numbers they are the same.
         index: with `faiss`, the factory string of the index to rank by. An approximate one shows what the
             approximation costs: matches it does not return count as not found.
         parameters: with `faiss`, how carefully to search, such as `nprobe=32`; empty: the type's default.
@@ -92,7 +96,7 @@ def evaluate_rankings(
     if fpr and backend == "faiss":
         raise ValueError("fpr needs the scores of all pairs: backend counting")
     scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
-    pairs = _pairs(fpr, relevance, scorer.query_terms)
+    pairs = _pairs(fpr, relevance, scorer.comparable)
     if backend == "faiss":
         ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
     elif device == "cpu":
@@ -122,12 +126,13 @@ def evaluate_distances(
         if not len(side):
             raise UserError(f"the {name} set is empty; there is nothing to evaluate")
     relevance = Relevance(query, gallery)
-    pairs = _pairs(fpr, relevance, np.zeros(len(query), np.float32))
+    pairs = _pairs(fpr, relevance)
     dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
 
     def scores(queries: range, buffer: np.ndarray) -> np.ndarray:
         part = buffer[: len(queries)]
         np.multiply(distances[queries.start : queries.stop], dtype(-1), out=part)
+        part[:, relevance.is_junk] = 0
         bad = np.flatnonzero(~np.isfinite(part).all(1))
         if len(bad):
             raise UserError(f"distances are NaN or infinite, first in the row of query {queries.start + bad[0]}")
@@ -153,16 +158,15 @@ def evaluate_mean_distances(
     """
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
     relevance = Relevance(queries[0], galleries[0])
-    pairs = _pairs(fpr, relevance, np.zeros(len(queries[0]), np.float32))
+    pairs = _pairs(fpr, relevance)
     ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)
 
 
-def _pairs(fpr: Sequence[float], relevance: Relevance, query_terms: np.ndarray) -> PairScores | None:
-    if not fpr:
-        return None
-    negatives = sum(relevance.num_wrong(row) for row in range(len(relevance)) if len(relevance.matches(row)))
-    return PairScores(fpr, negatives, query_terms)
+def _pairs(
+    fpr: Sequence[float], relevance: Relevance, comparable: Callable[[int, np.ndarray], np.ndarray] | None = None
+) -> PairScores | None:
+    return PairScores(fpr, relevance.num_negatives(), comparable) if fpr else None
 
 
 def _summarise(ahead: Ahead, max_rank: int, unmatched: str, pairs: PairScores | None) -> RankingMetrics:
@@ -192,4 +196,5 @@ def _summarise(ahead: Ahead, max_rank: int, unmatched: str, pairs: PairScores | 
         num_queries=len(lengths),
         num_unmatched=len(ahead.lengths) - len(lengths),
         tpr_at_fpr=pairs.rates_found() if pairs else {},
+        unmatched=unmatched,
     )

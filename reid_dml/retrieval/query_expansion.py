@@ -27,9 +27,11 @@ def expand_queries(query: np.ndarray, gallery: np.ndarray, *, count: int, alpha:
         ValueError: negative alpha, or different widths.
         UserError: count is not within 1 ... G.
     """
-    if alpha < 0:
+    if not alpha >= 0:
         raise ValueError(f"alpha must not be negative, got {alpha}")
     similarities, rows = nearest(query, gallery, count)
     weights = np.maximum(similarities, 0) ** np.float32(alpha) if alpha else np.ones_like(similarities)
-    query, gallery = normalize(query), normalize(gallery)
-    return normalize(query + np.einsum("qk,qkd->qd", weights, gallery[rows]))
+    gallery, expanded = normalize(gallery), normalize(query)
+    for column, share in zip(rows.T, weights.T, strict=True):
+        expanded += share[:, None] * gallery[column]
+    return normalize(expanded)

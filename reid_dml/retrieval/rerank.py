@@ -66,8 +66,7 @@ def k_reciprocal_distances(
             raise UserError(f"the {name} set is empty; there is nothing to re-rank")
         if not np.isfinite(side).all():
             raise UserError(f"{name} features are NaN or infinite; extract them again")
-    features = np.concatenate([query_features, gallery_features]).astype(np.float32, copy=False)
-    features *= power_of_two_scale(features)  # the result does not depend on it, float32 squares might overflow
+    features = _centred(np.concatenate([query_features, gallery_features]).astype(np.float32, copy=False))
     queries, count = len(query_features), len(features)
     depth = min(max(k1 + 1, k2), count)
     half = int(np.around(k1 / 2))
@@ -80,6 +79,16 @@ def k_reciprocal_distances(
     if k2 > 1:
         weights = _average(neighbours[:, :k2]) @ weights
     return _mix(weights[:queries], weights[queries:], original, lambda_value)
+
+
+def _centred(features: np.ndarray) -> np.ndarray:
+    """Features moved and scaled, which distances divided by their maximum do not depend on: float32 squares stay in
+    range, and a common offset costs no digits. Whole numbers stay whole, so that ties stay ties."""
+    features *= power_of_two_scale(features)
+    mean = features.mean(axis=0, dtype=np.float64)
+    whole = (features[:1] == np.rint(features[:1])).all() and (features == np.rint(features)).all()
+    features -= (np.rint(mean) if whole else mean).astype(np.float32)
+    return features
 
 
 def _nearest(features: np.ndarray, depth: int, original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ class Protocols:
                 raise UserError(
                     f"re-ranking needs k1 and k2 of at least 1 and lambda in [0, 1], got {k1}, {k2} and {lambda_value}"
                 )
-        if self.expand < 0 or self.alpha < 0:
+        if self.expand and self.metric != "cosine":
+            raise UserError("query expansion adds up features by cosine similarity; leave it out, or the other metric")
+        if self.expand < 0 or not 0 <= self.alpha < math.inf:
             raise UserError(
                 f"query expansion needs a number of images and an exponent of at least 0, got {self.expand} and "
                 f"{self.alpha}"
@@ -71,10 +74,10 @@ def score_members(members: Mapping[str, Sequence[FeatureSet]], protocols: Protoc
     Raises `UserError` for re-ranking or query expansion by more than one member: these need one feature.
     """
     queries, galleries, boxes = members["query"], members["gallery"], members.get("boxes")
-    if len(queries) > 1 and (protocols.rerank or protocols.expand):
+    if len(queries) > 1 and (protocols.rerank or protocols.expand or protocols.backend == "faiss"):
         raise UserError(
-            "re-ranking and query expansion need one feature of an image, not the mean of several distances; set the "
-            "ensemble to normalized or raw"
+            "re-ranking, query expansion and an index need one feature of an image, not the mean of several "
+            "distances; set the ensemble to normalized or raw"
         )
     with stage("single query"):
         metrics = {"single_query": _rank(queries, galleries, protocols)}
@@ -165,9 +168,17 @@ def score_files(
                         f"{path}: features are {member.features.shape[1]}-d, those of {other} are "
                         f"{query.features.shape[1]}-d; extract both with the same networks"
                     )
+                if member.model and query.model and member.model != query.model:
+                    raise UserError(
+                        f"{path}: features of the model {member.model}, those of {other} of {query.model}; extract "
+                        "both with the same networks"
+                    )
+                if protocols.metric == "cosine":
+                    _refuse_zeros(member, path)
     if ensemble == "distances":
         return score_members(members, protocols)
-    return score({name: _concatenated(found, ensemble) for name, found in members.items()}, protocols)
+    whole = {name: _concatenated(found, ensemble, protocols.metric) for name, found in members.items()}
+    return score(whole, protocols)
 
 
 def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
@@ -190,7 +201,20 @@ def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
     return members
 
 
-def _concatenated(members: Sequence[FeatureSet], how: str) -> FeatureSet:
-    if len(members) == 1:  # as given: Euclidean distances depend on the lengths
+def _refuse_zeros(member: FeatureSet, path: str | os.PathLike[str]) -> None:
+    rows = np.flatnonzero(~member.features.any(1) & (member.person_ids != JUNK))
+    if len(rows):
+        named = ", ".join(f"{row} ({member.paths[row]})" for row in rows[:3])
+        raise UserError(
+            f"{path}: {len(rows)} of {len(member)} features are all 0, which has no direction for cosine similarity, "
+            f"first rows {named}; remove these images, or use the Euclidean metric"
+        )
+
+
+def _concatenated(members: Sequence[FeatureSet], how: str, metric: str) -> FeatureSet:
+    if len(members) == 1:
         return members[0]
-    return members[0].with_features(concatenate_features([member.features for member in members], how=how))
+    features = [member.features for member in members]
+    if how == "raw" and metric == "euclidean":  # distances depend on the lengths: as they are
+        return replace(members[0], features=np.concatenate(features, axis=1), model="")
+    return replace(members[0], features=concatenate_features(features, how=how), model="")

@@ -28,10 +28,10 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     if single["num_unmatched"]:
         lines.append(
             f"{single['num_unmatched']} of {single['num_queries'] + single['num_unmatched']} queries have no "
-            "match in the gallery and are left out"
+            f"match in the gallery and {'count as 0' if single.get('unmatched') == 'zero' else 'are left out'}"
         )
     if "multi_query" not in first:
-        lines.append("multi-query was not run: it needs gt_bbox images of known cameras")
+        lines.append("multi-query was not run: no further images (gt_bbox) of the queries in known cameras were given")
     named = {f"network {number}": found for number, found in enumerate(metrics["networks"])}
     if "ensemble" in metrics:
         named["ensemble"] = metrics["ensemble"]

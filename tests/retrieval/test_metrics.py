@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from reid_dml.errors import UserError
 from reid_dml.retrieval import FeatureSet
@@ -184,6 +189,54 @@ def test_unmatched_queries_can_count_as_zero():
     found = evaluate_rankings(query, gallery, unmatched="zero", max_rank=2)
     assert (found.mAP, found.mINP, found.cmc.tolist()) == (0.5, 0.5, [0.5, 0.5])
     assert (found.num_queries, found.num_unmatched) == (1, 1)
+
+
+@given(retrieval_problems())
+@settings(max_examples=60, deadline=None)
+def test_cosine_ties_of_whole_numbers_are_exact(problem):
+    query, gallery = problem
+    whole = query.features.astype(int) @ gallery.features.astype(int).T
+    squares = (gallery.features.astype(int) ** 2).sum(1)
+    # Cosine similarity orders a query's gallery like sign(q.g) (q.g)^2 / |g|^2, which fractions hold exactly.
+    distances = np.array(
+        [[-Fraction(int(abs(dot) * dot), int(max(square, 1))) for dot, square in zip(row, squares, strict=True)]
+         for row in whole], dtype=object
+    )  # fmt: skip
+    if brute_force(np.zeros(whole.shape), query, gallery)[0]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of features that are all 0
+            check(evaluate_rankings(query, gallery), distances, query, gallery)
+
+
+def test_codes_of_many_bits_tie_exactly(rng):
+    codes = [rng.choice([-1.0, 1.0], (count, 512)) for count in (20, 300)]
+    query = feature_set(codes[0], rng.integers(1, 9, 20), np.zeros(20, int))
+    gallery = feature_set(codes[1], rng.integers(1, 9, 300), np.ones(300, int))
+    check(evaluate_rankings(query, gallery), -(codes[0] @ codes[1].T), query, gallery)
+
+
+def test_a_junk_row_of_any_size_changes_nothing(rng):
+    query = feature_set(rng.normal(size=(20, 8)), np.arange(20) % 5 + 1, np.zeros(20, int))
+    persons = np.append(np.arange(60) % 5 + 1, -1)
+    features = rng.normal(size=(61, 8)).astype(np.float32)
+    for metric in ("cosine", "euclidean"):
+        results = []
+        for size in (1.0, 1e30):
+            features[-1] = size
+            results.append(evaluate_rankings(query, feature_set(features, persons, np.ones(61, int)), metric=metric))
+        assert results[0].as_dict() == results[1].as_dict()
+    with pytest.raises(UserError, match=r"too different in size.*row 60"):
+        evaluate_rankings(query, feature_set(features, abs(persons), np.ones(61, int)), metric="euclidean")
+
+
+def test_two_evaluations_at_once_leave_the_libraries_threads_alone(rng):
+    before = [info["num_threads"] for info in threadpool_info()]
+    query = feature_set(rng.normal(size=(300, 64)), rng.integers(1, 9, 300), np.zeros(300, int))
+    gallery = feature_set(rng.normal(size=(3000, 64)), rng.integers(1, 9, 3000), np.ones(3000, int))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: evaluate_rankings(query, gallery).mAP, range(9)))
+    assert len(set(found)) == 1
+    assert [info["num_threads"] for info in threadpool_info()] == before
 
 
 def test_cosine_rankings_match_brute_force(rng):

@@ -74,6 +74,12 @@ def test_more_images_than_a_block_of_persons(monkeypatch, scale):
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("offset", [10, 100])
+def test_a_common_offset_costs_no_digits(rng, offset):
+    query, gallery = (rng.normal(size=(n, 64)).astype(np.float32) + offset for n in (20, 200))
+    np.testing.assert_allclose(k_reciprocal_distances(query, gallery), dense(query, gallery), atol=1e-5, rtol=0)
+
+
 def test_identical_images_are_as_near_as_can_be():
     ones = np.ones((40, 3), np.float32)
     found = k_reciprocal_distances(ones[:5], ones[5:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,8 +101,9 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
     )
     with pytest.raises(UserError, match="as many files for every split, got 2 for query, 1 for gallery"):
         score_files({"query": paths["query"], "gallery": paths["gallery"][:1]})
-    with pytest.raises(UserError, match="re-ranking and query expansion need one feature"):
-        score_files(paths, Protocols(expand=1), ensemble="distances")
+    for protocols in (Protocols(expand=1), Protocols(backend="faiss")):
+        with pytest.raises(UserError, match="query expansion and an index need one feature"):
+            score_files(paths, protocols, ensemble="distances")
     members["query"][1].select(np.arange(49)).save(paths["query"][1])
     with pytest.raises(UserError, match=r"query_1\.npz: holds 49 images, .*query_0\.npz holds 50"):
         score_files(paths)
@@ -115,6 +117,8 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
     [
         ({"rerank": (0, 6, 0.3)}, "k1 and k2"),
         ({"expand": -1}, "query expansion"),
+        ({"expand": 2, "alpha": float("nan")}, "query expansion"),
+        ({"expand": 2, "metric": "euclidean"}, "cosine similarity"),
         ({"fpr": [1.0]}, "false-positive rates"),
         ({"fpr": [0.1], "backend": "faiss"}, "all pairs"),
     ],
@@ -127,3 +131,26 @@ def test_unusable_options_are_refused(options, words):
 def test_more_neighbours_than_the_gallery_holds(sides):
     with pytest.raises(UserError, match="the gallery has"):
         score({"query": sides[0], "gallery": sides[1]}, Protocols(expand=1000))
+
+
+def test_features_of_two_models_or_without_direction_are_refused_by_file(sides, tmp_path):
+    query, gallery = sides
+    paths = {"query": [tmp_path / "q.npz"], "gallery": [tmp_path / "g.npz"]}
+    replace(query, model="a").save(paths["query"][0])
+    replace(gallery, model="b").save(paths["gallery"][0])
+    with pytest.raises(UserError, match=r"g\.npz: features of the model b, those of .*q\.npz of a"):
+        score_files(paths)
+    gallery.features[np.flatnonzero(gallery.person_ids > 0)[0]] = 0
+    gallery.save(paths["gallery"][0])
+    with pytest.raises(UserError, match=r"g\.npz: 1 of 300 features are all 0"):
+        score_files(paths)
+    assert score_files(paths, Protocols(metric="euclidean"))["single_query"]["mAP"] > 0
+
+
+def test_raw_members_keep_their_lengths_under_euclidean_distance(rng, sides, tmp_path):
+    paths = {name: [tmp_path / f"{name}.npz"] * 2 for name in ("query", "gallery")}
+    for name, side in zip(paths, sides, strict=True):
+        side.save(paths[name][0])
+    one = score({"query": sides[0], "gallery": sides[1]}, Protocols(metric="euclidean"))
+    twice = score_files(paths, Protocols(metric="euclidean"), ensemble="raw")
+    assert twice["single_query"]["mAP"] == pytest.approx(one["single_query"]["mAP"], abs=1e-6)

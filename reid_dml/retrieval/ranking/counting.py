@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -13,9 +14,9 @@ from reid_dml.retrieval.ranking.roc import PairScores
 from reid_dml.retrieval.ranking.threads import cpu_threads, single_threaded_blas
 
 _BLOCK_BYTES = 1 << 29  # of scores held at a time by all threads
-_MOST_ROWS, _FEWEST_ROWS = 512, 32  # of a block
+_MOST_ROWS, _FEWEST_ROWS = 512, 8  # of a block
 _FEW_MATCHES = 32  # up to so many, a pass over the row for each match is faster than ordering what is ahead of the last
-_ROWS = 8  # queries counted in one operation, few enough for the cache
+_ROWS, _COMPARED = 8, 1 << 24  # queries counted in one operation, and the bytes of their comparisons, at most
 _CARRY = 255  # bytes of 0 or 1 that add up without a carry
 
 
@@ -54,28 +55,34 @@ def count_ahead(
         dtype: of the scores.
     """
     threads = cpu_threads()
-    rows = _block_rows(len(relevance), relevance.gallery_size, threads)
+    rows = _block_rows(len(relevance), relevance.gallery_size * np.dtype(dtype).itemsize, threads)
     blocks = [range(first, min(first + rows, len(relevance))) for first in range(0, len(relevance), rows)]
-    waiting, counted = iter(enumerate(blocks)), [Ahead.of([])] * len(blocks)
+    waiting, counted = deque(enumerate(blocks)), [Ahead.of([])] * len(blocks)
 
     def count_blocks(_: int) -> PairScores | None:
         counter, own = WrongAhead(), pairs.part() if pairs is not None else None
         buffer: np.ndarray = np.empty((rows, relevance.gallery_size), dtype)
-        while (block := next(waiting, None)) is not None:
-            number, queries = block
+        while waiting:
+            try:
+                number, queries = waiting.popleft()
+            except IndexError:
+                break  # another thread took the last
             counted[number] = _count_block(scores(queries, buffer), queries, relevance, counter, own)
         return own
 
     with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-        for own in pool.map(count_blocks, range(threads)):
-            if pairs is not None and own is not None:
-                pairs.merge(own)
+        try:
+            for own in pool.map(count_blocks, range(threads)):
+                if pairs is not None and own is not None:
+                    pairs.merge(own)
+        finally:
+            waiting.clear()  # an error, or Ctrl-C, ends the other threads too
     return Ahead(*(np.concatenate(parts) for parts in zip(*counted, strict=True)))
 
 
-def _block_rows(queries: int, gallery: int, threads: int) -> int:
+def _block_rows(queries: int, row_bytes: int, threads: int) -> int:
     """Queries in a block: many make an efficient product, few keep memory low and all threads busy."""
-    by_memory = max(_FEWEST_ROWS, _BLOCK_BYTES // (4 * gallery * threads))
+    by_memory = max(_FEWEST_ROWS, _BLOCK_BYTES // (row_bytes * threads))
     return max(1, min(_MOST_ROWS, by_memory, -(-queries // (4 * threads))))
 
 
@@ -86,8 +93,9 @@ def _count_block(
     matches, lengths = falling_by_row(scores[rows, columns][is_match], rows[is_match], len(queries))
     scores[rows, columns] = np.nan
     found = np.zeros(matches.shape, np.int64)
-    for first in range(0, len(queries), _ROWS):
-        few = slice(first, first + _ROWS)
+    at_once = max(1, min(_ROWS, _COMPARED // max(1, matches.shape[1] * relevance.gallery_size)))
+    for first in range(0, len(queries), at_once):
+        few = slice(first, first + at_once)
         width = lengths[few].max()
         found[few, :width] = counter.of_rows(matches[few, :width], scores[few])
     if pairs is not None:

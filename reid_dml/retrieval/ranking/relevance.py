@@ -55,7 +55,10 @@ class Relevance:
         is_match = (cameras == UNKNOWN_CAMERA) | (self._gallery_cameras[columns] != cameras)
         return rows, columns, is_match & (self._persons[part][rows] > 0)
 
-    def num_wrong(self, query: int) -> int:
-        """Number of wrong items in the query's ranking."""
-        same = 0 if self._persons[query] == JUNK else self._end[query] - self._first[query]
-        return len(self._gallery_rows) - int(self.is_junk.sum()) - int(same)
+    def num_negatives(self) -> int:
+        """Number of wrong items in the rankings of all queries that have a match."""
+        _, _, is_match = pairs = self.same_person_pairs(range(len(self)))
+        has_match = np.zeros(len(self), bool)
+        has_match[pairs[0][is_match]] = True
+        wrong = len(self._gallery_rows) - int(self.is_junk.sum()) - (self._end - self._first)
+        return int(wrong[has_match].sum())

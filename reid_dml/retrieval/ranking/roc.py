@@ -8,7 +8,7 @@ negative; equal scores are refused. Queries without a match are left out, as eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -45,13 +45,18 @@ class PairScores:
     Args:
         rates: false-positive rates in [0, 1).
         negatives: N, number of negative pairs.
-        query_terms: (Q,) added to a query's scores, so that those of different queries compare.
+        comparable: from a query and its scores, scores that compare with those of other queries; None: as they are.
     """
 
-    def __init__(self, rates: Sequence[float], negatives: int, query_terms: np.ndarray) -> None:
+    def __init__(
+        self,
+        rates: Sequence[float],
+        negatives: int,
+        comparable: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         if not all(0 <= rate < 1 for rate in rates):
             raise ValueError(f"fpr: false-positive rates must lie in [0, 1), got {list(rates)}")
-        self.rates, self.query_terms, self._negatives_count = list(rates), query_terms, negatives
+        self.rates, self.comparable, self._negatives_count = list(rates), comparable, negatives
         self._highest = LargestValues(self._accepted(max(rates)) + 1)
         self._positives: list[np.ndarray] = []
 
@@ -60,15 +65,16 @@ class PairScores:
 
     def part(self) -> PairScores:
         """A collector for some of the queries, to be merged later."""
-        own = PairScores(self.rates, self._negatives_count, self.query_terms)
+        own = PairScores(self.rates, self._negatives_count, self.comparable)
         own._highest.bound = self._highest.bound
         return own
 
     def add(self, query: int, matches: np.ndarray, others: np.ndarray) -> None:
-        """Take one query's scores; -inf among the others stands for images that are left out."""
-        term = self.query_terms[query]
-        self._positives.append(matches + term)
-        self._highest.add(others + term if term else others)
+        """Take one query's scores; NaN among the others stands for images that are left out."""
+        if self.comparable is not None:
+            matches, others = self.comparable(query, matches), self.comparable(query, others)
+        self._positives.append(matches)
+        self._highest.add(others)
 
     def merge(self, other: PairScores) -> None:
         """Take everything that another collector holds."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
+from typing import Any
 
 import faiss
 from threadpoolctl import ThreadpoolController
@@ -20,9 +23,28 @@ def row_parts(count: int, parts: int | None = None) -> list[range]:
     return [range(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
 
 
-def single_threaded_blas() -> AbstractContextManager:
-    """While it lasts, matrix products use the calling thread only: for work that has a thread for each core already."""
-    return _controller().limit(limits=1, user_api="blas")
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """While it lasts, matrix products use the calling thread only: for work that has a thread for each core already.
+
+    The setting is the process's: several threads may be inside at once, and the last to leave restores it.
+    """
+    global _inside, _limit
+    with _lock:
+        if not _inside:
+            _limit = _controller().limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _limit.restore_original_limits()
+
+
+_lock, _inside = Lock(), 0
+_limit: Any = None
 
 
 @cache
