@@ -88,7 +88,7 @@ def calibrate(
     histogram = pairs.histogram(lambda keys: keys >> 16)
     if not (count := int(histogram.sum())):
         raise UserError("there are no pairs of different persons; calibration needs images of at least two")
-    allowed = math.floor(false_accept_rate * count)
+    allowed = _accepted(false_accept_rate, count)
     if not allowed:
         raise UserError(
             f"a false-accept rate of {false_accept_rate:g} cannot be measured on {count:,} pairs of different persons: "
@@ -99,10 +99,10 @@ def calibrate(
     tar, tar_error, same_pairs = pairs.rate(key, same=True)
     if not same_pairs:
         raise UserError("there are no pairs of one person under different cameras; check the person and camera ids")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = -NormalDist().inv_cdf((1 - confidence) / 2)  # the lower tail keeps its digits near a confidence of 1
     spread = z * far_error / far if far else 0.0
     far_interval = (far * math.exp(-spread), min(1.0, far * math.exp(spread)))
-    ends = [pairs.key_above(histogram, max(0, min(math.floor(rate * count), count - 1))) for rate in far_interval]
+    ends = [pairs.key_above(histogram, _accepted(rate, count)) for rate in far_interval]
     thresholds = sorted(pairs.threshold(end) for end in ends)
     return Calibration(
         metric=metric,
@@ -208,6 +208,11 @@ class _Pairs:
                 once = np.arange(stop - start)[:, None] < np.arange(scores.shape[1])
                 same, different = same & once, different & once
             yield _keys(scores), rows, columns, same, different
+
+
+def _accepted(rate: float, count: int) -> int:
+    """The most of `count` pairs that are a share of at most `rate`; never all of them."""
+    return min(int(rate * count + 1e-6), count - 1)  # 0.29 * 100 is a little less than 29
 
 
 def _keys(scores: np.ndarray) -> np.ndarray:

@@ -132,6 +132,21 @@ def test_damage_while_a_process_reads_costs_nothing_but_time(make, records, tmp_
     assert len(warned) == 2 * 3  # once a shard
 
 
+@pytest.mark.parametrize("way", ["replaced", "written to"])
+def test_a_shard_that_becomes_another_is_not_taken_for_the_first(make, records, tmp_path, way):
+    images, expected = make(records), read_all(ImageFiles(records, SIZE))
+    np.testing.assert_array_equal(read_all(images), expected)  # every image was compared with its checksum
+    for file in shards(tmp_path):
+        other = 255 - np.load(file)
+        if way == "replaced":
+            np.save(tmp_path / "other.npy", other)
+            (tmp_path / "other.npy").rename(file)
+        else:
+            np.save(file, other)
+    with pytest.warns(UserWarning, match="damaged; made anew from its"):
+        np.testing.assert_array_equal(read_all(images), expected)
+
+
 def test_a_stopped_build_goes_on_where_it_was(make, records, decoded, tmp_path, monkeypatch):
     broken = Path(records[9].path)
     data = broken.read_bytes()

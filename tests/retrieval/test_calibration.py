@@ -116,6 +116,28 @@ def test_the_interval_covers_the_true_rate(rng):
     assert inside >= 52
 
 
+def test_a_rate_that_floating_point_makes_a_little_less_is_met_exactly():
+    # 10 x 10 pairs of different persons, all at other distances; 0.29 * 100 is 28.999999999999996.
+    left = FeatureSet(np.arange(10, dtype=np.float32)[:, None], np.full(10, 1), np.full(10, 0), ["l"] * 10)
+    places = np.array([0, *range(20, 120, 10)], np.float32)[:, None]
+    right = FeatureSet(places, np.array([1] + [2] * 10), np.full(11, 1), ["r"] * 11)
+    found = calibrate(left, right, false_accept_rate=0.29, metric="euclidean")
+    assert (found.different_pairs, found.false_accept_rate) == (100, 0.29)
+    with pytest.raises(UserError, match="no pairs of different persons"):
+        calibrate(left, left, false_accept_rate=0.29, metric="euclidean")
+    # A rate of nearly 1 refuses one pair at least.
+    assert calibrate(left, right, false_accept_rate=1 - 1e-12, metric="euclidean").false_accept_rate == 0.99
+
+
+def test_any_confidence_below_1_has_an_interval(rng):
+    features = labelled(rng, 60, low=1)
+    wide, wider = (
+        calibrate(features, false_accept_rate=0.2, metric="euclidean", confidence=confidence)
+        for confidence in (0.999, math.nextafter(1, 0))
+    )
+    assert 0 < wider.false_accept_rate_interval[0] < wide.false_accept_rate_interval[0] < wide.false_accept_rate
+
+
 def test_a_threshold_above_every_pair_accepts_none():
     # All pairs of different persons coincide: whatever is accepted, all are.
     features = FeatureSet(np.ones((12, 2), np.float32), np.repeat([1, 2, 3], 4), np.tile([0, 1], 6), ["x"] * 12)

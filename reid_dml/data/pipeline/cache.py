@@ -7,7 +7,8 @@ and a checksum of its pixels (`checksums`, CRC-32).
 The key stands for the stored size, OpenCV's version, and the names and sizes in bytes of the files: found without
 opening one. Where a file's time is not the one in the shard, its content is hashed: a copied or touched data set keeps
 its shards, an edited image does not. (Not seen: an edit that leaves both size and time as they were.) The checksum is
-compared when a process reads an image first; a damaged shard is made anew from the image files.
+compared when a process reads an image first, and again once the file is another, as after a command on a data set of
+the same names and sizes; a damaged shard is made anew from the image files.
 
 Memory never holds more of a set than was asked for, whatever the set's size. Pixels are read, not mapped: a mapped file
 that a full or failing disk cannot deliver kills the process, a failed read can be answered by decoding the image.
@@ -146,7 +147,8 @@ class _Shard:
         self.pixels, self.index = folder / f"{key}.npy", folder / f"{key}.npz"
         self.image_bytes = 3 * size[0] * size[1]
         self.offset = 0  # of the first image in the file
-        self.checksums, self.checked = np.empty(0, np.uint32), np.empty(0, bool)
+        self.checksums = np.empty(0, np.uint32)
+        self.checked: tuple[tuple[int, ...], np.ndarray] = ((), np.empty(0, bool))  # a state of the file, its images
         self._mending, self._mended = threading.Lock(), False
 
     def __len__(self) -> int:
@@ -172,7 +174,7 @@ class _Shard:
                 return False
             with suppress(OSError):  # a cache that may only be read is as good; the files are hashed again next time
                 self._write_index(content, checksums)
-        self.offset, self.checksums, self.checked = pixels.offset, checksums, np.zeros(len(self), bool)
+        self.offset, self.checksums, self.checked = pixels.offset, checksums, ((), np.empty(0, bool))
         return True
 
     def write(self, workers: int, bar: tqdm) -> None:
@@ -221,15 +223,24 @@ class _Shard:
         try:
             with self.pixels.open("rb") as file:
                 file.seek(self.offset + first * self.image_bytes)
+                checked = self._checked_in(os.fstat(file.fileno()))
                 if file.readinto(out.data.cast("B")) != out.nbytes:
                     return False
         except OSError:
             return False
-        for place in np.flatnonzero(~self.checked[first : first + len(out)]):
+        for place in np.flatnonzero(~checked[first : first + len(out)]):
             if zlib.crc32(out[place].data) != self.checksums[first + place]:
                 return False
-        self.checked[first : first + len(out)] = True
+        checked[first : first + len(out)] = True
         return True
+
+    def _checked_in(self, status: os.stat_result) -> np.ndarray:
+        """Which images were compared with their checksums in this very file: none if it was replaced or written to."""
+        state = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        known = self.checked  # read once: other threads may see another file
+        if known[0] != state:
+            known = self.checked = (state, np.zeros(len(self), bool))
+        return known[1]
 
     def _mend(self) -> None:
         """Make the shard anew, once; one that cannot be written stays as it is."""

@@ -25,6 +25,7 @@ from reid_dml.retrieval.index.file import IMAGES, About, Contents, IndexFolder, 
 from reid_dml.retrieval.index.sources import Source
 from reid_dml.retrieval.index.types import (
     METRICS,
+    add_vectors,
     default_parameters,
     make_index,
     prepare,
@@ -69,7 +70,7 @@ def build_index(
 
     Raises:
         UserError: an index is there and is not to be replaced; features that cannot be compared or are of several
-            models; a type of index that FAISS cannot make of them.
+            models; two images of one path; a type of index that FAISS cannot make of them.
     """
     if metric not in METRICS:
         raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
@@ -85,7 +86,6 @@ def build_index(
             raise UserError(f"{path}: there are no features to build an index from")
         index = _trained(folder.building, source, parts, factory, metric)
         set_parameters(index, parameters)  # refused before the work of filling
-        _fill(index, source, folder.building, metric, len(parts.images))
         about = About(
             factory=factory,
             metric=metric,
@@ -94,6 +94,7 @@ def build_index(
             parameters=parameters or default_parameters(index),
             next_id=len(parts.images),
         )
+        _fill(index, source, folder.building, about, len(parts.images))
         contents = Contents(about, index, parts.images)
         folder.write(contents)
         shutil.rmtree(folder.building)
@@ -119,7 +120,7 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
                 f"{path}: {len(there)} of these {len(parts.images)} images are in the index already, first {there[0]}; "
                 "remove them from it first, or add the others only"
             )
-        _fill(contents.index, source, folder.building, about.metric, len(parts.images), first=about.next_id, save=False)
+        _fill(contents.index, source, folder.building, about, len(parts.images), first=about.next_id, save=False)
         ids = pa.array(np.arange(len(parts.images)) + about.next_id)
         added = parts.images.set_column(0, IMAGES.field("id"), ids)
         images = pa.concat_tables([contents.images, added])
@@ -167,7 +168,7 @@ def _begin(building: Path, source: Source, kind: Sequence[str]) -> None:
 
 
 def _look_through(source: Source, building: Path, metric: str, like: About | None = None) -> _Parts:
-    """Check every part: comparable features of one width and model, those of `like` where it is given."""
+    """Check every part: comparable features of one width and model, those of `like` if given; no image twice."""
     tables, sizes = [IMAGES.empty_table()], list[int]()
     first = ("the index", like.dimension, like.model) if like else None
     for number in range(len(source)):
@@ -178,7 +179,14 @@ def _look_through(source: Source, building: Path, metric: str, like: About | Non
         tables.append(_images(features, sum(sizes)))
         sizes.append(len(features))
     _, dimension, model = first or ("", 0, "")
-    return _Parts(pa.concat_tables(tables), dimension, model, sizes)
+    images = pa.concat_tables(tables)
+    counts = pc.value_counts(images["path"].combine_chunks())
+    if len(repeated := counts.filter(pc.greater(counts.field("counts"), 1))):
+        raise UserError(
+            f"{len(repeated)} images are named more than once, first {repeated[0]['values']}; give every feature file "
+            "and every image once"
+        )
+    return _Parts(images, dimension, model, sizes)
 
 
 def check_comparable(name: str, features: FeatureSet, other_name: str, dimension: int, model: str) -> None:
@@ -238,7 +246,7 @@ def _fill(
     index: faiss.Index,
     source: Source,
     building: Path,
-    metric: str,
+    about: About,
     count: int,
     *,
     first: int = 0,
@@ -254,7 +262,7 @@ def _fill(
                 if start + row < done:
                     continue
                 ids = first + start + row + np.arange(len(batch))
-                index.add_with_ids(prepare(batch, metric, name), ids)
+                add_vectors(index, prepare(batch, about.metric, name), ids, about.factory)
                 bar.update(len(batch))
                 if save and time.monotonic() - saved > _SAVE_SECONDS:
                     save_with(building / "filled.faiss", lambda draft: write_index(index, draft))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import faiss
 import numpy as np
 
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
@@ -14,7 +15,7 @@ from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.index.build import add_images, build_index, check_comparable, remove_images
 from reid_dml.retrieval.index.file import About, Contents, IndexFolder
 from reid_dml.retrieval.index.sources import FeatureFiles, FeatureSets
-from reid_dml.retrieval.index.types import fits_gpu, on_gpu, prepare, set_parameters
+from reid_dml.retrieval.index.types import fits_gpu, on_gpu, prepare, search, set_parameters
 
 
 class Neighbours(NamedTuple):
@@ -28,11 +29,19 @@ class Neighbours(NamedTuple):
     scores: np.ndarray
 
 
+class _Opened(NamedTuple):
+    """An index as it is searched: replaced as a whole, so that other threads see the old one or the new one."""
+
+    contents: Contents
+    ids: np.ndarray  # of the images, rising
+    gpu_index: faiss.Index | None
+
+
 class Gallery:
     """Images that can be searched by their features: `Gallery.open("market.index").search(features, k=10)`.
 
     An opened gallery is the index as it was at that moment, whatever other processes do to it since; any number of them
-    may read, one may change it.
+    may read, one may change it. So may threads with one gallery: a search sees the images before a change or after it.
     """
 
     def __init__(
@@ -42,14 +51,14 @@ class Gallery:
         self._show(contents)
 
     def _show(self, contents: Contents) -> None:
-        self._contents, self._ids = contents, contents.images["id"].to_numpy()
         set_parameters(contents.index, self.parameters or contents.about.parameters)
-        self._gpu_index = on_gpu(contents.index) if self.gpu else None
+        gpu_index = on_gpu(contents.index) if self.gpu else None
+        self._opened = _Opened(contents, contents.images["id"].to_numpy(), gpu_index)
 
     @property
     def about(self) -> About:
         """Type, metric, width and model of the index."""
-        return self._contents.about
+        return self._opened.contents.about
 
     @staticmethod
     def open(
@@ -84,7 +93,7 @@ class Gallery:
         return Gallery.open(path)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._opened.ids)
 
     def search(self, query: FeatureSet | np.ndarray, k: int = 10) -> Neighbours:
         """The k nearest images of every query.
@@ -97,31 +106,35 @@ class Gallery:
             UserError: features of another model or width, NaN, infinite or zero ones, an empty side, or too large a k.
             ValueError: an array of another shape or type.
         """
+        opened = self._opened  # once: another thread may replace it
+        about, count = opened.contents.about, len(opened.ids)
         if not isinstance(query, FeatureSet):
-            query = _nameless(query, self.about.model)
+            query = _nameless(query, about.model)
         if not len(query):
             raise UserError("query: there are no features to search for")
-        if not len(self):
+        if not count:
             raise UserError(f"{self.path}: holds no images; add some with tools/build_index.py --add")
-        check_comparable("query", query, str(self.path), self.about.dimension, self.about.model)
-        if not 0 < k <= len(self):
-            raise UserError(
-                f"{k} neighbours were asked for, {self.path} holds {len(self)} images; ask for 1 to {len(self)}"
-            )
-        on_device = self._gpu_index if fits_gpu(k) else None
-        index = on_device or self._contents.index
-        scores, ids = index.search(prepare(query, self.about.metric, "query"), k)
-        if self.about.metric == "euclidean":
+        check_comparable("query", query, str(self.path), about.dimension, about.model)
+        if not 0 < k <= count:
+            raise UserError(f"{k} neighbours were asked for, {self.path} holds {count} images; ask for 1 to {count}")
+        on_device = opened.gpu_index if fits_gpu(k) else None
+        index = on_device or opened.contents.index
+        scores, ids = search(index, prepare(query, about.metric, "query"), k)
+        if about.metric == "euclidean":
             scores = np.sqrt(np.maximum(scores, 0))  # FAISS gives squares
         return Neighbours(ids, np.where(ids < 0, np.float32(np.nan), scores))
 
     def images(self, ids: Sequence[int] | np.ndarray) -> list[ImageRecord]:
-        """Path, person and camera of the images of these ids. Raises `ValueError` for an id that is not there."""
+        """Path, person and camera of the images of these ids.
+
+        Raises `ValueError` for an id that is not there, as of an image removed since the search that found it.
+        """
+        opened = self._opened
         wanted = np.asarray(ids, np.int64)
-        rows = np.minimum(np.searchsorted(self._ids, wanted), len(self) - 1)
-        if not len(self) or (self._ids[rows] != wanted).any():
+        rows = np.minimum(np.searchsorted(opened.ids, wanted), len(opened.ids) - 1)
+        if not len(opened.ids) or (opened.ids[rows] != wanted).any():
             raise ValueError("there are ids that no image of the gallery has")
-        found = self._contents.images.take(rows)
+        found = opened.contents.images.take(rows)
         columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id"))
         return [ImageRecord(*row) for row in zip(*columns, strict=True)]
 

@@ -6,6 +6,7 @@ others are wrapped in FAISS's IDMap.
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -35,6 +36,15 @@ def make_index(factory: str, dimension: int, metric: str) -> faiss.Index:
     """
     if "IDMap" in factory:
         raise UserError(f"index type {factory!r}: ids are kept anyway; leave out IDMap")
+    # FAISS takes these and then ends the process, never ends, or fails in every search.
+    if re.search(r"(?<!\d)0+(?!\d)", factory):
+        raise UserError(f"index type {factory!r}: a number in it is 0; use 1 or more")
+    for kind_of_graph, least in (("HNSW", 2), ("NSG", 8)):
+        if any(int(degree) < least for degree in re.findall(rf"{kind_of_graph}(\d+)", factory)):
+            raise UserError(
+                f"index type {factory!r}: a graph {kind_of_graph} needs {least} neighbours or more at each vector; use "
+                f"{kind_of_graph}32, for example"
+            )
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     try:
         index = faiss.index_factory(dimension, factory, kind)
@@ -73,6 +83,32 @@ def train_index(index: faiss.Index, factory: str, vectors: np.ndarray) -> None:
         ) from None
 
 
+def add_vectors(index: faiss.Index, vectors: np.ndarray, ids: np.ndarray, factory: str) -> None:
+    """Add (N, D) prepared vectors under (N,) ids. Raises `UserError` if this type does not take them."""
+    try:
+        index.add_with_ids(vectors, ids)
+    except RuntimeError as error:
+        raise UserError(
+            f"index type {factory!r}: FAISS cannot add {len(vectors):,} vectors to {index.ntotal:,} "
+            f"({_reason(error)}); use another type"
+        ) from None
+
+
+def search(index: faiss.Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first, of (Q, D) prepared vectors.
+
+    Raises `UserError` if the index cannot be searched so.
+    """
+    try:
+        scores, ids = index.search(vectors, k)
+    except RuntimeError as error:
+        raise UserError(
+            f"FAISS cannot search this index for {k:,} neighbours ({_reason(error)}); check the search parameters, or "
+            "use another type"
+        ) from None
+    return scores, ids
+
+
 def default_parameters(index: faiss.Index) -> str:
     """How carefully an index searches unless told otherwise: a sixteenth of the cells, 64 candidates of a graph."""
     core = _core(index)
@@ -82,9 +118,15 @@ def default_parameters(index: faiss.Index) -> str:
 
 
 def set_parameters(index: faiss.Index, parameters: str) -> None:
-    """Set search parameters like `nprobe=32`. Raises `UserError` for any that this type of index does not have."""
+    """Set search parameters like `nprobe=32`.
+
+    Raises `UserError` for any that this type of index does not have, and for values that are no numbers from 1 up.
+    """
     if not parameters:
         return
+    for name, value in re.findall(r"([^\s,=]+)=([^\s,]*)", parameters):
+        if not re.fullmatch(r"0*[1-9]\d{0,8}", value):  # FAISS would take 0 and fail in every search
+            raise UserError(f"search parameters {parameters!r}: {name} must be a whole number of at least 1")
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)  # type: ignore[arg-type]
     except RuntimeError as error:

@@ -18,6 +18,7 @@ from reid_dml.retrieval import FeatureSet
 from reid_dml.retrieval.features import normalize
 from reid_dml.retrieval.index import build as index_build
 from reid_dml.retrieval.index import file as index_file
+from reid_dml.retrieval.index import gallery as index_gallery
 from reid_dml.retrieval.index.gallery import Gallery
 from reid_dml.retrieval.index.sources import FeatureSets
 
@@ -166,6 +167,21 @@ class TestChange:
                 found = gallery.search(present, 1)
                 assert [image.path for image in gallery.images(found.ids[:, 0])] == present.paths.tolist()
 
+    def test_a_search_ends_on_the_index_it_began_on(self, rng, tmp_path, monkeypatch):
+        here, query = images(rng, 30), images(rng, 2)
+        gallery = Gallery.build(tmp_path / "i", here)
+        before = gallery.search(query, 30)
+
+        def change_meanwhile(*_):  # as another thread may
+            monkeypatch.undo()
+            gallery.remove(here.paths[1:].tolist())
+
+        monkeypatch.setattr(index_gallery, "check_comparable", change_meanwhile)
+        np.testing.assert_array_equal(gallery.search(query, 30).ids, before.ids)
+        assert len(gallery) == 1
+        with pytest.raises(ValueError, match="no image of the gallery has"):
+            gallery.images(before.ids[0])
+
     def test_an_empty_gallery_says_so_and_can_be_filled_again(self, rng, tmp_path):
         gallery = Gallery.build(tmp_path / "i", images(rng, 5))
         gallery.remove(["*"])
@@ -205,6 +221,12 @@ class TestBuild:
             ("PQ3", "should be a multiple"),
             ("IVF64,Flat", r"cannot train it on 10 vectors .* at least as large as number of clusters \(64\)"),
             ("IDMap,Flat", "leave out IDMap"),
+            ("IVF0,Flat", "index type 'IVF0,Flat': a number in it is 0"),
+            ("HNSW0", "a number in it is 0"),
+            ("IVF4,PQ4x0", "a number in it is 0"),
+            ("HNSW1", "a graph HNSW needs 2 neighbours or more"),
+            ("NSG4", "a graph NSG needs 8 neighbours or more"),
+            ("NSG16", r"FAISS cannot add 10 vectors to 0 \("),
         ],
     )
     def test_a_type_that_cannot_be_is_refused(self, rng, tmp_path, factory, words):
@@ -230,6 +252,11 @@ class TestBuild:
                 Gallery.build(tmp_path / "i", [tmp_path / "a.npz", tmp_path / f"{name}.npz"])
         with pytest.raises(UserError, match="search parameters 'nprobe=3': not understood"):
             Gallery.build(tmp_path / "i", [tmp_path / "a.npz"], parameters="nprobe=3")
+        for value in ("0", "-3", "0.5", "inf", ""):
+            with pytest.raises(UserError, match=f"'nprobe={value}': nprobe must be a whole number of at least 1"):
+                Gallery.build(tmp_path / "i", [tmp_path / "a.npz"], parameters=f"nprobe={value}")
+        with pytest.raises(UserError, match=r"5 images are named more than once, first folder/0000_c0\.jpg"):
+            Gallery.build(tmp_path / "i", [tmp_path / "a.npz"] * 2)
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.txt").write_text("x")
         with pytest.raises(UserError, match="holds other files than an index"):
