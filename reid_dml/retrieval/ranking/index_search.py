@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from reid_dml.retrieval.features import normalize
-from reid_dml.retrieval.index.types import default_parameters, make_index, set_parameters, train_index
+from reid_dml.retrieval.index.types import (
+    add_vectors,
+    default_parameters,
+    make_index,
+    search,
+    set_parameters,
+    train_index,
+)
 from reid_dml.retrieval.ranking.counting import Ahead, WrongAhead
 from reid_dml.retrieval.ranking.relevance import Relevance
 from reid_dml.retrieval.ranking.scores import Scorer
@@ -36,7 +43,7 @@ def search_ahead(
     index = make_index(factory, vectors.shape[1], metric)
     train_index(index, factory, vectors)
     set_parameters(index, parameters or default_parameters(index))
-    index.add_with_ids(vectors, np.arange(len(vectors)))
+    add_vectors(index, vectors, np.arange(len(vectors)), factory)
     counts = [np.empty(0)] * len(relevance)
     matches = [relevance.matches(query) for query in range(len(relevance))]
     waiting = np.array([query for query, rows in enumerate(matches) if len(rows)], np.int64)
@@ -46,7 +53,7 @@ def search_ahead(
         at_once = max(1, _RESULTS // depth)
         for start in range(0, len(waiting), at_once):
             part = waiting[start : start + at_once]
-            scores, rows = index.search(queries[part], depth)
+            scores, rows = search(index, queries[part], depth)
             if metric == "euclidean":
                 scores = -scores
             for query, values, found in zip(part, scores, rows, strict=True):
