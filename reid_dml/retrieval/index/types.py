@@ -39,12 +39,10 @@ def make_index(factory: str, dimension: int, metric: str) -> faiss.Index:
     # FAISS takes these and then ends the process, never ends, or fails in every search.
     if re.search(r"(?<!\d)0+(?!\d)", factory):
         raise UserError(f"index type {factory!r}: a number in it is 0; use 1 or more")
-    for kind_of_graph, least in (("HNSW", 2), ("NSG", 8)):
-        if any(int(degree) < least for degree in re.findall(rf"{kind_of_graph}(\d+)", factory)):
-            raise UserError(
-                f"index type {factory!r}: a graph {kind_of_graph} needs {least} neighbours or more at each vector; use "
-                f"{kind_of_graph}32, for example"
-            )
+    if "NSG" in factory:
+        raise UserError(f"index type {factory!r}: a graph that cannot be filled in batches or added to; use HNSW32")
+    if any(int(degree) < 2 for degree in re.findall(r"HNSW(\d+)", factory)):
+        raise UserError(f"index type {factory!r}: a graph needs 2 neighbours or more at each vector; use HNSW32")
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     try:
         index = faiss.index_factory(dimension, factory, kind)
