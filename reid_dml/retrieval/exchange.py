@@ -141,7 +141,7 @@ def _write_mat(variables: Mapping[str, Any], path: Path) -> None:
 def _read_mat(path: Path, split: str) -> FeatureSet:
     try:
         content = loadmat(path)
-    except NotImplementedError:
+    except NotImplementedError:  # what SciPy raises for files of MATLAB 7.3, and only for these
         raise UserError(f"{path}: saved as MATLAB 7.3 (HDF5); save it in MATLAB with the option -v7") from None
     except Exception as error:  # a foreign file makes scipy's reader fail in a dozen ways
         raise UserError(f"{path}: not a whole .mat file ({' '.join(str(error).split())[:120]})") from None

@@ -91,8 +91,9 @@ class CachedImages(StoredImages):
         self.folder = folder
         self.per_shard = max(1, _SHARD_BYTES // (3 * size[0] * size[1]))
         paths = [record.path for record in records]
-        # Names below the folder that all have in common: a data set may be moved.
-        common = len(os.path.dirname(os.path.commonprefix(paths)))  # noqa: RUF071  # dirname cuts at a separator
+        # Names below the folder that all have in common: a data set may be moved. Not `commonpath`, which refuses
+        # relative beside absolute paths and shortens doubled separators: its length would cut names elsewhere.
+        common = len(os.path.dirname(os.path.commonprefix(paths)))  # noqa: RUF071
         self.shards = [
             _Shard(paths[start : start + self.per_shard], common, self.size, folder)
             for start in range(0, len(paths), self.per_shard)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,9 +40,9 @@ def load_synthetic_shapes(cfg: CfgNode) -> ClassificationData:
     return read_npz(path, "synthetic_shapes")
 
 
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as file:  # by its path, NumPy would append .npz to the name
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the names are no other parameter's
+        np.savez_compressed(file, **arrays)
 
 
 def draw_shapes(*, train_per_class: int, test_per_class: int, seed: int) -> dict[str, np.ndarray]:

@@ -125,8 +125,9 @@ def set_parameters(index: faiss.Index, parameters: str) -> None:
     for name, value in re.findall(r"([^\s,=]+)=([^\s,]*)", parameters):
         if not re.fullmatch(r"0*[1-9]\d{0,8}", value):  # FAISS would take 0 and fail in every search
             raise UserError(f"search parameters {parameters!r}: {name} must be a whole number of at least 1")
+    space: Any = faiss.ParameterSpace()  # the types of FAISS's stubs are those of its C++ signatures
     try:
-        faiss.ParameterSpace().set_index_parameters(index, parameters)  # type: ignore[arg-type]
+        space.set_index_parameters(index, parameters)
     except RuntimeError as error:
         raise UserError(
             f"search parameters {parameters!r}: not understood by this type of index ({_reason(error)}); inverted "
@@ -171,8 +172,9 @@ def remove_ids(index: faiss.Index, ids: np.ndarray, factory: str) -> None:
     if isinstance(_core(index), faiss.IndexHNSW):
         _rebuild_without(index, ids)
         return
+    removing: Any = index  # an array of ids is taken too, which FAISS's stubs do not say
     try:
-        index.remove_ids(ids)  # type: ignore[arg-type]
+        removing.remove_ids(ids)
     except RuntimeError as error:
         raise UserError(
             f"index type {factory!r}: FAISS cannot remove images from it ({_reason(error)}); build the index anew"
