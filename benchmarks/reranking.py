@@ -31,6 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     import numpy as np
+    from dense_reranking import dense
 
     from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import check_output, write_json
@@ -85,42 +86,6 @@ def main() -> None:
         )
     if arguments.json:
         write_json(arguments.json, record)
-
-
-def dense(query, gallery, k1: int = 20, k2: int = 6, lambda_value: float = 0.3):
-    """Zhong et al.'s NumPy code."""
-    import numpy as np
-
-    features = np.concatenate([query, gallery])
-    count, queries = len(features), len(query)
-    squares = (features**2).sum(1)
-    original = np.maximum(squares[:, None] + squares - 2 * features @ features.T, 0)
-    np.fill_diagonal(original, 0)
-    original = (original / original.max(0)).T
-    ranks = np.argsort(original, axis=1).astype(np.int32)
-    v = np.zeros_like(original)
-    half = int(np.around(k1 / 2))
-    for i in range(count):
-        forward = ranks[i, : k1 + 1]
-        reciprocal = forward[np.where(ranks[forward, : k1 + 1] == i)[0]]
-        expanded = reciprocal
-        for candidate in reciprocal:
-            forward = ranks[candidate, : half + 1]
-            own = forward[np.where(ranks[forward, : half + 1] == candidate)[0]]
-            if len(np.intersect1d(own, reciprocal)) > 2 / 3 * len(own):
-                expanded = np.append(expanded, own)
-        expanded = np.unique(expanded)
-        weight = np.exp(-original[i, expanded])
-        v[i, expanded] = weight / weight.sum()
-    v = np.stack([v[ranks[i, :k2]].mean(0) for i in range(count)]) if k2 > 1 else v
-    holders = [np.where(v[:, i] != 0)[0] for i in range(count)]
-    jaccard = np.zeros((queries, count), np.float32)
-    for i in range(queries):
-        shared = np.zeros(count, np.float32)
-        for image in np.where(v[i] != 0)[0]:
-            shared[holders[image]] += np.minimum(v[i, image], v[holders[image], image])
-        jaccard[i] = 1 - shared / (2 - shared)
-    return (jaccard * (1 - lambda_value) + original[:queries] * lambda_value)[:, queries:]
 
 
 if __name__ == "__main__":

@@ -7,38 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.dense_reranking import dense as reference
 from reid_dml.errors import UserError
 from reid_dml.retrieval import rerank
 from reid_dml.retrieval.rerank import k_reciprocal_distances
 
 
-def dense(query, gallery, k1=20, k2=6, lambda_value=0.3):
-    """Zhong et al.'s public NumPy code, line by line, but in float64 and with ties ranked by position."""
-    features = np.concatenate([query, gallery]).astype(np.float64)
-    count, queries = len(features), len(query)
-    original = ((features[:, None] - features[None]) ** 2).sum(2)
-    largest = original.max(0)
-    original = (original / np.where(largest > 0, largest, 1)).T
-    ranks = np.argsort(original, axis=1, kind="stable")
-    v = np.zeros((count, count))
-    half = int(np.around(k1 / 2))
-    for i in range(count):
-        forward = ranks[i, : k1 + 1]
-        reciprocal = forward[np.where(ranks[forward, : k1 + 1] == i)[0]]
-        expanded = reciprocal
-        for candidate in reciprocal:
-            forward = ranks[candidate, : half + 1]
-            own = forward[np.where(ranks[forward, : half + 1] == candidate)[0]]
-            if len(np.intersect1d(own, reciprocal)) > 2 / 3 * len(own):
-                expanded = np.append(expanded, own)
-        expanded = np.unique(expanded)
-        weight = np.exp(-original[i, expanded])
-        v[i, expanded] = weight / np.sum(weight)
-    if k2 != 1:
-        v = np.stack([v[ranks[i, :k2]].mean(0) for i in range(count)])
-    shared = np.minimum(v[:queries, None], v[None, queries:]).sum(2)
-    jaccard = 1 - shared / (2 - shared)
-    return jaccard * (1 - lambda_value) + original[:queries, queries:] * lambda_value
+def dense(query, gallery, *options):
+    return reference(query.astype(np.float64), gallery.astype(np.float64), *options, kind="stable")
 
 
 @given(
