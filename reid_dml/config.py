@@ -147,6 +147,8 @@ _C.TRAIN.ACCUMULATION = 1  # batches whose mean gradient makes one update of a n
 _C.TRAIN.PRECISION = "float32"  # float32 | bfloat16 (the networks' passes; weights and losses stay float32)
 _C.TRAIN.LOG_INTERVAL = 50  # steps between two lines of metrics.jsonl
 _C.TRAIN.CHECKPOINT_INTERVAL = 1000  # steps between two checkpoints
+_C.TRAIN.GRAPH = True  # on a GPU: the whole step as one CUDA graph
+_C.TRAIN.RECOMPUTE = False  # compute the backbones' activations again in the backward pass: less memory, more time
 _C.TRAIN.CHANNELS_LAST = True  # memory layout; faster on CPUs and tensor cores
 
 _C.TEST = CfgNode()

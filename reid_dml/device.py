@@ -49,6 +49,13 @@ def resolve_device(name: str, threads: int = 0) -> str:
     return f"cuda:{number}"
 
 
+def to_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """A tensor of the CPU on a device; a GPU fetches it by itself, without making this process wait."""
+    if device.startswith("cuda"):
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor
+
+
 def describe_device(device: str) -> str:
     """The device in words: the GPU's name, or the processor's with the threads in use."""
     if device.startswith("cuda"):

@@ -13,6 +13,7 @@ from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.step import RecordedStep, make_step
 from reid_dml.engine.trainer import build_cohort
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
@@ -44,6 +45,44 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, monkeypatch, rule):
     for on_cpu, on_gpu in zip(weights["cpu"], weights["cuda:0"], strict=True):
         for name, value in on_cpu.items():
             torch.testing.assert_close(on_gpu[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
+def test_a_hundred_graphed_steps_are_a_hundred_eager_ones(make_config, monkeypatch, capsys, rule):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    cfg = make_config("UPDATE.RULE", rule, "INPUT.PAD", "2", "INPUT.ERASE", "0.5", "TRAIN.STEPS", "100")
+    data, device, found = load_data(cfg), "cuda:0", []
+    for graph in (True, False):
+        objective, update, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
+        cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
+        source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
+        step, per_step = make_step(update, cohort, objective, graph=graph), update.batches_per_step(cohort.size)
+        for number in range(100):
+            batches = [source.batch(number * per_step + k) for k in range(per_step)]
+            report = step(batches, schedule.scalars(number)).clone()
+        assert isinstance(step, RecordedStep) == graph
+        networks = [network for member in cohort.members for network in (member.network, member.ema)]
+        found.append([report, *(value for network in networks for value in network.state_dict().values())])
+    assert "without a CUDA graph" not in capsys.readouterr().out
+    for graphed, eager in zip(*found, strict=True):
+        assert torch.equal(graphed, eager)
+
+
+def test_a_network_that_waits_for_the_gpu_trains_without_a_graph(make_config, monkeypatch, capsys):
+    from reid_dml.models import ReIDNetwork
+
+    original = ReIDNetwork.forward
+
+    def waiting(self, images):
+        assert images.mean().item() < 1e6
+        return original(self, images)
+
+    monkeypatch.setattr(ReIDNetwork, "forward", waiting)
+    cfg = make_config("DEVICE", "cuda")
+    train_and_evaluate(cfg)
+    assert capsys.readouterr().out.count("without a CUDA graph") == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("cuda", "cuda"), ("cpu", "cuda"), ("cuda", "cpu")])

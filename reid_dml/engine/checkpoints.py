@@ -105,6 +105,7 @@ def member_state(member: Member) -> dict[str, Any]:
         "ema": member.ema.state_dict() if member.ema is not None else None,
         "optimizer": member.optimizer.state_dict(),
         "generator": member.generator.get_state(),
+        "spare": member.spare.get_state(),
         "device": member.generator.device.type,
     }
 
@@ -118,6 +119,7 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
         member.optimizer.load_state_dict(state["optimizer"])
         if state["device"] == member.generator.device.type:
             member.generator.set_state(state["generator"])
+            member.spare.set_state(state["spare"])
         else:
             warnings.warn(
                 f"{where}: saved on {state['device']}, continued on {member.generator.device.type}: dropout goes on "
@@ -130,10 +132,12 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
             f"{where}: does not fit network {member.index} of this config ({reason}); resume with the "
             "config of this run"
         ) from None
-    # load_state_dict replaces the tensors of the learning rates: keep them on the network's device.
+    # load_state_dict also brings what belongs to the device that the state was saved on.
     device = next(member.network.parameters()).device
     for group in member.optimizer.param_groups:
         group["lr"] = torch.as_tensor(group["lr"]).to(device)
+        if "capturable" in group:
+            group["capturable"] = device.type == "cuda"
 
 
 def export_weights(folder: RunFolder, cohort: Cohort) -> None:

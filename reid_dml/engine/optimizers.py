@@ -53,4 +53,6 @@ def build_optimizer(cfg: CfgNode, network: nn.Module, learning_rate: float) -> t
         # It takes the rate from the groups, tensors too; `foreach`, because tensors would make it go one by one.
         return RMSpropTF(groups, alpha=options.ALPHA, eps=options.EPS, momentum=options.MOMENTUM, foreach=True)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.NAME]
-    return kind(groups, lr=rate(), betas=tuple(options.BETAS), eps=options.EPS, fused=True)
+    # Capturable: a CUDA graph may record the step. The fused kernels compute the same either way.
+    capturable = device.type == "cuda"
+    return kind(groups, lr=rate(), betas=tuple(options.BETAS), eps=options.EPS, fused=True, capturable=capturable)

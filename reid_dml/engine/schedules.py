@@ -10,6 +10,7 @@ import torch
 from yacs.config import CfgNode
 
 from reid_dml.config import per_network
+from reid_dml.device import to_device
 from reid_dml.mutual.objective import Scalars
 
 
@@ -63,8 +64,12 @@ class Schedule:
 
     def scalars(self, step: int) -> Scalars:
         """The scalars of this step (counted from 0)."""
-        factor = learning_rate_factor(step, self.total, **self.options)
         weight = self.weight * warmup_factor(step, self.weight_warmup)
-        numbers = [*(rate * factor for rate in self.rates), weight, ema_decay(step, self.decay)]
-        vector = torch.tensor(numbers, dtype=torch.float64).to(self.device)
+        numbers = [*self.learning_rates(step), weight, ema_decay(step, self.decay)]
+        vector = to_device(torch.tensor(numbers, dtype=torch.float64), self.device)
         return Scalars(vector[:-2], vector[-2], vector[-1])
+
+    def learning_rates(self, step: int) -> list[float]:
+        """Every network's learning rate at this step."""
+        factor = learning_rate_factor(step, self.total, **self.options)
+        return [rate * factor for rate in self.rates]

@@ -20,11 +20,13 @@ from reid_dml.engine.guard import NonFiniteGuard, first_broken
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
 from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.step import make_step
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
-from reid_dml.models.build import build_network, network_seed, seed_dropout
+from reid_dml.models.build import build_network, network_seed, seed_dropout, spare_generator
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import DistributedLinks, Placement
+from reid_dml.mutual.lanes import Lanes
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
 from reid_dml.processes import all_gather_objects, gather_objects, rank, world_size
@@ -50,9 +52,10 @@ def build_cohort(
         network = network.to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
-        generator = seed_dropout(network, cfg.SEED, index + size * placement.shard, device)
+        own = index + size * placement.shard
+        generator, spare = seed_dropout(network, cfg.SEED, own, device), spare_generator(cfg.SEED, own, device)
         optimizer = build_optimizer(cfg, network, rates[index])
-        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM))
+        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, spare))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
     teachers = load_teachers(cfg, persons, device)
@@ -62,6 +65,8 @@ def build_cohort(
     cohort = Cohort(members, size, inputs, teachers=teachers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
     if world_size() > 1:
         cohort.links = DistributedLinks(placement, features=objective.uses_features)
+    else:
+        cohort.lanes = Lanes.of(size, device)
     return cohort
 
 
@@ -113,8 +118,10 @@ class Trainer:
         folder: RunFolder,
         device: str,
     ) -> None:
-        self.cfg, self.cohort, self.rule, self.objective = cfg, cohort, rule, objective
-        self.source, self.folder, self.device = source, folder, device
+        self.cfg, self.cohort, self.source, self.folder, self.device = cfg, cohort, source, folder, device
+        # A graph cannot record how `recompute` puts the state of torch's generator back.
+        graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
+        self.update = make_step(rule, cohort, objective, graph=graph)
         self.placement = place(cfg)
         self.schedule = Schedule(cfg, device)
         self.checkpoints = Checkpoints(folder.checkpoints)
@@ -136,30 +143,24 @@ class Trainer:
             generators = state["generators"][rank()]
             torch.set_rng_state(generators["cpu"])
             # Processes that share a network draw different dropout masks; its checkpoint holds those of one of them.
-            for member, saved in zip(self.cohort.members, generators["members"], strict=True):
+            for member, (own, spare) in zip(self.cohort.members, generators["members"], strict=True):
                 if member.generator.device.type == state["device"]:
-                    member.generator.set_state(saved)
+                    member.generator.set_state(own)
+                    member.spare.set_state(spare)
             if self.device.startswith("cuda") and "cuda" in generators:
                 torch.cuda.set_rng_state(generators["cuda"], self.device)
 
     def train(self) -> None:
         """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays."""
-        cfg, per_step = self.cfg.TRAIN, self.batches_per_step
+        cfg = self.cfg.TRAIN
         progress = Progress(self.folder, self.step, cfg.STEPS) if rank() == 0 else None
         started = time.perf_counter() - self.seconds
         try:
             while self.step < cfg.STEPS:
-                scalars = self.schedule.scalars(self.step)
-                batches = [
-                    self.placement.part(self.source.batch(self.step * per_step + number)) for number in range(per_step)
-                ]
-                report = self.rule.step(self.cohort, self.objective, batches, scalars)
-                self.sums += report
-                self.step += 1
-                self.guard.watch(self.step, report[:, 0], report[:, -2])
+                self.advance()
                 last = self.step == cfg.STEPS
                 if self.step % cfg.LOG_INTERVAL == 0 or last:
-                    self._log(progress, [float(rate) for rate in scalars.learning_rates])
+                    self._log(progress)
                 if self.step % cfg.CHECKPOINT_INTERVAL == 0 or last:
                     self.seconds = time.perf_counter() - started
                     self._save()
@@ -170,7 +171,16 @@ class Trainer:
         if self.placement.shard == 0:
             export_weights(self.folder, self.cohort)
 
-    def _log(self, progress: Progress | None, learning_rates: list[float]) -> None:
+    def advance(self) -> None:
+        """One step. The device is never waited for."""
+        first = self.step * self.batches_per_step
+        batches = [self.placement.part(self.source.batch(first + n)) for n in range(self.batches_per_step)]
+        report = self.update(batches, self.schedule.scalars(self.step))
+        self.sums += report
+        self.step += 1
+        self.guard.watch(self.step, report[:, 0], report[:, -2])
+
+    def _log(self, progress: Progress | None) -> None:
         self._check()
         count = self.step % self.cfg.TRAIN.LOG_INTERVAL or self.cfg.TRAIN.LOG_INTERVAL
         gathered = gather_objects((self._own(self.sums) / count).tolist())
@@ -182,7 +192,7 @@ class Trainer:
             if self.cohort.links.received_bytes is not None:
                 # One exchange a batch, all of the same size.
                 extra["received_bytes_per_step"] = self.cohort.links.received_bytes * self.cfg.TRAIN.ACCUMULATION
-            progress.log(self.step, images, rows, learning_rates, extra)
+            progress.log(self.step, images, rows, self.schedule.learning_rates(self.step - 1), extra)
 
     def _own(self, rows: torch.Tensor) -> torch.Tensor:
         """The members' rows, on one of the processes that share them; none on the others."""
@@ -222,7 +232,7 @@ class Trainer:
 def _generator_states(device: str, members: Sequence[Member]) -> dict[str, Any]:
     """This process's random generators: torch's own, and those of its members' dropout."""
     states: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    states["members"] = [member.generator.get_state() for member in members]
+    states["members"] = [(member.generator.get_state(), member.spare.get_state()) for member in members]
     if device.startswith("cuda"):
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states

@@ -9,13 +9,14 @@ from yacs.config import CfgNode
 
 from reid_dml.config import per_network
 from reid_dml.models.backbones import build_backbone
-from reid_dml.models.reid_network import Dropout, ReIDNetwork
+from reid_dml.models.reid_network import ReIDNetwork, use_generator
 from reid_dml.models.weights import load_partial
 
 
-def network_seed(seed: int, index: int) -> int:
+def network_seed(seed: int, index: int, *, spare: bool = False) -> int:
     """Seed of network `index` of a cohort; it does not depend on the cohort's size or the process."""
-    return int(np.random.SeedSequence([seed, 3, index]).generate_state(1, np.uint64)[0] >> 1)
+    key = [seed, 5 if spare else 3, index]
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
 def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: bool = True) -> ReIDNetwork:
@@ -38,6 +39,7 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
             neck=cfg.MODEL.NECK,
             dropout=cfg.MODEL.DROPOUT,
             centers=cfg.OBJECTIVE.CENTER_WEIGHT > 0,
+            recompute=cfg.TRAIN.RECOMPUTE,
         )
         if cfg.MODEL.INIT == "truncated_normal" and start != "imagenet":
             _truncated_normal(network, cfg.MODEL.INIT_STD)
@@ -52,10 +54,13 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
 def seed_dropout(network: nn.Module, seed: int, index: int, device: str) -> torch.Generator:
     """Give the network's dropout a generator of its own, and return it for checkpointing."""
     generator = torch.Generator(device).manual_seed(network_seed(seed, index))
-    for module in network.modules():
-        if isinstance(module, Dropout):
-            module.generator = generator
+    use_generator(network, generator)
     return generator
+
+
+def spare_generator(seed: int, index: int, device: str) -> torch.Generator:
+    """The generator of a network's dropout in predictions that must leave no trace in the other one."""
+    return torch.Generator(device).manual_seed(network_seed(seed, index, spare=True))
 
 
 def _truncated_normal(network: nn.Module, std: float) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Output(NamedTuple):
@@ -40,6 +43,10 @@ class ReIDNetwork(nn.Module):
     With `neck="bn"` (Luo et al., "Bag of Tricks", 2019) the head sees the batch-normalised feature; `features` are
     the pooled ones in training (for metric losses) and the normalised ones in evaluation. With `centers` it keeps a
     feature for each class, all 0 at the start, for the center loss to move: running state, like batch norm's.
+
+    With `recompute` a training pass keeps nothing of the backbone but its result and computes the rest again in the
+    backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), with the same result. The
+    graphs of all networks of a cohort are alive at once, so this leaves one network's activations instead of K.
     """
 
     centers: Tensor | None
@@ -52,9 +59,10 @@ class ReIDNetwork(nn.Module):
         neck: str = "none",
         dropout: float = 0.0,
         centers: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.recompute = backbone, recompute
         self.feature_dim = int(backbone.num_features)  # type: ignore[arg-type]  # nn.Module hides attribute types
         self.neck = nn.BatchNorm1d(self.feature_dim) if neck == "bn" else nn.Identity()
         self.dropout = Dropout(dropout)
@@ -69,8 +77,37 @@ class ReIDNetwork(nn.Module):
         return self.head.out_features
 
     def forward(self, images: Tensor) -> Output:
-        maps = self.backbone(images)
+        maps = self._recomputed(images) if self.recompute and torch.is_grad_enabled() else self.backbone(images)
         pooled = maps.mean((2, 3)) if maps.ndim == 4 else maps
         normalized = self.neck(pooled)
         logits = self.head(self.dropout(normalized))
         return Output(logits, pooled, self.centers) if self.training else Output(logits, normalized)
+
+    def _recomputed(self, images: Tensor) -> Tensor:
+        def passes() -> tuple[AbstractContextManager, AbstractContextManager]:
+            return nullcontext(), copied_buffers(self.backbone)  # the second one must not count the batch again
+
+        return checkpoint(self.backbone, images, use_reentrant=False, context_fn=passes)
+
+
+def use_generator(network: nn.Module, generator: torch.Generator) -> None:
+    """Let the network's dropout draw from this generator."""
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.generator = generator
+
+
+@contextmanager
+def copied_buffers(network: nn.Module) -> Iterator[None]:
+    """Train-mode passes move copies of the batch-norm statistics, which are forgotten behind them.
+
+    Copies, and not the statistics put back: what an earlier pass saved for its gradient must not change.
+    """
+    places = [(module, name, buffer) for module in network.modules() for name, buffer in module._buffers.items()]
+    try:
+        for module, name, buffer in places:
+            module._buffers[name] = None if buffer is None else buffer.clone()
+        yield
+    finally:
+        for module, name, buffer in places:
+            module._buffers[name] = buffer

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output, ReIDNetwork
+from reid_dml.models.reid_network import copied_buffers, use_generator
+from reid_dml.mutual.lanes import Lanes
 
 
 @dataclass
@@ -21,9 +23,10 @@ class Member:
     index: int  # position in the whole cohort
     network: ReIDNetwork
     optimizer: torch.optim.Optimizer  # its learning rates are 0-d tensors, set in place at every step
-    generator: torch.Generator  # of the network's dropout
+    generator: torch.Generator  # of the network's dropout while it learns
     ema: ReIDNetwork | None = None  # exponential moving average of the network
     clip_norm: float = 0.0  # largest Euclidean norm of its whole gradient; 0: as it comes
+    spare: torch.Generator = field(default_factory=torch.Generator)  # of its dropout in predictions that leave no trace
 
 
 class Links(Protocol):
@@ -58,7 +61,8 @@ class Cohort:
 
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
     evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
-    in it where torch's autocast says so; weights, gradients and losses stay float32.
+    in it where torch's autocast says so; weights, gradients and losses stay float32. On `lanes` what the members do
+    independently of each other may go on side by side.
     """
 
     members: Sequence[Member]
@@ -67,6 +71,7 @@ class Cohort:
     links: Links = field(default_factory=LocalLinks)
     teachers: Sequence[ReIDNetwork] = ()
     bfloat16: bool = False
+    lanes: Lanes = field(default_factory=Lanes)
 
     def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
         """A network's output at the cohort's precision."""
@@ -76,7 +81,8 @@ class Cohort:
 
     def forward(self, images: Tensor) -> dict[int, Output]:
         """Every member's output by its index."""
-        return {member.index: self.predict(member.network, images) for member in self.members}
+        outputs = self.lanes.map(lambda member: self.predict(member.network, images), self.members)
+        return {member.index: output for member, output in zip(self.members, outputs, strict=True)}
 
     @torch.no_grad()
     def teach(self, images: Tensor) -> list[Output]:
@@ -123,13 +129,11 @@ def frozen_statistics(member: Member) -> Iterator[None]:
     """Train-mode predictions that leave no trace: batch-norm buffers and the dropout generator stay untouched.
 
     Algorithm 1 predicts a batch again after an update; moving the statistics a second time would count it twice.
+    Dropout draws from the spare generator meanwhile: a CUDA graph cannot put a generator's state back.
     """
-    buffers = [(buffer, buffer.clone()) for buffer in member.network.buffers()]
-    state = member.generator.get_state()
+    use_generator(member.network, member.spare)
     try:
-        yield
+        with copied_buffers(member.network):
+            yield
     finally:
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
-        member.generator.set_state(state)
+        use_generator(member.network, member.generator)

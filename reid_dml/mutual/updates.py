@@ -55,20 +55,8 @@ class Simultaneous:
         return 1
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
-        reports = []
-        for batch in batches:
-            images = cohort.inputs(batch)
-            outputs = cohort.forward(images)
-            predictions = []
-            if objective.uses_peers:
-                predictions = [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(images)]
-            rows = [
-                _learn(member, outputs[member.index], predictions, objective, batch, scalars, len(batches))
-                for member in cohort.members
-            ]
-            reports.append(torch.stack(rows))
-        for member in cohort.members:
-            _update(cohort, member, scalars)
+        reports = [_learn_together(cohort, objective, batch, scalars, len(batches)) for batch in batches[:-1]]
+        reports.append(_learn_together(cohort, objective, batches[-1], scalars, len(batches), update=True))
         report = torch.stack(reports).mean(0)
         cohort.links.average([report])
         return report
@@ -134,6 +122,24 @@ class FreshBatch:
             _update(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))
         return torch.stack(rows)
+
+
+def _learn_together(
+    cohort: Cohort, objective: Objective, batch: Batch, scalars: Scalars, batches: int, *, update: bool = False
+) -> Tensor:
+    """One of several batches' share of every member's gradient, and behind the last batch the updates."""
+    images = cohort.inputs(batch)
+    outputs, predictions = cohort.forward(images), []
+    if objective.uses_peers:
+        predictions = [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(images)]
+
+    def learn(member: Member) -> Tensor:
+        row = _learn(member, outputs[member.index], predictions, objective, batch, scalars, batches)
+        if update:
+            _update(cohort, member, scalars)
+        return row
+
+    return torch.stack(cohort.lanes.map(learn, cohort.members))
 
 
 def _predict(cohort: Cohort, member: Member, images: Tensor) -> Output:

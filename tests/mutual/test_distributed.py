@@ -98,7 +98,7 @@ def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_c
     assert files == ["network_0.pt", "network_1.pt", "trainer.pt"]
     before = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
     generators = torch.load(tmp_path / "run" / "checkpoints" / "step_000000004" / "trainer.pt")["generators"]
-    states = [member for process in generators for member in process["members"]]
+    states = [own for process in generators for own, _ in process["members"]]
     assert len({bytes(state.tolist()) for state in states}) == 4  # a dropout of its own for every process
     # The same networks judged by one process give the same numbers: nothing to train is left.
     (tmp_path / "run" / "result.json").unlink()

@@ -21,6 +21,7 @@ from reid_dml.data.pipeline.samplers import (
 )
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ReadAhead, StoredImages, read_all
+from reid_dml.device import to_device
 from reid_dml.errors import UserError
 
 _LOOK_AHEAD = 4  # batches a streaming source prepares in advance
@@ -53,19 +54,13 @@ class BatchSource(ABC):
         """The batch of this step, on the device."""
         indices = self.sampler.indices(step)
         draws = augmentation_draws(self.sampler.seed, step, len(indices), self.num_draws)
-        rows = self._to_device(torch.from_numpy(indices))
-        return Batch(
-            self._images(step, rows), self.labels[rows], self.cameras[rows], self._to_device(torch.from_numpy(draws))
-        )
+        rows = to_device(torch.from_numpy(indices), self.device)
+        drawn = to_device(torch.from_numpy(draws), self.device)
+        return Batch(self._images(step, rows), self.labels[rows], self.cameras[rows], drawn)
 
     @abstractmethod
     def _images(self, step: int, rows: Tensor) -> Tensor:
         """Stored images of a batch, of these positions, on the device: (N, 3, H0, W0) uint8."""
-
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        if self.device.startswith("cuda"):
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor
 
 
 class ResidentSource(BatchSource):

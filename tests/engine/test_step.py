@@ -1,0 +1,89 @@
+"""The recorded step: fixed tensors, replays, and what happens when it cannot be recorded. Graphs: tests/test_gpu.py."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.sources import make_source
+from reid_dml.data.sets import load_data
+from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.step import RecordedStep, make_step
+from reid_dml.engine.trainer import build_cohort
+from reid_dml.mutual.objective import build_objective
+from reid_dml.mutual.updates import build_rule
+from reid_dml.run_folder import row_names
+
+
+class Replaying:
+    """As a graph does: work is recorded on fixed tensors without being done, and each replay does it on them."""
+
+    def __init__(self, waits: str = "", fails: str = "") -> None:
+        self.waits, self.fails, self.runs, self.replays = waits, fails, 0, 0
+
+    def run(self, work):
+        self.runs += 1
+        return work(), self.waits
+
+    def record(self, work):
+        if self.fails:
+            raise RuntimeError(self.fails)
+        report = torch.full((2, 4), torch.nan)
+
+        def replay():
+            self.replays += 1
+            report.copy_(work())
+
+        return replay, report
+
+
+def train(cfg, recorder=None, steps=8):
+    """Reports and states of a cohort after some steps, with the plain step or a recorded one."""
+    data = load_data(cfg)
+    objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, "cpu")
+    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, "cpu")
+    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
+    step = make_step(rule, cohort, objective, graph=False)
+    if recorder is not None:
+        step = RecordedStep(step, recorder)
+    per_step, reports = rule.batches_per_step(cohort.size), []
+    for number in range(steps):
+        batches = [source.batch(number * per_step + k) for k in range(per_step)]
+        reports.append(step(batches, schedule.scalars(number)).clone())
+    states = [network.state_dict() for member in cohort.members for network in (member.network, member.ema)]
+    return torch.stack(reports), [tensor for state in states for tensor in state.values()]
+
+
+def assert_same(found, expected):
+    assert torch.equal(found[0], expected[0])
+    for value, wanted in zip(found[1], expected[1], strict=True):
+        assert torch.equal(value, wanted)
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
+def test_a_recorded_step_sees_every_batch_and_every_scalar(make_config, rule):
+    cfg = make_config("UPDATE.RULE", rule)
+    recorder = Replaying()
+    assert_same(train(cfg, recorder), train(cfg))
+    assert (recorder.runs, recorder.replays) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("recorder", "reason"),
+    [(Replaying(waits="network.py:7 waits for the GPU"), "network.py:7"), (Replaying(fails="no\ngraph"), "no graph")],
+)
+def test_a_step_that_cannot_be_recorded_goes_on_and_says_so(make_config, capsys, recorder, reason):
+    cfg = make_config()
+    assert_same(train(cfg, recorder), train(cfg))
+    said = [line for line in capsys.readouterr().out.splitlines() if "without a CUDA graph" in line]
+    assert len(said) == 1
+    assert reason in said[0]
+    assert recorder.replays == 0
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_activations_computed_again_give_the_same_step(make_config, rule, precision):
+    options = ("UPDATE.RULE", rule, "TRAIN.PRECISION", precision)
+    assert_same(train(make_config(*options, "TRAIN.RECOMPUTE", "True")), train(make_config(*options)))
