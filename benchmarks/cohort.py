@@ -15,6 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from measuring import new_record  # neighbours: scripts find those by themselves
+from workload import benchmark_config
+
 from reid_dml.errors import run_command
 
 
@@ -30,11 +33,10 @@ def main() -> None:
 
     import torch
 
-    from reid_dml.config import load_config
     from reid_dml.data.pipeline.augment import AugmentSpec
     from reid_dml.data.pipeline.samplers import augmentation_draws
     from reid_dml.data.pipeline.sources import Batch
-    from reid_dml.device import describe_device, git_revision, keep_freed_memory, resolve_device, versions
+    from reid_dml.device import keep_freed_memory, resolve_device
     from reid_dml.engine.schedules import Schedule
     from reid_dml.engine.trainer import build_cohort
     from reid_dml.files import check_output, write_json
@@ -46,19 +48,11 @@ def main() -> None:
     size = f"[{', '.join(arguments.size)}]"
     networks = f"[{arguments.network}, {arguments.network}]"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "benchmark.yml"
-        path.write_text("OPTIM: {BETAS: [0.5, 0.999], WEIGHT_DECAY: 4.0e-5}\n")
         options = [
-            "DATA.STORED_SIZE",
-            size,
-            "INPUT.SIZE",
-            size,
-            "COHORT.NETWORKS",
-            networks,
-            "TRAIN.BATCH_SIZE",
-            arguments.batch,
-        ]
-        cfg = load_config(path, options)
+            "OPTIM.BETAS", "[0.5, 0.999]", "OPTIM.WEIGHT_DECAY", "4.0e-5", "DATA.STORED_SIZE", size,
+            "INPUT.SIZE", size, "COHORT.NETWORKS", networks, "TRAIN.BATCH_SIZE", arguments.batch,
+        ]  # fmt: skip
+        cfg = benchmark_config(Path(folder), options)
     device = resolve_device(cfg.DEVICE)
     torch.set_flush_denormal(True)
     keep_freed_memory()
@@ -95,11 +89,7 @@ def main() -> None:
         seconds(run)  # warm-up
     pairs = [(seconds(dml_step), seconds(bare_step)) for _ in range(arguments.repeats)]
     ratios = [dml / alone for dml, alone in pairs]
-    record = {
-        "benchmark": "cohort",
-        "device": describe_device(device),
-        "versions": versions(),
-        "git_revision": git_revision(),
+    record = new_record("cohort", device) | {
         "networks": [arguments.network] * 2,
         "size": list(cfg.INPUT.SIZE),
         "batch": count,
@@ -109,8 +99,7 @@ def main() -> None:
         "ratio": statistics.median(ratios),
         "ratios": sorted(ratios),
     }
-    print(f"two {arguments.network}, {' x '.join(arguments.size)}, batch {count}, on {record['device']}")
-    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    print(f"two {arguments.network}, {' x '.join(arguments.size)}, batch {count}")
     print(f"DML step {record['dml_ms']:.1f} ms, bare networks {record['bare_ms']:.1f} ms")
     print(f"ratio {record['ratio']:.3f} (median of {len(pairs)} pairs, {min(ratios):.3f} to {max(ratios):.3f})")
     if arguments.json:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from measuring import memory_above, seconds
+from measuring import memory_above, new_record, seconds
 
 from reid_dml.errors import run_command
 
@@ -29,17 +29,12 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
-    from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import check_output, write_json
 
     if arguments.json:
         check_output(arguments.json)
-    record = {
-        "benchmark": "evaluation",
+    record = new_record("evaluation", "cpu") | {
         "backend": arguments.backend,
-        "device": describe_device("cpu"),
-        "versions": versions(),
-        "git_revision": git_revision(),
         "repeats": arguments.repeats,
         "sizes": {},
     }

@@ -16,7 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from measuring import new_record  # neighbours: scripts find those by themselves
+from workload import draw_images
+
 from reid_dml.errors import run_command
+
+_SMALL = 16  # images that stay in a processor's cache from layer to layer
 
 
 def main() -> None:
@@ -33,12 +38,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     import torch
-    from input_pipeline import draw_images  # a neighbour: scripts find those by themselves
 
     from reid_dml.data.pipeline.augment import AugmentSpec, augment
     from reid_dml.data.pipeline.cache import CachedImages
     from reid_dml.data.stored import ImageFiles, StoredImages, read_all
-    from reid_dml.device import describe_device, resolve_device, versions
+    from reid_dml.device import keep_freed_memory, resolve_device
     from reid_dml.files import check_output, write_json
     from reid_dml.models import ReIDNetwork, build_backbone
     from reid_dml.retrieval.extraction import Speed, extract_features
@@ -48,6 +52,7 @@ def main() -> None:
         check_output(arguments.json)
     device = resolve_device("auto")
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     size, layout = tuple(arguments.size), torch.channels_last
     spec = AugmentSpec(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     networks = {
@@ -68,9 +73,9 @@ def main() -> None:
         ]
 
         @torch.inference_mode()
-        def bare() -> float:
+        def bare(batches: list[torch.Tensor]) -> float:
             started = time.perf_counter()
-            for inputs in prepared:
+            for inputs in batches:
                 for network in networks.values():
                     network(inputs)
             if device.startswith("cuda"):
@@ -85,7 +90,13 @@ def main() -> None:
             return speed.images / speed.seconds
 
         waits: list[float] = []
-        runs = {"bare": bare, "files": lambda: extraction(files), "cache": lambda: extraction(cached)}
+        small = [part for inputs in prepared for part in inputs.split(_SMALL)]
+        runs = {
+            "bare": lambda: bare(prepared),
+            f"bare in {_SMALL}s": lambda: bare(small),
+            "files": lambda: extraction(files),
+            "cache": lambda: extraction(cached),
+        }
         for run in runs.values():
             run()  # warm-up
         waits.clear()
@@ -95,16 +106,24 @@ def main() -> None:
                 rates[name].append(run())
     medians = {name: statistics.median(found) for name, found in rates.items()}
     print(f"{arguments.networks} x {arguments.network}, {size[0]} x {size[1]}, batch {arguments.batch}, "
-          f"{len(records)} images, on {describe_device(device)}")  # fmt: skip
-    print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    record = {"device": describe_device(device), "versions": versions(), "n": arguments.repeats}
-    record |= {"images_per_second": medians, "waiting": statistics.median(waits)}
-    print(f"bare forward {medians['bare']:,.0f} images/s")
-    for name in ("files", "cache"):
-        ratios = [ours / alone for ours, alone in zip(rates[name], rates["bare"], strict=True)]
-        record[f"{name} / bare"] = statistics.median(ratios)
-        print(f"extraction from {name} {medians[name]:,.0f} images/s, ratio {record[f'{name} / bare']:.2f} "
-              f"(median of {len(ratios)}, {min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+          f"{len(records)} images")  # fmt: skip
+    record = new_record("extraction", device) | {
+        "networks": [arguments.network] * arguments.networks,
+        "size": list(size),
+        "batch": arguments.batch,
+        "images": len(records),
+        "repeats": arguments.repeats,
+        "images_per_second": medians,
+        "waiting": statistics.median(waits),
+        "ratios": {},
+    }
+    for alone in ("bare", f"bare in {_SMALL}s"):
+        print(f"{alone} {medians[alone]:,.0f} images/s")
+        for name in ("files", "cache"):
+            ratios = [ours / theirs for ours, theirs in zip(rates[name], rates[alone], strict=True)]
+            record["ratios"][f"{name} / {alone}"] = statistics.median(ratios)
+            print(f"  extraction from {name} {medians[name]:,.0f} images/s, ratio {statistics.median(ratios):.2f} "
+                  f"(median of {len(ratios)}, {min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
     print(f"share of the time waiting for images {record['waiting']:.1%}")
     if arguments.json:
         write_json(arguments.json, record)

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measuring import new_record
+
 from reid_dml.errors import UserError, run_command
 
 TYPES = ("Flat", "SQfp16", "HNSW32", "IVF256,Flat", "IVF256,SQfp16", "IVF256,PQ32", "OPQ32,IVF256,PQ32", "PQ32")
@@ -42,7 +44,6 @@ def main() -> None:
 
     import faiss
 
-    from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import write_json
     from reid_dml.retrieval.features import FeatureSet
     from reid_dml.retrieval.index.types import prepare
@@ -63,17 +64,13 @@ def main() -> None:
         rows.append({**row, **{f"recall_at_{k}": recall(found, exact, k) for k in (1, 10)}})
         print(", ".join(f"{name} {value:.4g}" if isinstance(value, float) else str(value)
                         for name, value in rows[-1].items()), flush=True)  # fmt: skip
-    record = {
-        "benchmark": "index_types",
+    record = new_record("index_types", "cpu") | {
         "name": arguments.name,
         **data,
         "vectors": len(gallery),
         "queries": len(query),
         "dimension": gallery.shape[1],
         "threads": faiss.omp_get_max_threads(),
-        "device": describe_device("cpu"),
-        "versions": versions(),
-        "git_revision": git_revision(),
         "types": rows,
     }
     path = Path(arguments.output) / f"index_types_{arguments.name}.json"

@@ -17,6 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from measuring import new_record  # neighbours: scripts find those by themselves
+from workload import benchmark_config, draw_images, plain_loader, training_step
+
 from reid_dml.errors import run_command
 
 # Size, batch, extension of the files, options, network that trains on such images.
@@ -36,16 +39,15 @@ def main() -> None:
 
     import torch
 
-    from reid_dml.device import describe_device, resolve_device, versions
+    from reid_dml.device import resolve_device
     from reid_dml.files import check_output, write_json
 
     if arguments.json:
         check_output(arguments.json)
     device = resolve_device("auto")
     torch.set_flush_denormal(True)
-    record = {"device": describe_device(device), "versions": versions(), "n": arguments.repeats, "cases": {}}
-    print(f"on {record['device']}; {arguments.workers} workers")
-    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    record = new_record("input_pipeline", device)
+    record |= {"repeats": arguments.repeats, "workers": arguments.workers, "images": arguments.images, "cases": {}}
     for name in CASES:
         with tempfile.TemporaryDirectory() as folder:
             runs = ways(name, Path(folder), arguments.images, arguments.workers, device)
@@ -56,14 +58,14 @@ def main() -> None:
                 for way, run in runs.items():
                     rates[way].append(run())
         medians = {way: statistics.median(found) for way, found in rates.items()}
-        record["cases"][name] = {"images_per_second": medians}
+        record["cases"][name] = {"images_per_second": medians, "ratios": {}}
         print(f"\n{name}: images/s, median of {arguments.repeats}")
         for way, median in medians.items():
             print(f"  {way:20} {median:10,.0f}   ({min(rates[way]):,.0f} to {max(rates[way]):,.0f})")
         for way in ("resident", "streaming"):
             for other in list(medians)[2:]:
                 ratios = [ours / theirs for ours, theirs in zip(rates[way], rates[other], strict=True)]
-                record["cases"][name][f"{way} / {other}"] = statistics.median(ratios)
+                record["cases"][name]["ratios"][f"{way} / {other}"] = statistics.median(ratios)
                 print(f"  {way} / {other}: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
     if arguments.json:
         write_json(arguments.json, record)
@@ -71,19 +73,19 @@ def main() -> None:
 
 def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict[str, Callable[[], float]]:
     """By name, functions that bring a set's images to the device once and return how many they did in a second."""
-    from reid_dml.config import load_config
     from reid_dml.data.pipeline.augment import AugmentSpec, augment
     from reid_dml.data.pipeline.sources import make_source
 
     size, batch, extension, options, network = CASES[name]
     records = draw_images(folder / "images", count, size, extension)
-    config = folder / "benchmark.yml"
-    config.write_text(f"DATA: {{STORED_SIZE: {[*size]}, WORKERS: {workers}, CACHE_DIR: {folder / 'cache'}}}\n"
-                      f"INPUT: {{SIZE: {[*size]}}}\nTRAIN: {{BATCH_SIZE: {batch}}}\n")  # fmt: skip
+    options = [
+        *options, "DATA.STORED_SIZE", str([*size]), "INPUT.SIZE", str([*size]), "DATA.WORKERS", str(workers),
+        "TRAIN.BATCH_SIZE", str(batch), "COHORT.NETWORKS", f"[{network}, {network}]",
+    ]  # fmt: skip
     steps = count // batch
 
     def ours(kind: str) -> Callable[[], float]:
-        cfg = load_config(config, ["DATA.SOURCE", kind, "COHORT.NETWORKS", f"[{network}, {network}]", *options])
+        cfg = benchmark_config(folder, ["DATA.SOURCE", kind, *options])
         spec, classes = AugmentSpec.of(cfg), sorted({record.person_id for record in records})
         source = make_source(cfg, records, classes, AugmentSpec.num_draws, device)
 
@@ -94,7 +96,8 @@ def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict
 
         return lambda: rate(batches(), count, device)
 
-    loader = plain_loader(name, [record.path for record in records], size, batch, workers)
+    paths = [record.path for record in records]
+    loader = plain_loader(paths, size, batch, workers, crop=name == "cifar", decoded=name == "cifar")
     step = training_step(network, size, batch, device)
     return {
         "resident": ours("resident"),
@@ -114,69 +117,6 @@ def rate(batches: Iterator[object], count: int, device: str) -> float:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     return count / (time.perf_counter() - started)
-
-
-def draw_images(folder: Path, count: int, size: tuple[int, int], extension: str):
-    """Blurred noise, which compresses about as photographs do."""
-    import cv2
-    import numpy as np
-
-    from reid_dml.data.records import ImageRecord
-
-    folder.mkdir()
-    rng, records = np.random.default_rng(0), []
-    for number in range(count):
-        coarse = rng.integers(0, 256, (size[0] // 4, size[1] // 4, 3), dtype=np.uint8)
-        path = folder / f"{number:06d}{extension}"
-        cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
-        records.append(ImageRecord(str(path), number % 100 + 1, 0))
-    return records
-
-
-def plain_loader(name: str, paths: list[str], size: tuple[int, int], batch: int, workers: int):
-    """What a tutorial would write."""
-    import numpy as np
-    import torch
-    from PIL import Image
-    from torchvision import transforms
-
-    steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
-    if name == "cifar":
-        steps.insert(0, transforms.RandomCrop(size[0], padding=4, padding_mode="reflect"))
-    transform = transforms.Compose(steps)
-    decoded = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if name == "cifar" else None
-
-    class Plain(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(paths)
-
-        def __getitem__(self, row: int):
-            image = Image.open(paths[row]).convert("RGB") if decoded is None else Image.fromarray(decoded[row])
-            return transform(image), row % 100
-
-    return torch.utils.data.DataLoader(
-        Plain(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
-        pin_memory=torch.cuda.is_available(),
-    )  # fmt: skip
-
-
-def training_step(network: str, size: tuple[int, int], batch: int, device: str) -> Callable[[], None]:
-    """One step of SGD of one network on a batch that is there already."""
-    import torch
-
-    from reid_dml.models import ReIDNetwork, build_backbone
-
-    model = ReIDNetwork(build_backbone(network, size), 100).to(device).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    images = torch.randn(batch, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(0, 100, (batch,), device=device)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(model(images).logits, labels).backward()
-        optimizer.step()
-
-    return step
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time and memory of one call."""
+"""Time and memory of one call, and what every record says of the machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
+
+
+def new_record(benchmark: str, device: str) -> dict[str, Any]:
+    """A record's first fields, which are printed too."""
+    from reid_dml.device import describe_device, git_revision, versions
+
+    record = {
+        "benchmark": benchmark,
+        "device": describe_device(device),
+        "versions": versions(),
+        "git_revision": git_revision(),
+    }
+    print(f"on {record['device']}; " + ", ".join(f"{name} {version}" for name, version in record["versions"].items()))
+    return record
 
 
 def seconds(run: Callable[[], None]) -> float:

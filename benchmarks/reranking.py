@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 from evaluation import draw
-from measuring import memory_above, seconds
+from measuring import memory_above, new_record, seconds
 
 from reid_dml.errors import run_command
 
@@ -33,7 +33,6 @@ def main() -> None:
     import numpy as np
     from dense_reranking import dense
 
-    from reid_dml.device import describe_device, git_revision, versions
     from reid_dml.files import check_output, write_json
     from reid_dml.retrieval import FeatureSet
     from reid_dml.retrieval.features import normalize
@@ -48,11 +47,7 @@ def main() -> None:
         sides = list(draw(arguments.queries, arguments.gallery, arguments.persons))
     query, gallery = normalize(sides[0].features), normalize(without_junk(sides[1]).features)
     memory = memory_above(lambda: k_reciprocal_distances(query, gallery))  # also the warm-up
-    record = {
-        "benchmark": "reranking",
-        "device": describe_device("cpu"),
-        "versions": versions(),
-        "git_revision": git_revision(),
+    record = new_record("reranking", "cpu") | {
         "features": "real" if arguments.features else "drawn",
         "queries": len(query),
         "gallery": len(gallery),

@@ -39,32 +39,97 @@ def performance_page(records: Sequence[Mapping[str, Any]]) -> str:
         if own:
             parts.append(f"## {title}\n\n{explanation}\n")
         for record in own:
-            parts.append(markdown_table(table(record)))
+            parts.extend(table(record))
             versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
             parts.append(f"{record['device']}; {versions}; revision `{record['git_revision']}`\n")
     return "\n".join(parts)
 
 
-def _evaluation(record: Mapping[str, Any]) -> list[list[str]]:
+def _training(record: Mapping[str, Any]) -> list[str]:
+    rows = [["cohort", "input", "batch", "precision", "steps/s", "ours / plain eager", "ours / DataLoader",
+             "share of the matrix rate"]]  # fmt: skip
+    different = [["cohort", "precision", "ours with", "steps/s", "ours / this"]]
+    for found in record["cases"].values():
+        name = f"{len(found['networks'])} x {found['networks'][0]}"
+        ratios = {way: _ratio(ratio) for way, ratio in found["ratios"].items()}
+        rows.append([
+            name, " x ".join(map(str, found["size"])), str(found["batch"]), found["precision"],
+            f"{found['steps_per_second']['ours']:.2f}", ratios.pop("ours / plain eager"),
+            ratios.pop("ours / DataLoader"), f"{found['share_of_matrix_rate']:.0%}",
+        ])  # fmt: skip
+        for way, ratio in ratios.items():
+            variant = way.removeprefix("ours / ")
+            speed = f"{found['steps_per_second'][variant]:.2f}"
+            different.append([name, found["precision"], variant, speed, ratio])
+    tables = [markdown_table(rows), f"Medians of {record['repeats']} measurements of {record['steps']} steps.\n"]
+    if len(different) > 1:
+        tables += ["One thing done differently; above 1 it does not help:\n", markdown_table(different)]
+    return tables
+
+
+def _ratio(found: Mapping[str, Any]) -> str:
+    return f"{found['median']:.2f} ({found['range'][0]:.2f} to {found['range'][1]:.2f})"
+
+
+def _scaling(record: Mapping[str, Any]) -> list[str]:
+    header = ["networks", "input", "batch", "recomputed", "processes", "steps/s", "network images/s", "memory",
+              "per network"]  # fmt: skip
+    tables = []
+    for name, points in record["groups"].items():
+        rows = [header]
+        for point in points:
+            own = point["networks"] / point["processes"]
+            rows.append([
+                str(point["networks"]), " x ".join(map(str, point["size"])), str(point["batch"]),
+                "yes" if point["recompute"] else "no", str(point["processes"]), f"{point['steps_per_second']:.2f}",
+                f"{point['steps_per_second'] * point['networks'] * point['batch']:,.0f}",
+                f"{point['memory_gb']:.2f} GB", f"{point['memory_gb'] / own:.2f} GB",
+            ])  # fmt: skip
+        tables += [f"### {_GROUPS[name]}\n", markdown_table(rows)]
+    first = next(iter(record["groups"].values()))[0]
+    return [f"All networks are {first['network']}.\n", *tables]
+
+
+def _input(record: Mapping[str, Any]) -> list[str]:
+    rows = [["images", "source", "images/s", "beside"]]
+    for name, found in record["cases"].items():
+        for way, speed in found["images_per_second"].items():
+            ratios = [f"{ratio:.1f} x {pair.removeprefix(way + ' / ')}" for pair, ratio in found["ratios"].items()
+                      if pair.startswith(f"{way} / ")]  # fmt: skip
+            rows.append([name, way, f"{speed:,.0f}", ", ".join(ratios)])
+    return [markdown_table(rows), f"{record['workers']} workers, medians of {record['repeats']}.\n"]
+
+
+def _extraction(record: Mapping[str, Any]) -> list[str]:
+    rows = [["way", "images/s", "beside"]]
+    for way, speed in record["images_per_second"].items():
+        ratios = [f"{ratio:.2f} x {pair.removeprefix(way + ' / ')}" for pair, ratio in record["ratios"].items()
+                  if pair.startswith(f"{way} / ")]  # fmt: skip
+        rows.append([way, f"{speed:,.0f}", ", ".join(ratios)])
+    what = (f"{len(record['networks'])} x {record['networks'][0]}, {' x '.join(map(str, record['size']))}, "
+            f"{record['images']:,} images, medians of {record['repeats']}; {record['waiting']:.1%} of the time spent "
+            "waiting for images")  # fmt: skip
+    return [markdown_table(rows), f"{what}.\n"]
+
+
+def _evaluation(record: Mapping[str, Any]) -> list[str]:
     header = ["size", "queries x gallery", "metrics", "bare product", "ratio", "memory above the features", "sorting"]
-    return [
-        header,
-        *(
-            [
-                name,
-                f"{found['queries']:,} x {found['gallery']:,}",
-                f"{found['seconds']:.2f} s",
-                f"{found['bare_seconds']:.2f} s",
-                f"{found['ratio']:.2f}",
-                f"{found['memory_gb']:.2f} GB",
-                f"{found['sorting_seconds']:.1f} s",
-            ]
-            for name, found in record["sizes"].items()
-        ),
+    rows = [
+        [
+            name,
+            f"{found['queries']:,} x {found['gallery']:,}",
+            f"{found['seconds']:.2f} s",
+            f"{found['bare_seconds']:.2f} s",
+            f"{found['ratio']:.2f}",
+            f"{found['memory_gb']:.2f} GB",
+            f"{found['sorting_seconds']:.1f} s",
+        ]
+        for name, found in record["sizes"].items()
     ]
+    return [markdown_table([header, *rows])]
 
 
-def _reranking(record: Mapping[str, Any]) -> list[list[str]]:
+def _reranking(record: Mapping[str, Any]) -> list[str]:
     header = ["images", "time", "memory above the features", "beside it on the first images", "largest difference"]
     reference = record.get("reference")
     beside = difference = ""
@@ -75,10 +140,11 @@ def _reranking(record: Mapping[str, Any]) -> list[list[str]]:
         )
         difference = f"{reference['largest_difference']:.0e}"
     size = f"{record['queries']:,} + {record['gallery']:,}, {record['width']}-d, {record['features']}"
-    return [header, [size, f"{record['seconds']:.1f} s", f"{record['memory_gb']:.2f} GB", beside, difference]]
+    row = [size, f"{record['seconds']:.1f} s", f"{record['memory_gb']:.2f} GB", beside, difference]
+    return [markdown_table([header, row])]
 
 
-def _cohort(record: Mapping[str, Any]) -> list[list[str]]:
+def _cohort(record: Mapping[str, Any]) -> list[str]:
     header = ["networks", "input", "batch", "DML step", "bare networks", "ratio", "range"]
     row = [
         " + ".join(record["networks"]),
@@ -89,10 +155,32 @@ def _cohort(record: Mapping[str, Any]) -> list[list[str]]:
         f"{record['ratio']:.3f}",
         f"{record['ratios'][0]:.3f} to {record['ratios'][-1]:.3f}, n = {record['repeats']}",
     ]
-    return [header, row]
+    return [markdown_table([header, row])]
 
 
-_Table = Callable[[Mapping[str, Any]], list[list[str]]]
+_Tables = Callable[[Mapping[str, Any]], list[str]]
+_GROUPS = {
+    "networks": "Networks of the cohort",
+    "batch": "Images of a batch",
+    "size": "Size of the input",
+    "recompute": "Activations computed again (`TRAIN.RECOMPUTE`)",
+    "same cohort": "The same cohort over more processes, one CPU thread each",
+    "two networks each": "Two networks in each process, one CPU thread each",
+}
+_TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes it,
+on batches that are in memory and augmented already ("plain eager") or behind PIL, torchvision and two worker
+processes ("DataLoader"). The last column holds the operations of convolutions and linear layers against those that
+large matrix products reach in the same time. On a GPU the step is one CUDA graph; where the page has no table of a
+GPU, that was not measured."""
+_SCALING = """`benchmarks/scaling.py`: every row is a process of its own. Memory is the largest during training above
+what the process held before it built the cohort, of one process. "Network images" counts an image once for each
+network."""
+_INPUT = """`benchmarks/input_pipeline.py`: batches on the device, augmented, from images in memory ("resident") or
+read from the decoded cache ("streaming"), beside PIL and torchvision in worker processes, and beside what training
+takes."""
+_EXTRACTION = """`benchmarks/extraction.py`: from image files, or from the decoded cache, to features in memory, beside
+the forward passes of the same networks on batches that are there already: large batches, and batches of 16 as
+extraction has them on a CPU."""
 _COHORT = """`benchmarks/cohort.py`: a simultaneous DML step, with augmentation, exchange of predictions and mimicry,
 beside forward, backward and optimiser of the same networks."""
 _EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
@@ -100,8 +188,12 @@ of the same shapes, blocked into one reused buffer. "Sorting" is what ordering t
 the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
-_SECTIONS: dict[str, tuple[str, str, _Table]] = {
+_SECTIONS: dict[str, tuple[str, str, _Tables]] = {
+    "training": ("Training", _TRAINING, _training),
     "cohort": ("A mutual learning step", _COHORT, _cohort),
+    "scaling": ("Training at other sizes", _SCALING, _scaling),
+    "input_pipeline": ("Input", _INPUT, _input),
+    "extraction": ("Feature extraction", _EXTRACTION, _extraction),
     "evaluation": ("Exact ranking metrics", _EVALUATION, _evaluation),
     "reranking": ("k-reciprocal re-ranking", _RERANKING, _reranking),
 }

@@ -1,0 +1,240 @@
+"""How fast a cohort trains: our loop beside a plain eager loop and one that a DataLoader feeds, in turns in one run.
+
+    python benchmarks/training.py [--cases cifar market] [--variants] [--steps 20] [--repeats 5] [--json record.json]
+
+Ours is the loop of tools/train_net.py: batches from the source, augmentation, the mutual step, reports and the watch
+on the losses. "Plain eager" is mutual learning as a tutorial writes it, on batches that are on the device and
+augmented already; "DataLoader" is the same behind PIL, torchvision and worker processes. With --variants also our own
+loop with one thing done differently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from measuring import new_record  # neighbours: scripts find those by themselves
+from workload import benchmark_config, draw_images, make_trainer, plain_loader, plain_mutual_step
+
+from reid_dml.errors import run_command
+
+Run = Callable[[int], None]  # so many steps
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cohort and its images."""
+
+    networks: tuple[str, ...]
+    size: tuple[int, int]
+    batch: int
+    options: tuple[str, ...] = ()
+    cifar: bool = False  # images decoded in the DataLoader's memory, cropped at random places
+
+    def overrides(self) -> list[str]:
+        size = str([*self.size])
+        strategy = "dml" if len(self.networks) > 1 else "independent"
+        return [
+            "COHORT.NETWORKS", str([*self.networks]), "DATA.STORED_SIZE", size, "INPUT.SIZE", size,
+            "TRAIN.BATCH_SIZE", str(self.batch), "OBJECTIVE.STRATEGY", strategy, *self.options,
+        ]  # fmt: skip
+
+
+_CIFAR = ("OPTIM.NAME", "sgd", "COHORT.LR", "0.01", "INPUT.PAD", "4", "INPUT.PAD_MODE", "reflect")
+_BFLOAT16 = ("TRAIN.PRECISION", "bfloat16")
+CASES = {
+    "cifar": Case(("resnet32_cifar",) * 2, (32, 32), 64, _CIFAR, cifar=True),
+    "cifar_bfloat16": Case(("resnet32_cifar",) * 2, (32, 32), 64, (*_CIFAR, *_BFLOAT16), cifar=True),
+    "market": Case(("mobilenet_v1",) * 2, (128, 64), 16),
+    "market_224": Case(("mobilenet_v1",) * 2, (224, 224), 16),
+    "market_224_alone": Case(("mobilenet_v1",), (224, 224), 16),
+    "market_224_five": Case(("mobilenet_v1",) * 5, (224, 224), 16),
+    "wide": Case(("wrn_28_10",) * 2, (32, 32), 64, (*_CIFAR, *_BFLOAT16), cifar=True),
+}
+_ON_CPU = ("cifar", "cifar_bfloat16", "market")
+_ON_GPU = ("cifar", "market_224", "market_224_alone", "market_224_five", "wide")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(_ON_CPU)}; GPU: all others")
+    parser.add_argument("--variants", action="store_true", help="also our loop with one thing done differently")
+    parser.add_argument("--images", type=int, default=2048, metavar="N", help="images drawn (default: 2048)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader (default: 2)")
+    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
+    arguments = parser.parse_args()
+
+    import torch
+
+    from reid_dml.device import keep_freed_memory, resolve_device
+    from reid_dml.files import check_output, write_json
+
+    if arguments.json:
+        check_output(arguments.json)
+    device = resolve_device("auto")
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    record = new_record("training", device) | {"steps": arguments.steps, "repeats": arguments.repeats, "cases": {}}
+    for name in arguments.cases or (_ON_GPU if device.startswith("cuda") else _ON_CPU):
+        with tempfile.TemporaryDirectory() as folder:
+            record["cases"][name] = measure(CASES[name], Path(folder), device, arguments)
+        show(name, record["cases"][name])
+        if arguments.json:
+            write_json(arguments.json, record)
+
+
+def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace) -> dict:
+    """Steps a second of every way of one case, and the ratios of ours to the others."""
+    records = draw_images(folder / "images", arguments.images, case.size, ".png" if case.cifar else ".jpg")
+    runs = {"ours": ours(case, records, folder, device)}
+    runs["plain eager"], runs["DataLoader"] = plain(case, records, folder, device, arguments.workers)
+    if arguments.variants:
+        runs |= variants(case, records, folder, device)
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        rate(run, 5, device)  # warm-up: kernels chosen, workers started, the graph recorded
+    for _ in range(arguments.repeats):
+        for name, run in runs.items():
+            rates[name].append(rate(run, arguments.steps, device))
+    ratios = {
+        f"ours / {name}": [own / other for own, other in zip(rates["ours"], found, strict=True)]
+        for name, found in rates.items()
+        if name != "ours"
+    }
+    operations = step_operations(case)
+    return {
+        "networks": list(case.networks),
+        "size": list(case.size),
+        "batch": case.batch,
+        "precision": "bfloat16" if case.options[-2:] == _BFLOAT16 else "float32",
+        "steps_per_second": {name: statistics.median(found) for name, found in rates.items()},
+        "ratios": {name: {"median": statistics.median(found), "range": [min(found), max(found)]}
+                   for name, found in ratios.items()},
+        "operations_per_step": operations,
+        "share_of_matrix_rate": statistics.median(rates["ours"]) * operations / matrix_rate(case, device),
+    }  # fmt: skip
+
+
+def ours(case: Case, records: list, folder: Path, device: str, options: Sequence[str] = (), change=None) -> Run:
+    trainer = make_trainer(benchmark_config(folder, [*case.overrides(), *options]), records, folder, device)
+    if change is not None:
+        change(trainer)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            trainer.advance()
+
+    return run
+
+
+def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, Run]:
+    """Our loop with one thing done differently."""
+    import torch
+
+    from reid_dml.mutual.lanes import Lanes
+
+    def compiled(trainer) -> None:
+        for member in trainer.cohort.members:
+            member.network.backbone.compile()
+
+    def one_lane(trainer) -> None:
+        trainer.cohort.lanes = Lanes()
+
+    def make(options: Sequence[str] = (), change=None) -> Run:
+        return ours(case, records, folder, device, options, change)
+
+    found = {"contiguous layout": make(["TRAIN.CHANNELS_LAST", "False"])}
+    found["recomputed activations"] = make(["TRAIN.RECOMPUTE", "True"])
+    if device.startswith("cuda"):
+        found |= {"no graph": make(["TRAIN.GRAPH", "False"]), "one stream": make(change=one_lane)}
+    torch._dynamo.config.cache_size_limit = 64  # as many networks of one class
+    found["torch.compile"] = make(["TRAIN.GRAPH", "False"], compiled)
+    return found
+
+
+def plain(case: Case, records: list, folder: Path, device: str, workers: int) -> tuple[Run, Run]:
+    """The eager loop on batches that are there already, and behind a DataLoader."""
+    import torch
+
+    cfg = benchmark_config(folder, case.overrides())
+    step = plain_mutual_step(cfg, 100, device)
+    paths = [record.path for record in records]
+    loader = plain_loader(paths, case.size, case.batch, workers, crop=case.cifar, decoded=case.cifar)
+
+    def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
+        return images.contiguous(memory_format=torch.channels_last), labels
+
+    there = [prepare(batch) for batch in itertools.islice(loader, 4)]
+    endless = itertools.chain.from_iterable(itertools.repeat(loader))
+
+    def eager(steps: int) -> None:
+        for number in range(steps):
+            step(*there[number % len(there)])
+
+    def fed(steps: int) -> None:
+        for batch in itertools.islice(endless, steps):
+            step(*prepare(batch))
+
+    return eager, fed
+
+
+def rate(run: Run, steps: int, device: str) -> float:
+    """Steps a second."""
+    import torch
+
+    started = time.perf_counter()
+    run(steps)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return steps / (time.perf_counter() - started)
+
+
+def step_operations(case: Case) -> int:
+    """Multiplications and additions of forward and backward passes of one step."""
+    from reid_dml.models.summary import summarize
+
+    macs = sum(summarize(name, case.size, 100).macs for name in case.networks)
+    return 2 * 3 * macs * case.batch  # the backward pass does a forward's work twice
+
+
+def matrix_rate(case: Case, device: str) -> float:
+    """Operations a second of large matrix products at the case's precision, measured here."""
+    import torch
+
+    size = 8192 if device.startswith("cuda") else 2048
+    dtype = torch.bfloat16 if case.options[-2:] == _BFLOAT16 else torch.float32
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            left @ right
+
+    rate(run, 3, device)
+    return 2 * size**3 * max(rate(run, 5, device) for _ in range(3))
+
+
+def show(name: str, found: dict) -> None:
+    print(f"\n{name}: {' + '.join(found['networks'])}, {' x '.join(map(str, found['size']))}, batch {found['batch']}, "
+          f"{found['precision']}")  # fmt: skip
+    for way, speed in found["steps_per_second"].items():
+        ratio = found["ratios"].get(f"ours / {way}")
+        beside = (
+            f"   ours / this {ratio['median']:.2f} ({ratio['range'][0]:.2f} to {ratio['range'][1]:.2f})"
+            if ratio
+            else ""
+        )
+        print(f"  {way:24} {speed:8.2f} steps/s{beside}", flush=True)
+    print(f"  {found['share_of_matrix_rate']:.0%} of the rate of large matrix products")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,127 @@
+"""What benchmarks work on: drawn images, configs without a file, and the loader and the step that a tutorial writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def benchmark_config(folder: Path, options: Sequence[str] = ()):
+    """The default config with these `KEY VALUE ...` options; decoded images and everything else go to the folder."""
+    from reid_dml.config import load_config
+
+    path = folder / "benchmark.yml"
+    path.write_text(f"OUTPUT_DIR: {folder / 'run'}\nDATA: {{CACHE_DIR: {folder / 'cache'}}}\n")
+    return load_config(path, list(options))
+
+
+def draw_images(folder: Path, count: int, size: tuple[int, int], extension: str):
+    """Blurred noise, which compresses about as photographs do."""
+    import cv2
+    import numpy as np
+
+    from reid_dml.data.records import ImageRecord
+
+    folder.mkdir()
+    rng, records = np.random.default_rng(0), []
+    for number in range(count):
+        coarse = rng.integers(0, 256, (size[0] // 4, size[1] // 4, 3), dtype=np.uint8)
+        path = folder / f"{number:06d}{extension}"
+        cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
+        records.append(ImageRecord(str(path), number % 100 + 1, 0))
+    return records
+
+
+def plain_loader(paths: list[str], size: tuple[int, int], batch: int, workers: int, *, crop: bool, decoded: bool):
+    """What a tutorial would write; `decoded`: with all images in memory, as torchvision's CIFAR data sets have them."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    if crop:
+        steps.insert(0, transforms.RandomCrop(size[0], padding=4, padding_mode="reflect"))
+    transform = transforms.Compose(steps)
+    kept = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if decoded else None
+
+    class Plain(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(paths)
+
+        def __getitem__(self, row: int):
+            image = Image.open(paths[row]).convert("RGB") if kept is None else Image.fromarray(kept[row])
+            return transform(image), row % 100
+
+    return torch.utils.data.DataLoader(
+        Plain(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
+        pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
+
+
+def training_step(network: str, size: tuple[int, int], batch: int, device: str) -> Callable[[], None]:
+    """One step of SGD of one network on a batch that is there already."""
+    import torch
+
+    from reid_dml.models import ReIDNetwork, build_backbone
+
+    model = ReIDNetwork(build_backbone(network, size), 100).to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images = torch.randn(batch, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 100, (batch,), device=device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(images).logits, labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def make_trainer(cfg, records: Sequence, folder: Path, device: str):
+    """The trainer of `tools/train_net.py` on these records; `advance` takes one step."""
+    from reid_dml.data.pipeline.augment import AugmentSpec
+    from reid_dml.data.pipeline.sources import make_source
+    from reid_dml.engine.trainer import Trainer, build_cohort
+    from reid_dml.mutual.objective import build_objective
+    from reid_dml.mutual.updates import build_rule
+    from reid_dml.run_folder import RunFolder
+
+    persons = sorted({record.person_id for record in records})
+    objective, rule = build_objective(cfg), build_rule(cfg)
+    cohort = build_cohort(cfg, [str(person) for person in persons], objective, device)
+    source = make_source(cfg, records, persons, AugmentSpec.num_draws, device)
+    return Trainer(cfg, cohort, rule, objective, source, RunFolder(folder / "run"), device)
+
+
+def plain_mutual_step(cfg, classes: int, device: str) -> Callable:
+    """Deep mutual learning as a tutorial writes it: a function of images ready for the networks, and labels."""
+    import torch
+    from torch.nn import functional as F
+
+    from reid_dml.models.build import build_network
+
+    networks = [
+        build_network(cfg, index, classes).to(device).to(memory_format=torch.channels_last).train()
+        for index in range(len(cfg.COHORT.NETWORKS))
+    ]
+    kind, options = (torch.optim.SGD, {"momentum": 0.9}) if cfg.OPTIM.NAME == "sgd" else (torch.optim.Adam, {})
+    optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0], **options) for network in networks]
+    bfloat16 = cfg.TRAIN.PRECISION == "bfloat16"
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
+            logits = [network(images).logits for network in networks]
+        logits = [one.float() for one in logits]
+        for own, optimizer in zip(logits, optimizers, strict=True):
+            loss = F.cross_entropy(own, labels)
+            for peer in logits:
+                if peer is not own:
+                    target = F.softmax(peer.detach(), dim=1)
+                    divergence = F.kl_div(F.log_softmax(own, dim=1), target, reduction="batchmean")
+                    loss = loss + divergence / (len(logits) - 1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return step
