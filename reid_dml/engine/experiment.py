@@ -43,6 +43,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     # it comes before the first parallel operation.
     torch.set_flush_denormal(True)
     keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # shapes never change: worth trying all convolution kernels once
     with processes(device):
         folder = RunFolder(cfg.OUTPUT_DIR)
         continues = first_then_others(lambda: _open(folder, cfg, resume))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -84,10 +84,27 @@ class ReIDNetwork(nn.Module):
         return Output(logits, pooled, self.centers) if self.training else Output(logits, normalized)
 
     def _recomputed(self, images: Tensor) -> Tensor:
+        dropouts = [module for module in self.backbone.modules() if isinstance(module, Dropout)]
+        states = {dropout.generator: dropout.generator.get_state() for dropout in dropouts if dropout.generator}
+
         def passes() -> tuple[AbstractContextManager, AbstractContextManager]:
-            return nullcontext(), copied_buffers(self.backbone)  # the second one must not count the batch again
+            return nullcontext(), _once_more(self.backbone, states)
 
         return checkpoint(self.backbone, images, use_reentrant=False, context_fn=passes)
+
+
+@contextmanager
+def _once_more(network: nn.Module, states: Mapping[torch.Generator, Tensor]) -> Iterator[None]:
+    """A second pass that draws what the first one drew, with the generators at these states, and counts nothing."""
+    now = {generator: generator.get_state() for generator in states}
+    try:
+        for generator, state in states.items():
+            generator.set_state(state)
+        with copied_buffers(network):
+            yield
+    finally:
+        for generator, state in now.items():
+            generator.set_state(state)
 
 
 def use_generator(network: nn.Module, generator: torch.Generator) -> None:

@@ -167,8 +167,8 @@ _GROUPS = {
     "same cohort": "The same cohort over more processes, one CPU thread each",
     "two networks each": "Two networks in each process, one CPU thread each",
 }
-_TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes it,
-on batches that are in memory and augmented already ("plain eager") or behind PIL, torchvision and two worker
+_TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes
+it, on batches that are in memory and augmented already ("plain eager") or behind PIL, torchvision and two worker
 processes ("DataLoader"). The last column holds the operations of convolutions and linear layers against those that
 large matrix products reach in the same time. On a GPU the step is one CUDA graph; where the page has no table of a
 GPU, that was not measured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
@@ -11,6 +12,8 @@ from reid_dml.data.sets import load_data
 from reid_dml.engine.schedules import Schedule
 from reid_dml.engine.step import RecordedStep, make_step
 from reid_dml.engine.trainer import build_cohort
+from reid_dml.models.build import seed_dropout
+from reid_dml.models.reid_network import Dropout, ReIDNetwork
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
 from reid_dml.run_folder import row_names
@@ -87,3 +90,20 @@ def test_a_step_that_cannot_be_recorded_goes_on_and_says_so(make_config, capsys,
 def test_activations_computed_again_give_the_same_step(make_config, rule, precision):
     options = ("UPDATE.RULE", rule, "TRAIN.PRECISION", precision)
     assert_same(train(make_config(*options, "TRAIN.RECOMPUTE", "True")), train(make_config(*options)))
+
+
+def test_dropout_inside_a_backbone_draws_the_same_again():
+    def trained(recompute: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), Dropout(0.5), nn.Dropout(0.3), nn.ReLU())
+        backbone.num_features = 8
+        network = ReIDNetwork(backbone, 5, dropout=0.5, recompute=recompute)
+        generator = seed_dropout(network, 0, 0, "cpu")
+        images = torch.randn(6, 3, 9, 9)
+        for _ in range(2):
+            network(images).logits.square().sum().backward()
+        gradients = [parameter.grad for parameter in network.parameters()]
+        return [*gradients, *network.buffers(), generator.get_state(), torch.get_rng_state()]
+
+    for value, expected in zip(trained(True), trained(False), strict=True):
+        assert torch.equal(value, expected)
