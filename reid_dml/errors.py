@@ -66,8 +66,8 @@ def run_command(main: Callable[[], int | None]) -> None:
         if not _is_out_of_memory(error):
             raise
         code = _fail(
-            "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set DATA.SOURCE streaming, or use "
-            "smaller networks"
+            "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
+            "DATA.SOURCE streaming, or use smaller networks"
         )
     except KeyboardInterrupt:
         print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)

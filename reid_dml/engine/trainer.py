@@ -17,6 +17,7 @@ from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.sources import Batch, BatchSource
 from reid_dml.engine.checkpoints import Checkpoints, export_weights
 from reid_dml.engine.guard import NonFiniteGuard, first_broken
+from reid_dml.engine.interruption import stop_requests
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
 from reid_dml.engine.schedules import Schedule
@@ -151,19 +152,28 @@ class Trainer:
                 torch.cuda.set_rng_state(generators["cuda"], self.device)
 
     def train(self) -> None:
-        """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays."""
+        """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays.
+
+        Asked to stop (Ctrl-C, SIGTERM), it saves where it is and raises `KeyboardInterrupt`.
+        """
         cfg = self.cfg.TRAIN
         progress = Progress(self.folder, self.step, cfg.STEPS) if rank() == 0 else None
         started = time.perf_counter() - self.seconds
         try:
-            while self.step < cfg.STEPS:
-                self.advance()
-                last = self.step == cfg.STEPS
-                if self.step % cfg.LOG_INTERVAL == 0 or last:
-                    self._log(progress)
-                if self.step % cfg.CHECKPOINT_INTERVAL == 0 or last:
-                    self.seconds = time.perf_counter() - started
-                    self._save()
+            with stop_requests() as stop:
+                while self.step < cfg.STEPS:
+                    self.advance()
+                    last = self.step == cfg.STEPS
+                    logs = self.step % cfg.LOG_INTERVAL == 0 or last
+                    if logs:
+                        self._log(progress)
+                    # Several processes have to agree, which costs a message: only where they talk anyway.
+                    stops = (logs or world_size() == 1) and any(all_gather_objects(stop.made))
+                    if self.step % cfg.CHECKPOINT_INTERVAL == 0 or last or stops:
+                        self.seconds = time.perf_counter() - started
+                        self._save()
+                    if stops and not last:
+                        raise KeyboardInterrupt
             self.seconds = time.perf_counter() - started
         finally:
             if progress is not None:

@@ -67,6 +67,26 @@ def test_resuming_after_any_interruption_gives_the_same_run(make_config, tiny_ru
     assert first["metrics"] == second["metrics"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_finishes_the_step_and_saves(make_config, tiny_run, monkeypatch, number):
+    cfg, original, before = make_config(), sources.BatchSource.batch, signal.getsignal(number)
+
+    def batch(self, step):
+        if step == 2:  # of step 3, behind which nothing would be saved
+            os.kill(os.getpid(), number)
+        return original(self, step)
+
+    monkeypatch.setattr(sources.BatchSource, "batch", batch)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_evaluate(cfg)
+    monkeypatch.undo()
+    assert signal.getsignal(number) == before
+    assert checkpoints.Checkpoints(RunFolder(cfg.OUTPUT_DIR).checkpoints).steps() == [2, 3]
+    train_and_evaluate(cfg, resume=True)
+    assert weights(cfg.OUTPUT_DIR) == weights(tiny_run)
+    assert metrics_without_speed(cfg.OUTPUT_DIR) == metrics_without_speed(tiny_run)
+
+
 def test_a_process_killed_from_outside_resumes(tiny_config, make_config, tiny_run, tmp_path):
     arguments = ["--config-file", str(tiny_config), "OUTPUT_DIR", str(tmp_path / "run")]
     process = subprocess.Popen(

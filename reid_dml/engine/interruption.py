@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM end a training run behind a finished step, so that a checkpoint can be written first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class StopRequest:
+    """Whether somebody asked this process to stop."""
+
+    made: bool = False
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note the first signal instead of acting on it; a second one ends the process as usual."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.made = True
+        restore()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()
