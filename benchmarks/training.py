@@ -155,9 +155,24 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
     found["recomputed activations"] = make(["TRAIN.RECOMPUTE", "True"])
     if device.startswith("cuda"):
         found |= {"no graph": make(["TRAIN.GRAPH", "False"]), "one stream": make(change=one_lane)}
+        found["the graph alone"] = replays(case, records, folder, device)
     torch._dynamo.config.cache_size_limit = 64  # as many networks of one class
     found["torch.compile"] = make(["TRAIN.GRAPH", "False"], compiled)
     return found
+
+
+def replays(case: Case, records: list, folder: Path, device: str) -> Run:
+    """The recorded step over and over, without batches and reports: what ours loses beside it, the GPU is idle."""
+    trainer = make_trainer(benchmark_config(folder, case.overrides()), records, folder, device)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            if trainer.update.replay is None:
+                trainer.advance()  # until it is recorded
+            else:
+                trainer.update.replay()
+
+    return run
 
 
 def plain(case: Case, records: list, folder: Path, device: str, workers: int) -> tuple[Run, Run]:

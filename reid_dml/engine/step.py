@@ -54,18 +54,18 @@ class RecordedStep:
     def __init__(self, step: Step, recorder: Recorder) -> None:
         self.step, self.recorder = step, recorder
         self.calls, self.recorded = 0, True
-        self._replay: Callable[[], None] | None = None
+        self.replay: Callable[[], None] | None = None  # the recorded step, on the inputs of the last call
         self._inputs: list[Tensor] = []
         self._report = torch.empty(0)
 
     def __call__(self, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         self.calls += 1
-        if self.recorded and self._replay is None and self.calls > _EAGER_STEPS:
+        if self.recorded and self.replay is None and self.calls > _EAGER_STEPS:
             self._record(batches, scalars)
-        if self._replay is None:
+        if self.replay is None:
             return self._run(batches, scalars)
         torch._foreach_copy_(self._inputs, _tensors(batches, scalars), non_blocking=True)
-        self._replay()
+        self.replay()
         return self._report
 
     def _run(self, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
@@ -80,7 +80,7 @@ class RecordedStep:
         own = [replace(batch, **_copies(batch)) for batch in batches]
         numbers = replace(scalars, **_copies(scalars))
         try:
-            self._replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
+            self.replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
         except RuntimeError as error:
             self._give_up(str(error))
         self._inputs = _tensors(own, numbers)
