@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes  # seconds to import: only where something is drawn, not before training starts
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -34,6 +30,7 @@ def draw_lines(
     percent: bool = False,
 ) -> str:
     """Named curves {label: (x, y)} in one plot, as an SVG element."""
+    from matplotlib.ticker import PercentFormatter
 
     def draw(axes: Axes) -> None:
         for label, (x, y) in curves.items():
@@ -47,6 +44,11 @@ def draw_lines(
 
 
 def _svg(draw: Callable[[Axes], None], salt: str) -> str:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     with plt.rc_context({**_STYLE, "svg.hashsalt": salt}):
         figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
         draw(axes)
