@@ -42,7 +42,13 @@ def performance_page(records: Sequence[Mapping[str, Any]]) -> str:
             parts.extend(table(record))
             versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
             parts.append(f"{record['device']}; {versions}; revision `{record['git_revision']}`\n")
+        if kind in _ALSO_ON_GPU and own and all(_on_cpu(record) for record in own):
+            parts.append("On a GPU: not measured.\n")
     return "\n".join(parts)
+
+
+def _on_cpu(record: Mapping[str, Any]) -> bool:
+    return record["device"].endswith(" threads")  # see `describe_device`
 
 
 def _training(record: Mapping[str, Any]) -> list[str]:
@@ -170,8 +176,7 @@ _GROUPS = {
 _TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes
 it, on batches that are in memory and augmented already ("plain eager") or behind PIL, torchvision and two worker
 processes ("DataLoader"). The last column holds the operations of convolutions and linear layers against those that
-large matrix products reach in the same time. On a GPU the step is one CUDA graph; where the page has no table of a
-GPU, that was not measured."""
+large matrix products reach in the same time. On a GPU the step is one CUDA graph."""
 _SCALING = """`benchmarks/scaling.py`: every row is a process of its own. Memory is the largest during training above
 what the process held before it built the cohort, of one process. "Network images" counts an image once for each
 network."""
@@ -188,6 +193,7 @@ of the same shapes, blocked into one reused buffer. "Sorting" is what ordering t
 the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
+_ALSO_ON_GPU = ("training", "scaling", "input_pipeline", "extraction", "cohort")
 _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     "training": ("Training", _TRAINING, _training),
     "cohort": ("A mutual learning step", _COHORT, _cohort),
