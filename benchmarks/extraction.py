@@ -100,7 +100,7 @@ def main() -> None:
         for run in runs.values():
             run()  # warm-up
         waits.clear()
-        rates = {name: [] for name in runs}
+        rates: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(arguments.repeats):
             for name, run in runs.items():
                 rates[name].append(run())

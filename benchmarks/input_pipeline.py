@@ -51,7 +51,7 @@ def main() -> None:
     for name in CASES:
         with tempfile.TemporaryDirectory() as folder:
             runs = ways(name, Path(folder), arguments.images, arguments.workers, device)
-            rates = {way: [] for way in runs}
+            rates: dict[str, list[float]] = {way: [] for way in runs}
             for run in runs.values():
                 run()  # warm-up: workers started, cache filled, networks built
             for _ in range(arguments.repeats):

@@ -13,7 +13,7 @@ def new_record(benchmark: str, device: str) -> dict[str, Any]:
     """A record's first fields, which are printed too."""
     from reid_dml.device import describe_device, git_revision, versions
 
-    record = {
+    record: dict[str, Any] = {
         "benchmark": benchmark,
         "device": describe_device(device),
         "versions": versions(),
@@ -23,14 +23,14 @@ def new_record(benchmark: str, device: str) -> dict[str, Any]:
     return record
 
 
-def seconds(run: Callable[[], None]) -> float:
+def seconds(run: Callable[[], object]) -> float:
     """Wall seconds of one call."""
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
 
 
-def memory_above(run: Callable[[], None]) -> float:
+def memory_above(run: Callable[[], object]) -> float:
     """Largest resident memory during one call above what was held before, in GB, sampled every 2 ms."""
     peak, done = [resident()], threading.Event()
 

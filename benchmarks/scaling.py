@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("--point", help=argparse.SUPPRESS)  # what a process started here measures
     arguments = parser.parse_args()
     if arguments.point:
-        measure(Point(**json.loads(arguments.point)), arguments.steps, arguments.repeats)
+        given = json.loads(arguments.point)
+        measure(Point(**given | {"size": tuple(given["size"])}), arguments.steps, arguments.repeats)
         return
 
     from reid_dml.device import resolve_device
@@ -127,9 +128,10 @@ def measure(point: Point, steps: int, repeats: int) -> None:
         device = resolve_device(cfg.DEVICE, cfg.THREADS)
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        on_gpu, times = device.startswith("cuda"), []
+        on_gpu = device.startswith("cuda")
+        times: list[float] = []
         with processes(device):
-            records = draw_images(Path(folder) / "images", 4 * point.batch, tuple(point.size), ".jpg")
+            records = draw_images(Path(folder) / "images", 4 * point.batch, point.size, ".jpg")
 
             def train() -> None:
                 trainer = make_trainer(cfg, records, Path(folder), device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 
@@ -105,8 +106,9 @@ def plain_mutual_step(cfg, classes: int, device: str) -> Callable:
         build_network(cfg, index, classes).to(device).to(memory_format=torch.channels_last).train()
         for index in range(len(cfg.COHORT.NETWORKS))
     ]
-    kind, options = (torch.optim.SGD, {"momentum": 0.9}) if cfg.OPTIM.NAME == "sgd" else (torch.optim.Adam, {})
-    optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0], **options) for network in networks]
+    momentum = partial(torch.optim.SGD, momentum=0.9)
+    kind = momentum if cfg.OPTIM.NAME == "sgd" else torch.optim.Adam
+    optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0]) for network in networks]
     bfloat16 = cfg.TRAIN.PRECISION == "bfloat16"
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> None:
