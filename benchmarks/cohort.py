@@ -36,7 +36,7 @@ def main() -> None:
     from reid_dml.data.pipeline.augment import AugmentSpec
     from reid_dml.data.pipeline.samplers import augmentation_draws
     from reid_dml.data.pipeline.sources import Batch
-    from reid_dml.device import keep_freed_memory, resolve_device
+    from reid_dml.device import prepare_training, resolve_device
     from reid_dml.engine.schedules import Schedule
     from reid_dml.engine.trainer import build_cohort
     from reid_dml.files import check_output, write_json
@@ -54,8 +54,7 @@ def main() -> None:
         ]  # fmt: skip
         cfg = benchmark_config(Path(folder), options)
     device = resolve_device(cfg.DEVICE)
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
+    prepare_training()
     classes = [str(person) for person in range(1, 752)]
     objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
     cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))

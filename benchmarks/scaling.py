@@ -35,6 +35,7 @@ class Point:
     networks: int = 2
     batch: int = 16
     recompute: bool = False
+    eager: bool = False  # without a graph, which recomputing cannot have either
     processes: int = 1
     threads: int = 0  # of each process; 0: torch's own choice
 
@@ -48,7 +49,7 @@ def groups(network: str, size: tuple[int, int], processes: int) -> dict[str, lis
         "batch": [Point(network, size, batch=batch) for batch in (8, 16, 32, 64)],
         "size": [Point(network, (height * k // 2, width * k // 2)) for k in (1, 2, 4)],
         "recompute": [
-            Point(network, size, networks=count, batch=32, recompute=again)
+            Point(network, size, networks=count, batch=32, recompute=again, eager=True)
             for count in (2, 4)
             for again in (False, True)
         ],
@@ -115,7 +116,7 @@ def measure(point: Point, steps: int, repeats: int) -> None:
     """Print steps a second and memory as JSON, on process 0."""
     import torch
 
-    from reid_dml.device import keep_freed_memory, resolve_device
+    from reid_dml.device import prepare_training, resolve_device
     from reid_dml.processes import processes, rank
 
     size = str([*point.size])
@@ -123,11 +124,11 @@ def measure(point: Point, steps: int, repeats: int) -> None:
         cfg = benchmark_config(Path(folder), [
             "COHORT.NETWORKS", str([point.network] * point.networks), "DATA.STORED_SIZE", size, "INPUT.SIZE", size,
             "TRAIN.BATCH_SIZE", str(point.batch), "TRAIN.RECOMPUTE", str(point.recompute),
+            "TRAIN.GRAPH", str(not point.eager),
             "OBJECTIVE.STRATEGY", "dml" if point.networks > 1 else "independent", "THREADS", str(point.threads),
         ])  # fmt: skip
         device = resolve_device(cfg.DEVICE, cfg.THREADS)
-        torch.set_flush_denormal(True)
-        keep_freed_memory()
+        prepare_training()
         on_gpu = device.startswith("cuda")
         times: list[float] = []
         with processes(device):

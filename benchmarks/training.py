@@ -72,16 +72,13 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
-    import torch
-
-    from reid_dml.device import keep_freed_memory, resolve_device
+    from reid_dml.device import prepare_training, resolve_device
     from reid_dml.files import check_output, write_json
 
     if arguments.json:
         check_output(arguments.json)
     device = resolve_device("auto")
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
+    prepare_training()
     record = new_record("training", device) | {"steps": arguments.steps, "repeats": arguments.repeats, "cases": {}}
     for name in arguments.cases or (_ON_GPU if device.startswith("cuda") else _ON_CPU):
         with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +149,7 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
         return ours(case, records, folder, device, options, change)
 
     found = {"contiguous layout": make(["TRAIN.CHANNELS_LAST", "False"])}
-    found["recomputed activations"] = make(["TRAIN.RECOMPUTE", "True"])
+    found["recomputed activations"] = make(["TRAIN.RECOMPUTE", "True"])  # and without a graph
     if device.startswith("cuda"):
         found |= {"no graph": make(["TRAIN.GRAPH", "False"]), "one stream": make(change=one_lane)}
         found["the graph alone"] = replays(case, records, folder, device)
@@ -233,8 +230,12 @@ def matrix_rate(case: Case, device: str) -> float:
         for _ in range(times):
             left @ right
 
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # as the convolutions
     rate(run, 3, device)
-    return 2 * size**3 * max(rate(run, 5, device) for _ in range(3))
+    best = max(rate(run, 5, device) for _ in range(3))
+    torch.backends.cuda.matmul.allow_tf32 = before
+    return 2 * size**3 * best
 
 
 def show(name: str, found: dict) -> None:

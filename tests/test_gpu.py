@@ -47,27 +47,67 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, monkeypatch, rule):
             torch.testing.assert_close(on_gpu[name], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
-def test_a_hundred_graphed_steps_are_a_hundred_eager_ones(make_config, monkeypatch, capsys, rule):
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+RECORDED = {
+    "simultaneous": [],
+    "sequential": ["UPDATE.RULE", "sequential"],
+    "fresh_batch": ["UPDATE.RULE", "fresh_batch"],
+    "accumulation": ["TRAIN.ACCUMULATION", "2"],
+    "sequential_accumulation": ["UPDATE.RULE", "sequential", "TRAIN.ACCUMULATION", "2"],
+    "sgd": ["OPTIM.NAME", "sgd", "COHORT.LR", "0.01"],
+    "rmsprop_tf": ["OPTIM.NAME", "rmsprop_tf"],
+    "clipping": ["OPTIM.CLIP_NORM", "1.0"],
+    "bfloat16": ["TRAIN.PRECISION", "bfloat16"],
+    "three": ["COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.25, mobilenet_v1_0.25]"],
+    "augmentation": ["INPUT.PAD", "2", "INPUT.ERASE", "0.5", "INPUT.BRIGHTNESS", "0.2", "INPUT.CROP", "inception"],
+    "metric_losses": [
+        "SAMPLER.NAME", "identity", "OBJECTIVE.TRIPLET_WEIGHT", "1.0", "OBJECTIVE.CIRCLE_WEIGHT", "1.0",
+        "OBJECTIVE.CENTER_WEIGHT", "5e-4", "MODEL.NECK", "bn",
+    ],
+}  # fmt: skip
+
+
+def train_on_gpu(cfg, *, graph, steps=100):
+    """The last report and everything that a resumed run depends on."""
+    data, device = load_data(cfg), "cuda:0"
+    objective, update, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
+    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
+    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
+    step = make_step(update, cohort, objective, graph=graph)
+    per_step = update.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION
+    for number in range(steps):
+        batches = [source.batch(number * per_step + k) for k in range(per_step)]
+        report = step(batches, schedule.scalars(number)).clone()
+    if graph:
+        assert isinstance(step, RecordedStep)
+        assert step.replay is not None
+    networks = [network for member in cohort.members for network in (member.network, member.ema)]
+    states = [value for network in networks for value in network.state_dict().values()]
+    for member in cohort.members:
+        states += [member.generator.get_state(), member.spare.get_state()]
+        for state in member.optimizer.state_dict()["state"].values():
+            # RMSpropTF counts steps on the CPU, where no replay goes; nothing reads the count.
+            states += [value for value in state.values() if torch.is_tensor(value) and value.is_cuda]
+    return [report, *states]
+
+
+@pytest.fixture
+def deterministic(monkeypatch):
+    """The same kernels in every run."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    cfg = make_config("UPDATE.RULE", rule, "INPUT.PAD", "2", "INPUT.ERASE", "0.5", "TRAIN.STEPS", "100")
-    data, device, found = load_data(cfg), "cuda:0", []
-    for graph in (True, False):
-        objective, update, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
-        cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
-        source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
-        step, per_step = make_step(update, cohort, objective, graph=graph), update.batches_per_step(cohort.size)
-        for number in range(100):
-            batches = [source.batch(number * per_step + k) for k in range(per_step)]
-            report = step(batches, schedule.scalars(number)).clone()
-        assert isinstance(step, RecordedStep) == graph
-        networks = [network for member in cohort.members for network in (member.network, member.ema)]
-        found.append([report, *(value for network in networks for value in network.state_dict().values())])
-    assert "without a CUDA graph" not in capsys.readouterr().out
-    for graphed, eager in zip(*found, strict=True):
+
+
+@pytest.mark.parametrize("options", RECORDED.values(), ids=RECORDED)
+def test_a_hundred_graphed_steps_are_a_hundred_eager_ones(make_config, deterministic, options):
+    cfg = make_config("TRAIN.STEPS", "100", *options)
+    for graphed, eager in zip(*(train_on_gpu(cfg, graph=graph) for graph in (True, False)), strict=True):
         assert torch.equal(graphed, eager)
+
+
+def test_activations_computed_again_give_the_same_steps(make_config, deterministic):
+    again = train_on_gpu(make_config("TRAIN.RECOMPUTE", "True"), graph=False, steps=6)
+    for found, expected in zip(again, train_on_gpu(make_config(), graph=False, steps=6), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_a_network_that_waits_for_the_gpu_trains_without_a_graph(make_config, monkeypatch, capsys):
@@ -87,7 +127,7 @@ def test_a_network_that_waits_for_the_gpu_trains_without_a_graph(make_config, mo
 
 @pytest.mark.parametrize(("first", "second"), [("cuda", "cuda"), ("cpu", "cuda"), ("cuda", "cpu")])
 @pytest.mark.filterwarnings("ignore:.*dropout goes on with other random numbers.*")
-def test_a_run_resumes_on_either_device(make_config, monkeypatch, first, second):
+def test_a_run_resumes_on_either_device(make_config, monkeypatch, capsys, first, second):
     from reid_dml.data.pipeline import sources
 
     original, calls = sources.BatchSource.batch, [0]
@@ -104,6 +144,7 @@ def test_a_run_resumes_on_either_device(make_config, monkeypatch, first, second)
     monkeypatch.undo()
     cfg = make_config("DEVICE", second)
     train_and_evaluate(cfg, resume=True)
+    assert "continues at step 2" in capsys.readouterr().out
     assert (Path(cfg.OUTPUT_DIR) / "result.json").is_file()
 
 

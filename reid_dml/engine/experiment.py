@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-import torch
 from yacs.config import CfgNode
 
 from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import task_of
-from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
+from reid_dml.device import describe_device, keep_freed_memory, prepare_training, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.task import TABLES, Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
@@ -38,12 +37,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
-    # Adam's first moments of parameters without a gradient halve at every step (beta 0.5) and become denormal after
-    # some 130 steps: CPUs then compute at less than half the speed. Threads inherit the setting when they start, so
-    # it comes before the first parallel operation.
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
-    torch.backends.cudnn.benchmark = True  # shapes never change: worth trying all convolution kernels once
+    prepare_training()
     with processes(device):
         folder = RunFolder(cfg.OUTPUT_DIR)
         continues = first_then_others(lambda: _open(folder, cfg, resume))

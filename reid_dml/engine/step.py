@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reid_dml.data.pipeline.sources import Batch
+from reid_dml.errors import UserError
 from reid_dml.mutual.cohort import Cohort
 from reid_dml.mutual.objective import Objective, Scalars
 from reid_dml.mutual.updates import UpdateRule
@@ -27,7 +28,7 @@ class Recorder(Protocol):
         ...
 
     def record(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """The replay and the tensor it writes the result into; nothing is done yet. Raises `RuntimeError`."""
+        """The replay and the tensor it writes the result into; nothing is done yet. Raises `UserError`."""
         ...
 
 
@@ -40,15 +41,14 @@ def make_step(rule: UpdateRule, cohort: Cohort, objective: Objective, *, graph: 
     if not graph:
         return step
     generators = [generator for member in cohort.members for generator in (member.generator, member.spare)]
-    networks = [member.network for member in cohort.members]
-    return RecordedStep(step, CudaGraphRecorder(generators, networks))
+    return RecordedStep(step, CudaGraphRecorder(generators))
 
 
 class RecordedStep:
     """Runs its first steps as they are, records the next one on tensors of its own, and replays it from then on.
 
-    The first steps are steps of the run like all others. A step that cannot be recorded goes on as it is, and one
-    line says so.
+    The first steps are steps of the run like all others. If they show that the step cannot be recorded, it goes on as
+    it is, and one line says so.
     """
 
     def __init__(self, step: Step, recorder: Recorder) -> None:
@@ -73,30 +73,23 @@ class RecordedStep:
             return self.step(batches, scalars)
         report, reason = self.recorder.run(lambda: self.step(batches, scalars))
         if reason and self.calls == _EAGER_STEPS:  # libraries may do this and that only once
-            self._give_up(reason)
+            self.recorded = False
+            print(f"training goes on without a CUDA graph: {reason}", flush=True)
         return report
 
     def _record(self, batches: Sequence[Batch], scalars: Scalars) -> None:
         own = [replace(batch, **_copies(batch)) for batch in batches]
         numbers = replace(scalars, **_copies(scalars))
-        try:
-            self.replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
-        except RuntimeError as error:
-            self._give_up(str(error))
+        self.replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
         self._inputs = _tensors(own, numbers)
-
-    def _give_up(self, reason: str) -> None:
-        self.recorded = False
-        print(f"training goes on without a CUDA graph: {' '.join(reason.split())[:200]}", flush=True)
 
 
 class CudaGraphRecorder:
     """Work as one CUDA graph: the GPU starts hundreds of kernels by itself, without waiting for Python."""
 
-    def __init__(self, generators: Sequence[torch.Generator], networks: Sequence[torch.nn.Module]) -> None:
-        """`generators`: all that the work draws from, besides torch's own. `networks`: all that it trains."""
-        self.networks = networks
-        self.generators = [generator for generator in generators if generator.device.type == "cuda"]
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        """`generators`: all that the work draws from, besides torch's own."""
+        self.generators = generators
         # The first steps run where the graph is recorded: gradients are accumulated on the stream of the first pass.
         self.stream = torch.cuda.Stream()
 
@@ -111,7 +104,7 @@ class CudaGraphRecorder:
             finally:
                 torch.cuda.set_sync_debug_mode(before)
         torch.cuda.current_stream().wait_stream(self.stream)
-        waits = [warning for warning in caught if "synchronizing" in str(warning.message)]
+        waits = [warning for warning in caught if "called a synchronizing" in str(warning.message)]
         for warning in caught:
             if warning not in waits:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -121,19 +114,17 @@ class CudaGraphRecorder:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        drawn_from = [*self.generators, torch.cuda.default_generators[torch.cuda.current_device()]]
-        before = [generator.clone_state() for generator in drawn_from]
+        # Libraries' own threads may call CUDA meanwhile: only this one must not.
         try:
-            # Threads that read images may ask for memory meanwhile: only this one must not.
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 report = work()
-        except BaseException:
-            # A recording that fails leaves generators that refuse to draw, and gradients of which nothing was computed.
-            for generator, state in zip(drawn_from, before, strict=True):
-                generator.graphsafe_set_state(state)
-            for network in self.networks:
-                network.zero_grad(set_to_none=True)
-            raise
+        except RuntimeError as error:
+            cause = error.__context__ or error  # ending a recording that failed fails too
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            # No way back: torch's allocator goes on believing that a recording is under way.
+            reason = " ".join(str(cause).split())[:200]
+            raise UserError(f"TRAIN.GRAPH: the step cannot be recorded ({reason}); set it to False") from error
         return graph.replay, report
 
 

@@ -30,7 +30,7 @@ from reid_dml.mutual.distributed import DistributedLinks, Placement
 from reid_dml.mutual.lanes import Lanes
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
-from reid_dml.processes import all_gather_objects, gather_objects, rank, world_size
+from reid_dml.processes import all_gather_objects, barrier, gather_objects, rank, world_size
 from reid_dml.run_folder import RunFolder
 from reid_dml.trained_networks import load_teachers
 
@@ -120,8 +120,10 @@ class Trainer:
         device: str,
     ) -> None:
         self.cfg, self.cohort, self.source, self.folder, self.device = cfg, cohort, source, folder, device
-        # A graph cannot record how `recompute` puts the state of torch's generator back.
-        graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
+        # A graph cannot record how `recompute` puts the state of torch's generator back; and NCCL wants all processes
+        # to record or none, while each finds out alone whether it can.
+        alone = world_size() == 1
+        graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE and alone
         self.update = make_step(rule, cohort, objective, graph=graph)
         self.placement = place(cfg)
         self.schedule = Schedule(cfg, device)
@@ -173,6 +175,7 @@ class Trainer:
                         self.seconds = time.perf_counter() - started
                         self._save()
                     if stops and not last:
+                        barrier()  # process 0 puts the checkpoint in its place
                         raise KeyboardInterrupt
             self.seconds = time.perf_counter() - started
         finally:

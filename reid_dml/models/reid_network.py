@@ -86,21 +86,24 @@ class ReIDNetwork(nn.Module):
     def _recomputed(self, images: Tensor) -> Tensor:
         dropouts = [module for module in self.backbone.modules() if isinstance(module, Dropout)]
         states = {dropout.generator: dropout.generator.get_state() for dropout in dropouts if dropout.generator}
+        buffers = {id(buffer): buffer.clone() for buffer in self.backbone.buffers()}
 
         def passes() -> tuple[AbstractContextManager, AbstractContextManager]:
-            return nullcontext(), _once_more(self.backbone, states)
+            return nullcontext(), _once_more(self.backbone, states, buffers)
 
         return checkpoint(self.backbone, images, use_reentrant=False, context_fn=passes)
 
 
 @contextmanager
-def _once_more(network: nn.Module, states: Mapping[torch.Generator, Tensor]) -> Iterator[None]:
-    """A second pass that draws what the first one drew, with the generators at these states, and counts nothing."""
+def _once_more(
+    network: nn.Module, states: Mapping[torch.Generator, Tensor], buffers: Mapping[int, Tensor]
+) -> Iterator[None]:
+    """A second pass from the generators' states and the buffers (by id) of the first one, which counts nothing."""
     now = {generator: generator.get_state() for generator in states}
     try:
         for generator, state in states.items():
             generator.set_state(state)
-        with copied_buffers(network):
+        with copied_buffers(network, buffers):
             yield
     finally:
         for generator, state in now.items():
@@ -115,15 +118,23 @@ def use_generator(network: nn.Module, generator: torch.Generator) -> None:
 
 
 @contextmanager
-def copied_buffers(network: nn.Module) -> Iterator[None]:
+def copied_buffers(network: nn.Module, copies: Mapping[int, Tensor] | None = None) -> Iterator[None]:
     """Train-mode passes move copies of the batch-norm statistics, which are forgotten behind them.
 
-    Copies, and not the statistics put back: what an earlier pass saved for its gradient must not change.
+    Copies, and not the statistics put back: what an earlier pass saved for its gradient must not change. `copies`:
+    earlier ones, by the id of the buffer.
     """
-    places = [(module, name, buffer) for module in network.modules() for name, buffer in module._buffers.items()]
+    if copies is None:
+        copies = {id(buffer): buffer.clone() for buffer in network.buffers()}
+    places = [
+        (module, name, buffer)
+        for module in network.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     try:
         for module, name, buffer in places:
-            module._buffers[name] = None if buffer is None else buffer.clone()
+            module._buffers[name] = copies[id(buffer)]
         yield
     finally:
         for module, name, buffer in places:

@@ -22,16 +22,14 @@ from reid_dml.run_folder import row_names
 class Replaying:
     """As a graph does: work is recorded on fixed tensors without being done, and each replay does it on them."""
 
-    def __init__(self, waits: str = "", fails: str = "") -> None:
-        self.waits, self.fails, self.runs, self.replays = waits, fails, 0, 0
+    def __init__(self, waits: str = "") -> None:
+        self.waits, self.runs, self.replays = waits, 0, 0
 
     def run(self, work):
         self.runs += 1
         return work(), self.waits
 
     def record(self, work):
-        if self.fails:
-            raise RuntimeError(self.fails)
         report = torch.full((2, 4), torch.nan)
 
         def replay():
@@ -72,17 +70,13 @@ def test_a_recorded_step_sees_every_batch_and_every_scalar(make_config, rule):
     assert (recorder.runs, recorder.replays) == (3, 5)
 
 
-@pytest.mark.parametrize(
-    ("recorder", "reason"),
-    [(Replaying(waits="network.py:7 waits for the GPU"), "network.py:7"), (Replaying(fails="no\ngraph"), "no graph")],
-)
-def test_a_step_that_cannot_be_recorded_goes_on_and_says_so(make_config, capsys, recorder, reason):
-    cfg = make_config()
+def test_a_step_that_cannot_be_recorded_goes_on_and_says_so(make_config, capsys):
+    cfg, recorder = make_config(), Replaying(waits="network.py:7 waits for the GPU")
     assert_same(train(cfg, recorder), train(cfg))
     said = [line for line in capsys.readouterr().out.splitlines() if "without a CUDA graph" in line]
     assert len(said) == 1
-    assert reason in said[0]
-    assert recorder.replays == 0
+    assert "network.py:7" in said[0]
+    assert (recorder.runs, recorder.replays) == (3, 0)
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
@@ -95,7 +89,9 @@ def test_activations_computed_again_give_the_same_step(make_config, rule, precis
 def test_dropout_inside_a_backbone_draws_the_same_again():
     def trained(recompute: bool) -> list[torch.Tensor]:
         torch.manual_seed(0)
-        backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), Dropout(0.5), nn.Dropout(0.3), nn.ReLU())
+        # Spectral norm computes with the buffers that it has just moved: the second pass must start from the old ones.
+        convolution = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 8, 3))
+        backbone = nn.Sequential(convolution, nn.BatchNorm2d(8), Dropout(0.5), nn.Dropout(0.3), nn.ReLU())
         backbone.num_features = 8
         network = ReIDNetwork(backbone, 5, dropout=0.5, recompute=recompute)
         generator = seed_dropout(network, 0, 0, "cpu")
