@@ -65,7 +65,7 @@ class TrainingData:
         """
         folder = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
         rows = {person: row for row, person in enumerate(self.class_ids)}
-        places = [os.path.relpath(record.path, folder) for record in self.train]
+        places = [_place(record.path, folder) for record in self.train]
         numbers = [rows.get(record.person_id, -1) for record in self.train]
         lines = (f"{place} {number}\n" for place, number in zip(places, numbers, strict=True))
         fingerprint = sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
@@ -75,6 +75,13 @@ class TrainingData:
         if self.hidden:
             summary["labelled"] = [place for place, number in zip(places, numbers, strict=True) if number >= 0]
         return summary
+
+
+def _place(path: str, folder: str) -> str:
+    """`os.path.relpath`, without asking it where a glance is enough: it takes seconds for a million images."""
+    inside = path[len(folder) + 1 :] if path.startswith(folder + os.sep) else ""
+    plain = inside and inside[0] not in "./" and "//" not in inside and "/." not in inside
+    return inside if plain else os.path.relpath(path, folder)
 
 
 @dataclass(frozen=True)

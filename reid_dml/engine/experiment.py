@@ -68,13 +68,14 @@ def _train(
     say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
     say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
     say(task.summary())
+    training_data = task.training_data()
     if continues:
-        folder.check_data(task.training_data())
+        folder.check_data(training_data)
     has_checkpoint = continues and bool(Checkpoints(folder.checkpoints).steps())
-    cohort = build_cohort(cfg, row_names(task.training_data()), objective, device, initialise=not has_checkpoint)
+    cohort = build_cohort(cfg, row_names(training_data), objective, device, initialise=not has_checkpoint)
     source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
     if rank() == 0 and not continues:
-        folder.start(cfg, device, task.training_data())
+        folder.start(cfg, device, training_data)
     trainer = Trainer(cfg, cohort, rule, objective, source, folder, device)
     if has_checkpoint:
         trainer.resume()
