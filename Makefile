@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "error: cannot create $(VENV); on Debian and Ubuntu install the package python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$$(sed -n 's/^uv==//p' constraints.txt)"
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --constraint constraints.txt --editable ".[dev]"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --constraint constraints.txt --editable ".[dev]"
 	@touch $(READY)
 
 quickstart: $(READY)
