@@ -174,7 +174,7 @@ class Trainer:
                     if self.step % cfg.CHECKPOINT_INTERVAL == 0 or last or stops:
                         self.seconds = time.perf_counter() - started
                         self._save()
-                    if stops and not last:
+                    if stops:
                         barrier()  # process 0 puts the checkpoint in its place
                         raise KeyboardInterrupt
             self.seconds = time.perf_counter() - started

@@ -67,12 +67,15 @@ def test_resuming_after_any_interruption_gives_the_same_run(make_config, tiny_ru
     assert first["metrics"] == second["metrics"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_finishes_the_step_and_saves(make_config, tiny_run, monkeypatch, number):
+@pytest.mark.parametrize(
+    ("number", "at_step", "saved"),
+    [(signal.SIGINT, 3, [2, 3]), (signal.SIGTERM, 3, [2, 3]), (signal.SIGINT, 6, [4, 6])],
+)
+def test_asked_to_stop_it_finishes_the_step_and_saves(make_config, tiny_run, monkeypatch, number, at_step, saved):
     cfg, original, before = make_config(), sources.BatchSource.batch, signal.getsignal(number)
 
     def batch(self, step):
-        if step == 2:  # of step 3, behind which nothing would be saved
+        if step == at_step - 1:  # nothing would be saved behind step 3; behind step 6 only the evaluation is left
             os.kill(os.getpid(), number)
         return original(self, step)
 
@@ -81,7 +84,7 @@ def test_asked_to_stop_it_finishes_the_step_and_saves(make_config, tiny_run, mon
         train_and_evaluate(cfg)
     monkeypatch.undo()
     assert signal.getsignal(number) == before
-    assert checkpoints.Checkpoints(RunFolder(cfg.OUTPUT_DIR).checkpoints).steps() == [2, 3]
+    assert checkpoints.Checkpoints(RunFolder(cfg.OUTPUT_DIR).checkpoints).steps() == saved
     train_and_evaluate(cfg, resume=True)
     assert weights(cfg.OUTPUT_DIR) == weights(tiny_run)
     assert metrics_without_speed(cfg.OUTPUT_DIR) == metrics_without_speed(tiny_run)
