@@ -9,26 +9,23 @@ terms.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from measuring import new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
 from workload import benchmark_config
 
 from reid_dml.errors import run_command
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
     parser.add_argument("--size", nargs=2, default=["128", "64"], metavar=("H", "W"), help="default: 128 64")
     parser.add_argument("--batch", default="16", metavar="N", help="images per batch (default: 16)")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
     import torch
@@ -39,12 +36,9 @@ def main() -> None:
     from reid_dml.device import prepare_training, resolve_device
     from reid_dml.engine.schedules import Schedule
     from reid_dml.engine.trainer import build_cohort
-    from reid_dml.files import check_output, write_json
     from reid_dml.mutual.objective import build_objective
     from reid_dml.mutual.updates import build_rule
 
-    if arguments.json:
-        check_output(arguments.json)
     size = f"[{', '.join(arguments.size)}]"
     networks = f"[{arguments.network}, {arguments.network}]"
     with tempfile.TemporaryDirectory() as folder:
@@ -101,8 +95,7 @@ def main() -> None:
     print(f"two {arguments.network}, {' x '.join(arguments.size)}, batch {count}")
     print(f"DML step {record['dml_ms']:.1f} ms, bare networks {record['bare_ms']:.1f} ms")
     print(f"ratio {record['ratio']:.3f} (median of {len(pairs)} pairs, {min(ratios):.3f} to {max(ratios):.3f})")
-    if arguments.json:
-        write_json(arguments.json, record)
+    keep_record(arguments.json, record)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ is timed on the first queries only and scaled up. Features are drawn around pers
 
 from __future__ import annotations
 
-import argparse
 import statistics
 
-from measuring import memory_above, new_record, seconds
+from measuring import keep_record, memory_above, new_parser, new_record, seconds
 
 from reid_dml.errors import run_command
 
@@ -22,17 +21,11 @@ _WIDTH, _REFERENCE_QUERIES = 512, 100
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="default: all")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
     parser.add_argument("--backend", choices=("counting", "faiss"), default="counting", help="default: counting")
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
-    from reid_dml.files import check_output, write_json
-
-    if arguments.json:
-        check_output(arguments.json)
     record = new_record("evaluation", "cpu") | {
         "backend": arguments.backend,
         "repeats": arguments.repeats,
@@ -47,8 +40,7 @@ def main() -> None:
             f"{size:12}{found['seconds']:8.2f} s{found['bare_seconds']:12.2f} s{found['ratio']:8.2f}"
             f"{found['memory_gb']:11.2f} GB{found['sorting_seconds']:9.0f} s"
         )
-    if arguments.json:
-        write_json(arguments.json, record)
+    keep_record(arguments.json, record)
 
 
 def measure(size: str, repeats: int, backend: str) -> dict:

@@ -10,13 +10,12 @@ brings the features back. Without --images the images are drawn for the occasion
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from measuring import new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
 from workload import draw_images
 
 from reid_dml.errors import run_command
@@ -25,7 +24,7 @@ _SMALL = 16  # images that stay in a processor's cache from layer to layer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--images", metavar="DIR", help="folder of images, such as Market's bounding_box_test")
     parser.add_argument("--count", type=int, default=1024, metavar="N", help="images of it (default: 1024)")
     parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
@@ -33,8 +32,6 @@ def main() -> None:
     parser.add_argument("--size", nargs=2, type=int, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="images per batch (default: 128)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
     import torch
@@ -43,13 +40,10 @@ def main() -> None:
     from reid_dml.data.pipeline.cache import CachedImages
     from reid_dml.data.stored import ImageFiles, StoredImages, read_all
     from reid_dml.device import keep_freed_memory, resolve_device
-    from reid_dml.files import check_output, write_json
     from reid_dml.models import ReIDNetwork, build_backbone
     from reid_dml.retrieval.extraction import Speed, extract_features
     from reid_dml.retrieval.folders import folder_records
 
-    if arguments.json:
-        check_output(arguments.json)
     device = resolve_device("auto")
     torch.set_flush_denormal(True)
     keep_freed_memory()
@@ -125,8 +119,7 @@ def main() -> None:
             print(f"  extraction from {name} {medians[name]:,.0f} images/s, ratio {statistics.median(ratios):.2f} "
                   f"(median of {len(ratios)}, {min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
     print(f"share of the time waiting for images {record['waiting']:.1%}")
-    if arguments.json:
-        write_json(arguments.json, record)
+    keep_record(arguments.json, record)
 
 
 if __name__ == "__main__":

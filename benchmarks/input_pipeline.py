@@ -10,14 +10,13 @@ cache). Beside them, the images that one ResNet-32 and one MobileNetV1 take in t
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measuring import new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
 from workload import benchmark_config, draw_images, plain_loader, training_step
 
 from reid_dml.errors import run_command
@@ -30,20 +29,15 @@ CASES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--images", type=int, default=6400, metavar="N", help="of each kind (default: 6400)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader and ours (default: 2)")
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
     import torch
 
     from reid_dml.device import resolve_device
-    from reid_dml.files import check_output, write_json
 
-    if arguments.json:
-        check_output(arguments.json)
     device = resolve_device("auto")
     torch.set_flush_denormal(True)
     record = new_record("input_pipeline", device)
@@ -67,8 +61,7 @@ def main() -> None:
                 ratios = [ours / theirs for ours, theirs in zip(rates[way], rates[other], strict=True)]
                 record["cases"][name]["ratios"][f"{way} / {other}"] = statistics.median(ratios)
                 print(f"  {way} / {other}: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
-    if arguments.json:
-        write_json(arguments.json, record)
+    keep_record(arguments.json, record)
 
 
 def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict[str, Callable[[], float]]:

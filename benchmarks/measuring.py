@@ -1,12 +1,37 @@
-"""Time and memory of one call, and what every record says of the machine."""
+"""What the benchmarks share: their options, time and memory of one call, and what every record says of the machine."""
 
 from __future__ import annotations
 
+import argparse
 import resource
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+
+def new_parser(description: str | None, *, repeats: int | None = 5) -> argparse.ArgumentParser:
+    """A parser with the options of all benchmarks: `--json`, and `--repeats` where something is measured repeatedly."""
+    from reid_dml.files import check_output
+
+    def output(path: str) -> str:
+        check_output(path)  # refused before anything is measured
+        return path
+
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if repeats is not None:
+        say = f"measurements of each (default: {repeats})"
+        parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help=say)
+    parser.add_argument("--json", type=output, metavar="FILE", help="write the record to this file")
+    return parser
+
+
+def keep_record(path: str | None, record: Mapping[str, Any]) -> None:
+    """Write the record where `--json` says, if it was given."""
+    from reid_dml.files import write_json
+
+    if path:
+        write_json(path, record)
 
 
 def new_record(benchmark: str, device: str) -> dict[str, Any]:

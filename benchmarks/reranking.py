@@ -10,16 +10,14 @@ timed on the first images only (`--dense`), where ours is timed too.
 
 from __future__ import annotations
 
-import argparse
-
 from evaluation import draw
-from measuring import memory_above, new_record, seconds
+from measuring import keep_record, memory_above, new_parser, new_record, seconds
 
 from reid_dml.errors import run_command
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, repeats=None)
     parser.add_argument("--queries", type=int, default=3368, metavar="N", help="default: 3368")
     parser.add_argument("--gallery", type=int, default=15913, metavar="N", help="default: 15913")
     parser.add_argument("--persons", type=int, default=750, metavar="N", help="default: 750")
@@ -27,20 +25,16 @@ def main() -> None:
     parser.add_argument(
         "--dense", type=int, default=4000, metavar="N", help="images of the dense reference, 0 for none (default: 4000)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
     import numpy as np
     from dense_reranking import dense
 
-    from reid_dml.files import check_output, write_json
     from reid_dml.retrieval import FeatureSet
     from reid_dml.retrieval.features import normalize
     from reid_dml.retrieval.rerank import k_reciprocal_distances
     from reid_dml.retrieval.scoring import without_junk
 
-    if arguments.json:
-        check_output(arguments.json)
     if arguments.features:
         sides = [FeatureSet.load(path) for path in arguments.features]
     else:
@@ -79,8 +73,7 @@ def main() -> None:
             f"first {times['images']:,} images: dense {times['dense_seconds']:.1f} s, ours {times['seconds']:.2f} s "
             f"({times['dense_seconds'] / times['seconds']:.0f} x), largest difference {times['largest_difference']:.1e}"
         )
-    if arguments.json:
-        write_json(arguments.json, record)
+    keep_record(arguments.json, record)
 
 
 if __name__ == "__main__":

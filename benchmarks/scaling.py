@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from measuring import memory_above, new_record, seconds
+from measuring import keep_record, memory_above, new_parser, new_record, seconds
 from workload import benchmark_config, draw_images, make_trainer
 
 from reid_dml.errors import run_command
@@ -59,14 +59,12 @@ def groups(network: str, size: tuple[int, int], processes: int) -> dict[str, lis
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, repeats=3)
     parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
     parser.add_argument("--size", nargs=2, type=int, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
     parser.add_argument("--groups", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="at most (default: 2)")
     parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps of one measurement (default: 8)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measurements of each (default: 3)")
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     parser.add_argument("--point", help=argparse.SUPPRESS)  # what a process started here measures
     arguments = parser.parse_args()
     if arguments.point:
@@ -76,10 +74,7 @@ def main() -> None:
 
     from reid_dml.device import resolve_device
     from reid_dml.errors import UserError
-    from reid_dml.files import check_output, write_json
 
-    if arguments.json:
-        check_output(arguments.json)
     known = groups(arguments.network, tuple(arguments.size), arguments.processes)
     unknown = set(arguments.groups or ()) - set(known)
     if unknown:
@@ -96,8 +91,7 @@ def main() -> None:
             print(f"  {point.networks} networks on {point.processes} processes, batch {point.batch}, "
                   f"{point.size[0]} x {point.size[1]}{again}: {found['steps_per_second']:.2f} steps/s, "
                   f"{found['memory_gb']:.2f} GB", flush=True)  # fmt: skip
-        if arguments.json:
-            write_json(arguments.json, record)
+        keep_record(arguments.json, record)
 
 
 def in_a_process(point: Point, steps: int, repeats: int) -> dict:

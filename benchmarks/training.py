@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
 from workload import benchmark_config, draw_images, make_trainer, plain_loader, plain_mutual_step
 
 from reid_dml.errors import run_command
@@ -62,21 +62,16 @@ _ON_GPU = ("cifar", "market_224", "market_224_alone", "market_224_five", "wide")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(_ON_CPU)}; GPU: all others")
     parser.add_argument("--variants", action="store_true", help="also our loop with one thing done differently")
     parser.add_argument("--images", type=int, default=2048, metavar="N", help="images drawn (default: 2048)")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default: 5)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader (default: 2)")
-    parser.add_argument("--json", metavar="FILE", help="write the record to this file")
     arguments = parser.parse_args()
 
     from reid_dml.device import prepare_training, resolve_device
-    from reid_dml.files import check_output, write_json
 
-    if arguments.json:
-        check_output(arguments.json)
     device = resolve_device("auto")
     prepare_training()
     record = new_record("training", device) | {"steps": arguments.steps, "repeats": arguments.repeats, "cases": {}}
@@ -84,8 +79,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             record["cases"][name] = measure(CASES[name], Path(folder), device, arguments)
         show(name, record["cases"][name])
-        if arguments.json:
-            write_json(arguments.json, record)
+        keep_record(arguments.json, record)
 
 
 def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace) -> dict:

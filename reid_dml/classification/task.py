@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
-from reid_dml.data.records import ClassificationData, ImageRecord
+from reid_dml.data.records import ClassificationData
 from reid_dml.data.stored import StoredImages
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
@@ -48,23 +48,8 @@ class ClassificationTask:
     # Of the last evaluation, by label, for the report.
     bins: dict[str, CalibrationBins] = field(default_factory=dict)
 
-    @property
-    def dataset(self) -> str:
-        return self.data.name
-
-    @property
-    def class_ids(self) -> list[int]:
-        return self.data.class_ids
-
-    @property
-    def train(self) -> Sequence[ImageRecord]:
-        return self.data.train
-
     def summary(self) -> str:
         return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
-
-    def training_data(self) -> dict[str, Any]:
-        return self.data.training_summary()
 
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
@@ -80,7 +65,7 @@ class ClassificationTask:
             found = predict(
                 networks,
                 own,
-                label_rows(own.records, self.class_ids),
+                label_rows(own.records, self.data.class_ids),
                 AugmentSpec.of(self.cfg),
                 keep=keep,
                 title=split,
@@ -94,7 +79,7 @@ class ClassificationTask:
         posteriors = run("test", open_images(self.cfg, self.data.test), lambda logits, _: logits.log_softmax(1))
         train: dict[int, np.ndarray] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            train = run("train", open_images(self.cfg, self.train).at(self.data.labelled_rows), judge)
+            train = run("train", open_images(self.cfg, self.data.train).at(self.data.labelled_rows), judge)
         return self._judge(posteriors, train) if rank() == 0 else {}
 
     def _judge(self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]) -> dict[str, Any]:
@@ -113,7 +98,7 @@ class ClassificationTask:
         return results
 
     def _judge_test(self, log_probs: Tensor, label: str) -> dict[str, float]:
-        labels = torch.tensor(label_rows(self.data.test, self.class_ids))
+        labels = torch.tensor(label_rows(self.data.test, self.data.class_ids))
         judgements = Judgements.of(judge(log_probs, labels).numpy())
         self.bins[label] = calibration_bins(judgements.confidence, judgements.rank < 1)
         return classification_metrics(judgements)

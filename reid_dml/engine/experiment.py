@@ -68,12 +68,12 @@ def _train(
     say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
     say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
     say(task.summary())
-    training_data = task.training_data()
+    training_data = task.data.training_summary()
     if continues:
         folder.check_data(training_data)
     has_checkpoint = continues and bool(Checkpoints(folder.checkpoints).steps())
     cohort = build_cohort(cfg, row_names(training_data), objective, device, initialise=not has_checkpoint)
-    source = make_source(cfg, task.train, task.class_ids, AugmentSpec.num_draws, device)
+    source = make_source(cfg, task.data.train, task.data.class_ids, AugmentSpec.num_draws, device)
     if rank() == 0 and not continues:
         folder.start(cfg, device, training_data)
     trainer = Trainer(cfg, cohort, rule, objective, source, folder, device)
@@ -97,7 +97,7 @@ def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: f
         folder,
         cfg,
         task=task.kind,
-        dataset=task.dataset,
+        dataset=task.data.name,
         seconds=seconds,
         device=describe_device(device),
         processes=world_size(),
@@ -131,7 +131,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             record = {
                 "experiment": f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}",
                 "networks": names,
-                "dataset": task.dataset,
+                "dataset": task.data.name,
                 "metrics": metrics,
                 "device": describe_device(device),
                 "versions": versions(),
@@ -143,8 +143,8 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     classes = {network.num_classes for network in networks.values()}
     folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-    others = folder.classes_file.is_file() and folder.persons() != row_names(task.training_data())
-    if others or classes != {len(task.class_ids)}:
+    others = folder.classes_file.is_file() and folder.persons() != row_names(task.data.training_summary())
+    if others or classes != {len(task.data.class_ids)}:
         raise UserError(
             f"{path}: the rows of the heads stand for other classes than the training split's; test on the "
             "data set they were trained on, or set TEST.TRAIN_ACCURACY False"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from yacs.config import CfgNode
 
 from reid_dml.analysis.sections import Section
 from reid_dml.classification.task import ClassificationTask
-from reid_dml.data.records import ImageRecord
+from reid_dml.data.records import TrainingData
 from reid_dml.data.sets import load_data, task_of
 from reid_dml.models import ReIDNetwork
 from reid_dml.retrieval.task import RetrievalTask
@@ -30,26 +30,12 @@ class Task(Protocol):
         ...
 
     @property
-    def dataset(self) -> str:
-        """Name of the data set."""
-        ...
-
-    @property
-    def class_ids(self) -> Sequence[int]:
-        """Label of every row of the heads."""
-        ...
-
-    @property
-    def train(self) -> Sequence[ImageRecord]:
-        """Training images."""
+    def data(self) -> TrainingData:
+        """The data set."""
         ...
 
     def summary(self) -> str:
         """The data in one line."""
-        ...
-
-    def training_data(self) -> dict[str, Any]:
-        """Contents of classes.json: what must not change while a run goes on."""
         ...
 
     def evaluate(

@@ -41,26 +41,11 @@ class RetrievalTask:
     # Features of the last evaluation's ensemble by split, for ranked lists.
     features: dict[str, FeatureSet] = field(default_factory=dict)
 
-    @property
-    def dataset(self) -> str:
-        return self.data.name
-
-    @property
-    def class_ids(self) -> list[int]:
-        return self.data.class_ids
-
-    @property
-    def train(self) -> Sequence[ImageRecord]:
-        return self.data.train
-
     def summary(self) -> str:
         return (
             f"{self.data.name}: {self.data.describe_training('persons')}, "
             f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
         )
-
-    def training_data(self) -> dict[str, Any]:
-        return self.data.training_summary()
 
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
@@ -96,8 +81,8 @@ class RetrievalTask:
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows
-            mine = open_images(self.cfg, self.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
-            for counts in gather_objects(count_correct(networks, mine, self.class_ids, spec, **options)):
+            mine = open_images(self.cfg, self.data.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
+            for counts in gather_objects(count_correct(networks, mine, self.data.class_ids, spec, **options)):
                 correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
         return self._judge(features, correct, records, device) if rank() == 0 else {}
 
