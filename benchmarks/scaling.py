@@ -75,11 +75,17 @@ def main() -> None:
     from reid_dml.device import resolve_device
     from reid_dml.errors import UserError
 
-    known = groups(arguments.network, tuple(arguments.size), arguments.processes)
+    device = resolve_device("auto")
+    processes = arguments.processes
+    if device.startswith("cuda"):
+        import torch
+
+        processes = min(processes, torch.cuda.device_count())  # a GPU serves one process
+    known = groups(arguments.network, tuple(arguments.size), processes)
     unknown = set(arguments.groups or ()) - set(known)
     if unknown:
         raise UserError(f"--groups: {min(unknown)!r} is not one of {', '.join(known)}")
-    record = new_record("scaling", resolve_device("auto"))
+    record = new_record("scaling", device)
     record |= {"steps": arguments.steps, "repeats": arguments.repeats, "groups": {}}
     for name in arguments.groups or known:
         print(f"\n{name}")
@@ -142,7 +148,7 @@ def measure(point: Point, steps: int, repeats: int) -> None:
 
             memory = memory_above(train)
             if on_gpu:
-                memory = torch.cuda.max_memory_allocated() / 1e9
+                memory = torch.cuda.max_memory_reserved() / 1e9  # a graph keeps what it was recorded with
             if rank() == 0:
                 print(json.dumps({"steps_per_second": steps / statistics.median(times), "memory_gb": memory}))
 

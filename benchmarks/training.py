@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import statistics
 import tempfile
 import time
@@ -66,15 +67,19 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(_ON_CPU)}; GPU: all others")
     parser.add_argument("--variants", action="store_true", help="also our loop with one thing done differently")
     parser.add_argument("--images", type=int, default=2048, metavar="N", help="images drawn (default: 2048)")
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader (default: 2)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of one measurement (default: 20, on a GPU 500)")
+    cores = os.cpu_count() or 1
+    parser.add_argument("--workers", type=int, default=cores, metavar="N", help=f"of the DataLoader (default: {cores})")
     arguments = parser.parse_args()
 
     from reid_dml.device import prepare_training, resolve_device
 
     device = resolve_device("auto")
     prepare_training()
-    record = new_record("training", device) | {"steps": arguments.steps, "repeats": arguments.repeats, "cases": {}}
+    if arguments.steps is None:  # enough to be long beside the wait at the end of a measurement
+        arguments.steps = 500 if device.startswith("cuda") else 20
+    record = new_record("training", device) | {key: getattr(arguments, key) for key in ("steps", "repeats", "workers")}
+    record["cases"] = {}
     for name in arguments.cases or (_ON_GPU if device.startswith("cuda") else _ON_CPU):
         with tempfile.TemporaryDirectory() as folder:
             record["cases"][name] = measure(CASES[name], Path(folder), device, arguments)
@@ -148,6 +153,7 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
         found |= {"no graph": make(["TRAIN.GRAPH", "False"]), "one stream": make(change=one_lane)}
         found["the graph alone"] = replays(case, records, folder, device)
     torch._dynamo.config.cache_size_limit = 64  # as many networks of one class
+    found["plain eager, compiled"] = plain(case, records, folder, device, compiled=True)[0]
     found["torch.compile"] = make(["TRAIN.GRAPH", "False"], compiled)
     return found
 
@@ -166,12 +172,14 @@ def replays(case: Case, records: list, folder: Path, device: str) -> Run:
     return run
 
 
-def plain(case: Case, records: list, folder: Path, device: str, workers: int) -> tuple[Run, Run]:
+def plain(
+    case: Case, records: list, folder: Path, device: str, workers: int = 1, *, compiled: bool = False
+) -> tuple[Run, Run]:
     """The eager loop on batches that are there already, and behind a DataLoader."""
     import torch
 
     cfg = benchmark_config(folder, case.overrides())
-    step = plain_mutual_step(cfg, 100, device)
+    step = plain_mutual_step(cfg, 100, device, compiled=compiled)
     paths = [record.path for record in records]
     loader = plain_loader(paths, case.size, case.batch, workers, crop=case.cifar, decoded=case.cifar)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def draw_images(folder: Path, count: int, size: tuple[int, int], extension: str)
     return records
 
 
+@dataclass
+class PlainImages:
+    """A data set for torch's `DataLoader`; at the top of the file because worker processes may have to pickle it."""
+
+    paths: list[str]
+    kept: Sequence | None
+    transform: Callable
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int):
+        from PIL import Image
+
+        if self.kept is None:
+            return self.transform(Image.open(self.paths[row]).convert("RGB")), row % 100
+        return self.transform(Image.fromarray(self.kept[row])), row % 100
+
+
 def plain_loader(paths: list[str], size: tuple[int, int], batch: int, workers: int, *, crop: bool, decoded: bool):
     """What a tutorial would write; `decoded`: with all images in memory, as torchvision's CIFAR data sets have them."""
     import numpy as np
@@ -46,17 +66,9 @@ def plain_loader(paths: list[str], size: tuple[int, int], batch: int, workers: i
     transform = transforms.Compose(steps)
     kept = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if decoded else None
 
-    class Plain(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(paths)
-
-        def __getitem__(self, row: int):
-            image = Image.open(paths[row]).convert("RGB") if kept is None else Image.fromarray(kept[row])
-            return transform(image), row % 100
-
     return torch.utils.data.DataLoader(
-        Plain(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
-        pin_memory=torch.cuda.is_available(),
+        PlainImages(paths, kept, transform), batch, shuffle=True, drop_last=True, num_workers=workers,
+        persistent_workers=True, pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
 
 
@@ -95,7 +107,7 @@ def make_trainer(cfg, records: Sequence, folder: Path, device: str):
     return Trainer(cfg, cohort, rule, objective, source, RunFolder(folder / "run"), device)
 
 
-def plain_mutual_step(cfg, classes: int, device: str) -> Callable:
+def plain_mutual_step(cfg, classes: int, device: str, *, compiled: bool = False) -> Callable:
     """Deep mutual learning as a tutorial writes it: a function of images ready for the networks, and labels."""
     import torch
     from torch.nn import functional as F
@@ -106,6 +118,9 @@ def plain_mutual_step(cfg, classes: int, device: str) -> Callable:
         build_network(cfg, index, classes).to(device).to(memory_format=torch.channels_last).train()
         for index in range(len(cfg.COHORT.NETWORKS))
     ]
+    if compiled:
+        for network in networks:
+            network.compile()
     momentum = partial(torch.optim.SGD, momentum=0.9)
     kind = momentum if cfg.OPTIM.NAME == "sgd" else torch.optim.Adam
     optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0]) for network in networks]

@@ -20,6 +20,10 @@ Step = Callable[[Sequence[Batch], Scalars], Tensor]  # the report of `UpdateRule
 _EAGER_STEPS = 3  # at the start: libraries choose their kernels, optimisers make their state
 
 
+class RecordingFailed(Exception):
+    """Work that cannot be recorded, and why; none of it was done."""
+
+
 class Recorder(Protocol):
     """What turns work on fixed tensors into a replay of it."""
 
@@ -28,68 +32,91 @@ class Recorder(Protocol):
         ...
 
     def record(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """The replay and the tensor it writes the result into; nothing is done yet. Raises `UserError`."""
+        """The replay and the tensor it writes the result into; nothing is done yet. Raises `RecordingFailed`."""
         ...
 
 
-def make_step(rule: UpdateRule, cohort: Cohort, objective: Objective, *, graph: bool) -> Step:
-    """The step of a rule; with `graph` one CUDA graph from the fourth call on, with the same result."""
+def make_step(rule: UpdateRule, cohort: Cohort, objective: Objective, recorder: Recorder | None = None) -> Step:
+    """The step of a rule; with a recorder it is recorded at the fourth call and replayed, with the same result."""
 
     def step(batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         return rule.step(cohort, objective, batches, scalars)
 
-    if not graph:
-        return step
-    generators = [generator for member in cohort.members for generator in (member.generator, member.spare)]
-    return RecordedStep(step, CudaGraphRecorder(generators))
+    def undo() -> None:
+        for member in cohort.members:
+            member.optimizer.zero_grad(set_to_none=True)
+
+    return step if recorder is None else RecordedStep(step, recorder, undo)
 
 
 class RecordedStep:
     """Runs its first steps as they are, records the next one on tensors of its own, and replays it from then on.
 
-    The first steps are steps of the run like all others. If they show that the step cannot be recorded, it goes on as
-    it is, and one line says so.
+    The first steps are steps of the run like all others. If they, or the recording, show that the step cannot be
+    recorded, it goes on as it is, and one line says so.
     """
 
-    def __init__(self, step: Step, recorder: Recorder) -> None:
-        self.step, self.recorder = step, recorder
-        self.calls, self.recorded = 0, True
+    def __init__(self, step: Step, recorder: Recorder, undo: Callable[[], None]) -> None:
+        """`undo` drops what a recording that broke off has left: gradients without values."""
+        self.step, self.recorder, self.undo = step, recorder, undo
+        self.calls, self.recordable = 0, True
         self.replay: Callable[[], None] | None = None  # the recorded step, on the inputs of the last call
         self._inputs: list[Tensor] = []
         self._report = torch.empty(0)
 
     def __call__(self, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         self.calls += 1
-        if self.recorded and self.replay is None and self.calls > _EAGER_STEPS:
-            self._record(batches, scalars)
+        if not self.recordable:
+            return self.step(batches, scalars)
+        if self.calls <= _EAGER_STEPS:
+            return self._try(batches, scalars)
         if self.replay is None:
-            return self._run(batches, scalars)
+            try:
+                self.replay = self._record(batches, scalars)
+            except RecordingFailed as failure:
+                return self._recover(batches, scalars, str(failure))
         torch._foreach_copy_(self._inputs, _tensors(batches, scalars), non_blocking=True)
         self.replay()
         return self._report
 
-    def _run(self, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
-        if not self.recorded:
-            return self.step(batches, scalars)
+    def _try(self, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         report, reason = self.recorder.run(lambda: self.step(batches, scalars))
         if reason and self.calls == _EAGER_STEPS:  # libraries may do this and that only once
-            self.recorded = False
-            print(f"training goes on without a CUDA graph: {reason}", flush=True)
+            self._give_up(reason)
         return report
 
-    def _record(self, batches: Sequence[Batch], scalars: Scalars) -> None:
+    def _record(self, batches: Sequence[Batch], scalars: Scalars) -> Callable[[], None]:
         own = [replace(batch, **_copies(batch)) for batch in batches]
         numbers = replace(scalars, **_copies(scalars))
-        self.replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
+        replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
         self._inputs = _tensors(own, numbers)
+        return replay
+
+    def _recover(self, batches: Sequence[Batch], scalars: Scalars, reason: str) -> Tensor:
+        self._give_up(reason)
+        self.undo()
+        try:
+            return self.step(batches, scalars)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # torch 2.11 goes on believing that a recording is under way
+            raise UserError(
+                f"TRAIN.GRAPH: the step cannot be recorded ({reason}); set it to False and continue with --resume"
+            ) from error
+
+    def _give_up(self, reason: str) -> None:
+        self.recordable = False
+        print(f"training goes on without a CUDA graph: {reason}", flush=True)
 
 
 class CudaGraphRecorder:
     """Work as one CUDA graph: the GPU starts hundreds of kernels by itself, without waiting for Python."""
 
-    def __init__(self, generators: Sequence[torch.Generator]) -> None:
-        """`generators`: all that the work draws from, besides torch's own."""
-        self.generators = generators
+    def __init__(self, cohort: Cohort) -> None:
+        """`cohort`: what the work trains."""
+        drawing = [member for member in cohort.members if member.network.draws]
+        self.generators = [generator for member in drawing for generator in (member.generator, member.spare)]
+        self.said: dict = {}  # warnings of the first steps, each shown once
         # The first steps run where the graph is recorded: gradients are accumulated on the stream of the first pass.
         self.stream = torch.cuda.Stream()
 
@@ -106,14 +133,19 @@ class CudaGraphRecorder:
         torch.cuda.current_stream().wait_stream(self.stream)
         waits = [warning for warning in caught if "called a synchronizing" in str(warning.message)]
         for warning in caught:
-            if warning not in waits:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+            if warning not in waits and not str(warning.message).startswith("Synchronization debug mode"):
+                place = warning.filename, warning.lineno
+                warnings.warn_explicit(warning.message, warning.category, *place, registry=self.said)
         return result, f"{waits[0].filename}:{waits[0].lineno} waits for the GPU" if waits else ""
 
     def record(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         graph = torch.cuda.CUDAGraph()
-        for generator in self.generators:
-            graph.register_generator_state(generator)
+        # torch 2.11 has to be told of generators; newer torch finds them itself and warns, until it has no such call.
+        register = getattr(graph, "register_generator_state", lambda generator: None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for generator in self.generators:
+                register(generator)
         # Libraries' own threads may call CUDA meanwhile: only this one must not.
         try:
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
@@ -122,9 +154,8 @@ class CudaGraphRecorder:
             cause = error.__context__ or error  # ending a recording that failed fails too
             if isinstance(cause, torch.OutOfMemoryError):
                 raise cause from None
-            # No way back: torch's allocator goes on believing that a recording is under way.
-            reason = " ".join(str(cause).split())[:200]
-            raise UserError(f"TRAIN.GRAPH: the step cannot be recorded ({reason}); set it to False") from error
+            graph.reset()
+            raise RecordingFailed(" ".join(str(cause).split())[:200]) from error
         return graph.replay, report
 
 

@@ -21,7 +21,7 @@ from reid_dml.engine.interruption import stop_requests
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
 from reid_dml.engine.schedules import Schedule
-from reid_dml.engine.step import make_step
+from reid_dml.engine.step import CudaGraphRecorder, make_step
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network, network_seed, seed_dropout, spare_generator
@@ -124,7 +124,7 @@ class Trainer:
         # to record or none, while each finds out alone whether it can.
         alone = world_size() == 1
         graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE and alone
-        self.update = make_step(rule, cohort, objective, graph=graph)
+        self.update = make_step(rule, cohort, objective, CudaGraphRecorder(cohort) if graph else None)
         self.placement = place(cfg)
         self.schedule = Schedule(cfg, device)
         self.checkpoints = Checkpoints(folder.checkpoints)

@@ -76,6 +76,11 @@ class ReIDNetwork(nn.Module):
     def num_classes(self) -> int:
         return self.head.out_features
 
+    @property
+    def draws(self) -> bool:
+        """Whether a training pass draws random numbers from the generator of its dropout."""
+        return any(isinstance(module, Dropout) and module.probability > 0 for module in self.modules())
+
     def forward(self, images: Tensor) -> Output:
         maps = self._recomputed(images) if self.recompute and torch.is_grad_enabled() else self.backbone(images)
         pooled = maps.mean((2, 3)) if maps.ndim == 4 else maps

@@ -52,8 +52,8 @@ def _on_cpu(record: Mapping[str, Any]) -> bool:
 
 
 def _training(record: Mapping[str, Any]) -> list[str]:
-    rows = [["cohort", "input", "batch", "precision", "steps/s", "ours / plain eager", "ours / DataLoader",
-             "share of the matrix rate"]]  # fmt: skip
+    rows = [["cohort", "input", "batch", "precision", "steps/s", "ours / plain eager", "ours / plain eager, compiled",
+             "ours / DataLoader", "share of the matrix rate"]]  # fmt: skip
     different = [["cohort", "precision", "ours with", "steps/s", "ours / this"]]
     for found in record["cases"].values():
         name = f"{len(found['networks'])} x {found['networks'][0]}"
@@ -61,13 +61,15 @@ def _training(record: Mapping[str, Any]) -> list[str]:
         rows.append([
             name, " x ".join(map(str, found["size"])), str(found["batch"]), found["precision"],
             f"{found['steps_per_second']['ours']:.2f}", ratios.pop("ours / plain eager"),
-            ratios.pop("ours / DataLoader"), f"{found['share_of_matrix_rate']:.0%}",
+            ratios.pop("ours / plain eager, compiled", ""), ratios.pop("ours / DataLoader"),
+            f"{found['share_of_matrix_rate']:.0%}",
         ])  # fmt: skip
         for way, ratio in ratios.items():
             variant = way.removeprefix("ours / ")
             speed = f"{found['steps_per_second'][variant]:.2f}"
             different.append([name, found["precision"], variant, speed, ratio])
-    tables = [markdown_table(rows), f"Medians of {record['repeats']} measurements of {record['steps']} steps.\n"]
+    measured = f"Medians of {record['repeats']} measurements of {record['steps']} steps"
+    tables = [markdown_table(rows), f"{measured}; {record['workers']} workers of the DataLoader.\n"]
     if len(different) > 1:
         tables += ["One thing done differently; above 1 it does not help:\n", markdown_table(different)]
     return tables
@@ -174,8 +176,8 @@ _GROUPS = {
     "two networks each": "Two networks in each process, one CPU thread each",
 }
 _TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes
-it, on batches that are in memory and augmented already ("plain eager") or behind PIL, torchvision and two worker
-processes ("DataLoader"). The last column holds the operations of convolutions and linear layers against those that
+it, on batches that are in memory and augmented already ("plain eager"; the networks through torch.compile in
+"compiled") or behind PIL, torchvision and worker processes ("DataLoader"). The last column holds the operations of convolutions and linear layers against those that
 large matrix products reach in the same time. On a GPU the step is one CUDA graph."""
 _SCALING = """`benchmarks/scaling.py`: every row is a process of its own. Memory is the largest during training above
 what the process held before it built the cohort, of one process. "Network images" counts an image once for each

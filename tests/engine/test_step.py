@@ -10,27 +10,66 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.engine.schedules import Schedule
-from reid_dml.engine.step import RecordedStep, make_step
+from reid_dml.engine.step import RecordingFailed, make_step
 from reid_dml.engine.trainer import build_cohort
+from reid_dml.errors import UserError
 from reid_dml.models.build import seed_dropout
 from reid_dml.models.reid_network import Dropout, ReIDNetwork
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
 from reid_dml.run_folder import row_names
 
+RECORDED = {
+    "simultaneous": [],
+    "sequential": ["UPDATE.RULE", "sequential"],
+    "fresh_batch": ["UPDATE.RULE", "fresh_batch"],
+    "accumulation": ["TRAIN.ACCUMULATION", "2"],
+    "sequential_accumulation": ["UPDATE.RULE", "sequential", "TRAIN.ACCUMULATION", "2"],
+    "alone": ["COHORT.NETWORKS", "[mobilenet_v1_0.25]", "OBJECTIVE.STRATEGY", "independent"],
+    "five": ["COHORT.NETWORKS", str(["mobilenet_v1_0.25"] * 5)],
+    "ensemble_teacher": ["OBJECTIVE.STRATEGY", "dml_e"],
+    "features": ["OBJECTIVE.FEATURE_L2_WEIGHT", "0.1"],
+    "semi_supervised": ["SEMI.LABELLED_IDENTITIES", "2"],
+    "contiguous": ["TRAIN.CHANNELS_LAST", "False"],
+    "streaming": ["DATA.SOURCE", "streaming"],
+    "reflection": [
+        "COHORT.NETWORKS", "[resnet20_cifar, resnet20_cifar]", "INPUT.SIZE", "[32, 32]", "INPUT.PAD", "4",
+        "INPUT.PAD_MODE", "reflect",
+    ],
+    "adamw": ["OPTIM.NAME", "adamw"],
+    "sgd": ["OPTIM.NAME", "sgd", "COHORT.LR", "0.01"],
+    "rmsprop_tf": ["OPTIM.NAME", "rmsprop_tf"],
+    "clipping": ["OPTIM.CLIP_NORM", "1.0"],
+    "bfloat16": ["TRAIN.PRECISION", "bfloat16"],
+    "three": ["COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.25, mobilenet_v1_0.25]"],
+    "augmentation": ["INPUT.PAD", "2", "INPUT.ERASE", "0.5", "INPUT.BRIGHTNESS", "0.2", "INPUT.CROP", "inception"],
+    "metric_losses": [
+        "SAMPLER.NAME", "identity", "OBJECTIVE.TRIPLET_WEIGHT", "1.0", "OBJECTIVE.CIRCLE_WEIGHT", "1.0",
+        "OBJECTIVE.CENTER_WEIGHT", "5e-4", "MODEL.NECK", "bn",
+    ],
+}  # fmt: skip
+
 
 class Replaying:
     """As a graph does: work is recorded on fixed tensors without being done, and each replay does it on them."""
 
-    def __init__(self, waits: str = "") -> None:
-        self.waits, self.runs, self.replays = waits, 0, 0
+    def __init__(self, waits: str = "", breaks_off: str = "") -> None:
+        self.waits, self.breaks_off, self.runs, self.replays = waits, breaks_off, 0, 0
+        self.cohort = None
 
     def run(self, work):
         self.runs += 1
-        return work(), self.waits
+        report = work()
+        self.shape = report.shape
+        return report, self.waits
 
     def record(self, work):
-        report = torch.full((2, 4), torch.nan)
+        if self.breaks_off:
+            for member in self.cohort.members:  # what was recorded up to there has gradients that nobody computed
+                for parameter in member.network.parameters():
+                    parameter.grad = torch.full_like(parameter, torch.nan)
+            raise RecordingFailed(self.breaks_off)
+        report = torch.full(self.shape, torch.nan)
 
         def replay():
             self.replays += 1
@@ -45,10 +84,10 @@ def train(cfg, recorder=None, steps=8):
     objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, "cpu")
     cohort = build_cohort(cfg, row_names(data.training_summary()), objective, "cpu")
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
-    step = make_step(rule, cohort, objective, graph=False)
+    step = make_step(rule, cohort, objective, recorder)
     if recorder is not None:
-        step = RecordedStep(step, recorder)
-    per_step, reports = rule.batches_per_step(cohort.size), []
+        recorder.cohort = cohort
+    per_step, reports = rule.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION, []
     for number in range(steps):
         batches = [source.batch(number * per_step + k) for k in range(per_step)]
         reports.append(step(batches, schedule.scalars(number)).clone())
@@ -62,9 +101,9 @@ def assert_same(found, expected):
         assert torch.equal(value, wanted)
 
 
-@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
-def test_a_recorded_step_sees_every_batch_and_every_scalar(make_config, rule):
-    cfg = make_config("UPDATE.RULE", rule)
+@pytest.mark.parametrize("options", RECORDED.values(), ids=RECORDED)
+def test_a_recorded_step_sees_every_batch_and_every_scalar(make_config, options):
+    cfg = make_config(*options)
     recorder = Replaying()
     assert_same(train(cfg, recorder), train(cfg))
     assert (recorder.runs, recorder.replays) == (3, 5)
@@ -77,6 +116,29 @@ def test_a_step_that_cannot_be_recorded_goes_on_and_says_so(make_config, capsys)
     assert len(said) == 1
     assert "network.py:7" in said[0]
     assert (recorder.runs, recorder.replays) == (3, 0)
+
+
+def test_a_recording_that_breaks_off_leaves_nothing_behind(make_config, capsys):
+    cfg, recorder = make_config(), Replaying(breaks_off="operation not permitted")
+    assert_same(train(cfg, recorder), train(cfg))
+    said = [line for line in capsys.readouterr().out.splitlines() if "without a CUDA graph" in line]
+    assert said == ["training goes on without a CUDA graph: operation not permitted"]
+    assert (recorder.runs, recorder.replays) == (3, 0)
+
+
+def test_a_recording_with_no_way_back_says_how_to_go_on(make_config, monkeypatch):
+    def stuck(self, images):
+        raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+
+    recorder, record = Replaying(breaks_off="operation not permitted"), Replaying.record
+
+    def breaking(self, work):
+        monkeypatch.setattr(ReIDNetwork, "forward", stuck)
+        return record(self, work)
+
+    monkeypatch.setattr(Replaying, "record", breaking)
+    with pytest.raises(UserError, match=r"TRAIN\.GRAPH: .*operation not permitted.*--resume"):
+        train(make_config(), recorder)
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
