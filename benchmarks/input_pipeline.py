@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
-from workload import benchmark_config, draw_images, plain_loader, training_step
+from workload import benchmark_config, draw_images, training_step
 
 from reid_dml.errors import run_command
 
@@ -66,6 +66,8 @@ def main() -> None:
 
 def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict[str, Callable[[], float]]:
     """By name, functions that bring a set's images to the device once and return how many they did in a second."""
+    from plain_loader import plain_loader
+
     from reid_dml.data.pipeline.augment import AugmentSpec, augment
     from reid_dml.data.pipeline.sources import make_source
 

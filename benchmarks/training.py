@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
-from workload import benchmark_config, draw_images, make_trainer, plain_loader, plain_mutual_step
+from workload import benchmark_config, draw_images, make_trainer, plain_mutual_step
 
 from reid_dml.errors import run_command
 
@@ -177,6 +177,7 @@ def plain(
 ) -> tuple[Run, Run]:
     """The eager loop on batches that are there already, and behind a DataLoader."""
     import torch
+    from plain_loader import plain_loader
 
     cfg = benchmark_config(folder, case.overrides())
     step = plain_mutual_step(cfg, 100, device, compiled=compiled)

@@ -1,9 +1,8 @@
-"""What benchmarks work on: drawn images, configs without a file, and the loader and the step that a tutorial writes."""
+"""What benchmarks work on: drawn images, configs without a file, and the step that a tutorial writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,44 +31,6 @@ def draw_images(folder: Path, count: int, size: tuple[int, int], extension: str)
         cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
         records.append(ImageRecord(str(path), number % 100 + 1, 0))
     return records
-
-
-@dataclass
-class PlainImages:
-    """A data set for torch's `DataLoader`; at the top of the file because worker processes may have to pickle it."""
-
-    paths: list[str]
-    kept: Sequence | None
-    transform: Callable
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, row: int):
-        from PIL import Image
-
-        if self.kept is None:
-            return self.transform(Image.open(self.paths[row]).convert("RGB")), row % 100
-        return self.transform(Image.fromarray(self.kept[row])), row % 100
-
-
-def plain_loader(paths: list[str], size: tuple[int, int], batch: int, workers: int, *, crop: bool, decoded: bool):
-    """What a tutorial would write; `decoded`: with all images in memory, as torchvision's CIFAR data sets have them."""
-    import numpy as np
-    import torch
-    from PIL import Image
-    from torchvision import transforms
-
-    steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
-    if crop:
-        steps.insert(0, transforms.RandomCrop(size[0], padding=4, padding_mode="reflect"))
-    transform = transforms.Compose(steps)
-    kept = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if decoded else None
-
-    return torch.utils.data.DataLoader(
-        PlainImages(paths, kept, transform), batch, shuffle=True, drop_last=True, num_workers=workers,
-        persistent_workers=True, pin_memory=torch.cuda.is_available(),
-    )  # fmt: skip
 
 
 def training_step(network: str, size: tuple[int, int], batch: int, device: str) -> Callable[[], None]:

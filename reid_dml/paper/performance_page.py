@@ -177,8 +177,9 @@ _GROUPS = {
 }
 _TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes
 it, on batches that are in memory and augmented already ("plain eager"; the networks through torch.compile in
-"compiled") or behind PIL, torchvision and worker processes ("DataLoader"). The last column holds the operations of convolutions and linear layers against those that
-large matrix products reach in the same time. On a GPU the step is one CUDA graph."""
+"compiled") or behind PIL, torchvision and worker processes ("DataLoader"). The last column holds the operations of
+convolutions and linear layers against those that large matrix products reach in the same time. On a GPU the step is one
+CUDA graph."""
 _SCALING = """`benchmarks/scaling.py`: every row is a process of its own. Memory is the largest during training above
 what the process held before it built the cohort, of one process. "Network images" counts an image once for each
 network."""
