@@ -31,7 +31,8 @@ def processes(device: str) -> Iterator[None]:
             f"{local} processes on this machine, which has {torch.cuda.device_count()} GPUs: start at most one per "
             "GPU, or set DEVICE cpu"
         )
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(minutes=30))
+    # Long enough for process 0 to decode a large data set while the others wait. A process that ends is noticed anyway.
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=2))
     yield
     # Not after an error: the others may be waiting inside a collective call for this process.
     dist.destroy_process_group()

@@ -48,6 +48,10 @@ class ClassificationTask:
     # Of the last evaluation, by label, for the report.
     bins: dict[str, CalibrationBins] = field(default_factory=dict)
 
+    @property
+    def uses_heads(self) -> bool:
+        return True
+
     def summary(self) -> str:
         return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
 

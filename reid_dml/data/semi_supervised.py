@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from yacs.config import CfgNode
 
-from reid_dml.data.records import UNKNOWN_PERSON, TrainingData
+from reid_dml.data.records import UNKNOWN_PERSON, ClassificationData, TrainingData
 from reid_dml.errors import UserError
 
 Data = TypeVar("Data", bound=TrainingData)
@@ -48,11 +48,16 @@ def hides_labels(cfg: CfgNode) -> bool:
 def hide_labels(cfg: CfgNode, data: Data) -> Data:
     """The data set with the labels of `SEMI` only; the other images have no person, or are left out.
 
-    Raises `UserError` if there are not so many persons.
+    Raises `UserError` if there are not so many persons, or classes would be left out that the test split has.
     """
     options = cfg.SEMI
     if not hides_labels(cfg):
         return data
+    if options.LABELLED_IDENTITIES and isinstance(data, ClassificationData):
+        raise UserError(
+            f"SEMI.LABELLED_IDENTITIES: the test images of {data.name} are of all its classes, which the networks then "
+            "could not name; set it to 0 and SEMI.LABELLED_SHARE instead"
+        )
     try:
         kept = choose_labelled(
             [record.person_id for record in data.train],

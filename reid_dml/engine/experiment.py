@@ -119,7 +119,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         task = first_then_others(lambda: build_task(cfg))
-        if cfg.TEST.TRAIN_ACCURACY:
+        if task.uses_heads:
             _check_heads(networks, task, cfg.MODEL.WEIGHTS)
         metrics = task.evaluate(networks, device, part=rank(), parts=world_size())
         if rank() > 0:
@@ -145,9 +145,10 @@ def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> 
     folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
     others = folder.classes_file.is_file() and folder.persons() != row_names(task.data.training_summary())
     if others or classes != {len(task.data.class_ids)}:
+        without = ", or set TEST.TRAIN_ACCURACY False" if task.kind == "retrieval" else ""
         raise UserError(
             f"{path}: the rows of the heads stand for other classes than the training split's; test on the "
-            "data set they were trained on, or set TEST.TRAIN_ACCURACY False"
+            f"data set they were trained on{without}"
         )
 
 

@@ -34,6 +34,11 @@ class Task(Protocol):
         """The data set."""
         ...
 
+    @property
+    def uses_heads(self) -> bool:
+        """Whether an evaluation asks the networks for classes of the training split."""
+        ...
+
     def summary(self) -> str:
         """The data in one line."""
         ...

@@ -23,6 +23,8 @@ def collect_rows(features: Mapping[int, np.ndarray], rows: np.ndarray, count: in
     whole: dict[int, np.ndarray] = {}
     for own_rows, own in gather_objects((rows, dict(features))):
         for index, values in own.items():
+            if count and not len(own_rows):
+                continue  # who has seen no image need not know how wide a row is
             array = whole.setdefault(index, np.empty((count, values.shape[1]), np.float32))
             array[own_rows] = values
     return whole

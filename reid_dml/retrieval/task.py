@@ -41,6 +41,10 @@ class RetrievalTask:
     # Features of the last evaluation's ensemble by split, for ranked lists.
     features: dict[str, FeatureSet] = field(default_factory=dict)
 
+    @property
+    def uses_heads(self) -> bool:
+        return self.cfg.TEST.TRAIN_ACCURACY
+
     def summary(self) -> str:
         return (
             f"{self.data.name}: {self.data.describe_training('persons')}, "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -20,7 +22,7 @@ from reid_dml.data.stored import read_all
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.paper.results_page import results_page
 from reid_dml.trained_networks import load_networks
-from tests.conftest import TINY
+from tests.conftest import REPOSITORY, TINY
 
 NAMES = ("apple", "bee", "car")
 
@@ -100,6 +102,35 @@ def test_testing_repeats_the_metrics_of_training(command, tree_config, tree_run,
     )
     assert "ensemble" in result.out
     assert "top-1" in result.out
+
+
+def test_networks_of_other_classes_are_refused(command, tree_config, tree_run, tree, tmp_path):
+    root = tmp_path / "data" / "cifar10"
+    shutil.copytree(tree, root)
+    for split in ("train", "test"):
+        (root / split / "bee").rename(root / split / "dog")
+    result = command("test_net", "--config-file", tree_config, "DATA.ROOT", root.parent, "MODEL.WEIGHTS", tree_run)
+    assert "other classes than the training split's" in result.error
+
+
+def test_more_processes_than_batches_share_a_test_split(tree_config, tree_run, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "tools/test_net.py",
+         "--config-file", str(tree_config), "--json", str(tmp_path / "m.json"), "MODEL.WEIGHTS", str(tree_run),
+         "TEST.BATCH_SIZE", "50", "THREADS", "1"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    found, expected = (json.loads(path.read_text()) for path in (tmp_path / "m.json", tree_run / "result.json"))
+    for one, other in zip(found["networks"], expected["metrics"]["networks"], strict=True):
+        assert one["classification"]["test"] == pytest.approx(other["classification"]["test"], rel=1e-5)
+
+
+def test_a_choice_of_classes_is_refused(command, tree_config, tmp_path):
+    result = command("train_net", "--config-file", tree_config, "OUTPUT_DIR", tmp_path / "run",
+                     "SEMI.LABELLED_IDENTITIES", "2")  # fmt: skip
+    assert "SEMI.LABELLED_IDENTITIES" in result.error
+    assert "SEMI.LABELLED_SHARE" in result.error
 
 
 def test_the_report_and_the_results_page_show_classification(tree_run):
