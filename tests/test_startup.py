@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 FILES = [*sorted((REPOSITORY / "tools").glob("*.py")), *sorted((REPOSITORY / "benchmarks").glob("*.py"))]
-COMMANDS = [path for path in FILES if "ArgumentParser" in path.read_text()]
+COMMANDS = [path for path in FILES if "__main__" in path.read_text()]
 SCRIPT = """
 import os, runpy, sys
 sys.path.insert(0, os.path.dirname(sys.argv[1]))

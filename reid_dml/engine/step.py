@@ -15,6 +15,7 @@ from reid_dml.errors import UserError
 from reid_dml.mutual.cohort import Cohort
 from reid_dml.mutual.objective import Objective, Scalars
 from reid_dml.mutual.updates import UpdateRule
+from reid_dml.processes import all_gather_objects, rank
 
 Step = Callable[[Sequence[Batch], Scalars], Tensor]  # the report of `UpdateRule.step`; read it before the next step
 _EAGER_STEPS = 3  # at the start: libraries choose their kernels, optimisers make their state
@@ -53,7 +54,8 @@ class RecordedStep:
     """Runs its first steps as they are, records the next one on tensors of its own, and replays it from then on.
 
     The first steps are steps of the run like all others. If they, or the recording, show that the step cannot be
-    recorded, it goes on as it is, and one line says so.
+    recorded, it goes on as it is, and one line says so. Several processes call it together, and replay or go on
+    together: what they exchange has to meet.
     """
 
     def __init__(self, step: Step, recorder: Recorder, undo: Callable[[], None]) -> None:
@@ -70,27 +72,32 @@ class RecordedStep:
             return self.step(batches, scalars)
         if self.calls <= _EAGER_STEPS:
             return self._try(batches, scalars)
-        if self.replay is None:
-            try:
-                self.replay = self._record(batches, scalars)
-            except RecordingFailed as failure:
-                return self._recover(batches, scalars, str(failure))
+        if self.replay is None and (reason := self._record(batches, scalars)):
+            return self._recover(batches, scalars, reason)
+        assert self.replay is not None
         torch._foreach_copy_(self._inputs, _tensors(batches, scalars), non_blocking=True)
         self.replay()
         return self._report
 
     def _try(self, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
         report, reason = self.recorder.run(lambda: self.step(batches, scalars))
-        if reason and self.calls == _EAGER_STEPS:  # libraries may do this and that only once
+        # Not before: libraries may do this and that only once.
+        if self.calls == _EAGER_STEPS and (reason := _of_any_process(reason)):
             self._give_up(reason)
         return report
 
-    def _record(self, batches: Sequence[Batch], scalars: Scalars) -> Callable[[], None]:
+    def _record(self, batches: Sequence[Batch], scalars: Scalars) -> str:
+        """Why the step cannot be recorded, here or in another process; empty if it has been, everywhere."""
         own = [replace(batch, **_copies(batch)) for batch in batches]
-        numbers = replace(scalars, **_copies(scalars))
-        replay, self._report = self.recorder.record(lambda: self.step(own, numbers))
-        self._inputs = _tensors(own, numbers)
-        return replay
+        numbers, reason = replace(scalars, **_copies(scalars)), ""
+        try:
+            replay, report = self.recorder.record(lambda: self.step(own, numbers))
+        except RecordingFailed as failure:
+            reason = str(failure)
+        reason = _of_any_process(reason)
+        if not reason:
+            self.replay, self._report, self._inputs = replay, report, _tensors(own, numbers)
+        return reason
 
     def _recover(self, batches: Sequence[Batch], scalars: Scalars, reason: str) -> Tensor:
         self._give_up(reason)
@@ -106,7 +113,8 @@ class RecordedStep:
 
     def _give_up(self, reason: str) -> None:
         self.recordable = False
-        print(f"training goes on without a CUDA graph: {reason}", flush=True)
+        if rank() == 0:
+            print(f"training goes on without a CUDA graph: {reason}", flush=True)
 
 
 class CudaGraphRecorder:
@@ -146,7 +154,7 @@ class CudaGraphRecorder:
             warnings.simplefilter("ignore")
             for generator in self.generators:
                 register(generator)
-        # Libraries' own threads may call CUDA meanwhile: only this one must not.
+        # Libraries' own threads may call CUDA meanwhile, as NCCL's watchdog does: only this one must not.
         try:
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 report = work()
@@ -157,6 +165,11 @@ class CudaGraphRecorder:
             graph.reset()
             raise RecordingFailed(" ".join(str(cause).split())[:200]) from error
         return graph.replay, report
+
+
+def _of_any_process(reason: str) -> str:
+    """The reason that the first process with one has; empty if there is none."""
+    return next(filter(None, all_gather_objects(reason)), "")
 
 
 def _tensors(batches: Sequence[Batch], scalars: Scalars) -> list[Tensor]:

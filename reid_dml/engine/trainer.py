@@ -120,10 +120,9 @@ class Trainer:
         device: str,
     ) -> None:
         self.cfg, self.cohort, self.source, self.folder, self.device = cfg, cohort, source, folder, device
-        # A graph cannot record how `recompute` puts the state of torch's generator back; and NCCL wants all processes
-        # to record or none, while each finds out alone whether it can.
-        alone = world_size() == 1
-        graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE and alone
+        # A graph cannot record how `recompute` puts the state of torch's generator back. On GPUs several processes
+        # talk through NCCL, whose messages can be recorded; gloo's cannot.
+        graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
         self.update = make_step(rule, cohort, objective, CudaGraphRecorder(cohort) if graph else None)
         self.placement = place(cfg)
         self.schedule = Schedule(cfg, device)

@@ -10,7 +10,7 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.engine.schedules import Schedule
-from reid_dml.engine.step import RecordingFailed, make_step
+from reid_dml.engine.step import make_step
 from reid_dml.engine.trainer import build_cohort
 from reid_dml.errors import UserError
 from reid_dml.models.build import seed_dropout
@@ -18,6 +18,7 @@ from reid_dml.models.reid_network import Dropout, ReIDNetwork
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
 from reid_dml.run_folder import row_names
+from tests.engine.replaying import Replaying
 
 RECORDED = {
     "simultaneous": [],
@@ -48,34 +49,6 @@ RECORDED = {
         "OBJECTIVE.CENTER_WEIGHT", "5e-4", "MODEL.NECK", "bn",
     ],
 }  # fmt: skip
-
-
-class Replaying:
-    """As a graph does: work is recorded on fixed tensors without being done, and each replay does it on them."""
-
-    def __init__(self, waits: str = "", breaks_off: str = "") -> None:
-        self.waits, self.breaks_off, self.runs, self.replays = waits, breaks_off, 0, 0
-        self.cohort = None
-
-    def run(self, work):
-        self.runs += 1
-        report = work()
-        self.shape = report.shape
-        return report, self.waits
-
-    def record(self, work):
-        if self.breaks_off:
-            for member in self.cohort.members:  # what was recorded up to there has gradients that nobody computed
-                for parameter in member.network.parameters():
-                    parameter.grad = torch.full_like(parameter, torch.nan)
-            raise RecordingFailed(self.breaks_off)
-        report = torch.full(self.shape, torch.nan)
-
-        def replay():
-            self.replays += 1
-            report.copy_(work())
-
-        return replay, report
 
 
 def train(cfg, recorder=None, steps=8):

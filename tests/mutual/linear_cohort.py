@@ -1,6 +1,7 @@
 """Trains linear networks in float64 for 50 steps, in however many processes `torchrun` started, and saves the weights.
 
-Run by test_distributed.py: python -m torch.distributed.run ... linear_cohort.py K OUTPUT
+Run by test_distributed.py: python -m torch.distributed.run ... -m tests.mutual.linear_cohort K OUTPUT [recorded]
+With "recorded" the steps are replayed; with "waits" or "breaks_off" the last process finds that they cannot be.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from torch import nn
 
 from reid_dml.config import default_config
 from reid_dml.data.pipeline.sources import Batch
+from reid_dml.engine.step import make_step
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import DistributedLinks, Placement
 from reid_dml.mutual.objective import Scalars, build_objective
 from reid_dml.mutual.updates import UPDATE_RULES
 from reid_dml.processes import processes, rank, world_size
+from tests.engine.replaying import Replaying
 
 N, D, C, STEPS = 12, 6, 5, 50
 
@@ -32,7 +35,14 @@ class Linear(nn.Module):
         return Output(images @ self.weight.T, images)
 
 
-def main(size: int, output: str) -> None:
+def make_recorder(how: str, cohort: Cohort) -> Replaying:
+    fails = rank() == world_size() - 1
+    recorder = Replaying(**{how: "a value on the CPU"} if fails and how != "recorded" else {})
+    recorder.cohort = cohort
+    return recorder
+
+
+def main(size: int, output: str, how: str = "") -> None:
     torch.set_num_threads(1)
     with processes("cpu"):
         placement = Placement.of(size, world_size(), rank(), batch_size=N)
@@ -48,6 +58,8 @@ def main(size: int, output: str) -> None:
         cfg.OBJECTIVE.LABEL_SMOOTHING = 0.1
         objective = build_objective(cfg)
         one = torch.tensor(1.0, dtype=torch.float64)
+        recorder = make_recorder(how, cohort) if how else None
+        take = make_step(UPDATE_RULES.get("simultaneous")(), cohort, objective, recorder)
         for step in range(STEPS):
             generator = torch.Generator().manual_seed(1000 + step)
             images = torch.randn(N, D, generator=generator, dtype=torch.float64)
@@ -55,12 +67,13 @@ def main(size: int, output: str) -> None:
             labels = torch.randint(-1, C, (N,), generator=generator)
             batch = placement.part(Batch(images, labels, labels, torch.zeros(N, 1)))
             rates = torch.full((size,), 0.02, dtype=torch.float64)
-            report = UPDATE_RULES.get("simultaneous")().step(cohort, objective, [batch], Scalars(rates, one, one))
+            report = take([batch], Scalars(rates, one, one))
         if placement.shard == 0:
             for member, row in zip(members, report, strict=True):
                 saved = {"weight": member.network.weight.detach(), "report": row, "bytes": cohort.links.received_bytes}
+                saved["replays"] = recorder.replays if recorder else 0
                 torch.save(saved, f"{output}/{member.index}.pt")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -54,11 +54,11 @@ def test_impossible_placements_are_refused():
         Placement.of(2, 4, batch_size=9)
 
 
-def run_linear(processes, size, folder):
+def run_linear(processes, size, folder, *how):
     folder.mkdir()
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    script = str(REPOSITORY / "tests" / "mutual" / "linear_cohort.py")
-    subprocess.run([sys.executable, *launch, script, str(size), str(folder)], cwd=REPOSITORY, check=True, timeout=300)
+    command = [sys.executable, *launch, "-m", "tests.mutual.linear_cohort", str(size), str(folder), *how]
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=300)
     return [torch.load(folder / f"{index}.pt") for index in range(size)]
 
 
@@ -75,6 +75,15 @@ def test_any_number_of_processes_computes_the_same(tmp_path, size, worlds):
             own = next(len(place) for place in placement.places if index in place)
             assert many["bytes"] == (size - own) * (12 // placement.shards) * 5 * 4
         assert alone[0]["bytes"] is None
+
+
+@pytest.mark.parametrize(("how", "replays"), [("recorded", 47), ("waits", 0), ("breaks_off", 0)])
+def test_processes_replay_a_recorded_step_together_or_not_at_all(tmp_path, how, replays):
+    eager = run_linear(4, 2, tmp_path / "eager")
+    for found, expected in zip(run_linear(4, 2, tmp_path / "recorded", how), eager, strict=True):
+        assert found["replays"] == replays
+        assert torch.equal(found["weight"], expected["weight"])
+        assert torch.equal(found["report"], expected["report"])
 
 
 def test_a_process_that_dies_stops_the_others_within_seconds(tiny_config, data_root, tmp_path):
