@@ -59,7 +59,7 @@ def make_trainer(cfg, records: Sequence, folder: Path, device: str):
     from reid_dml.engine.trainer import Trainer, build_cohort
     from reid_dml.mutual.objective import build_objective
     from reid_dml.mutual.updates import build_rule
-    from reid_dml.run_folder import RunFolder
+    from reid_dml.runs.folder import RunFolder
 
     persons = sorted({record.person_id for record in records})
     objective, rule = build_objective(cfg), build_rule(cfg)

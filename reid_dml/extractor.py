@@ -16,11 +16,11 @@ from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.device import resolve_device
 from reid_dml.errors import UserError
+from reid_dml.inference.passes import run_networks
 from reid_dml.models import ReIDNetwork
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import run_networks
-from reid_dml.run_folder import RunFolder
-from reid_dml.trained_networks import choose_network, fingerprint, load_networks
+from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.networks import choose_network, fingerprint, load_networks
 
 if TYPE_CHECKING:
     from PIL.Image import Image

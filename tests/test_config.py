@@ -9,9 +9,9 @@ import pytest
 from reid_dml.config import default_config, load_config, per_network
 from reid_dml.config_reading import flatten
 from reid_dml.data.sets import task_of
-from reid_dml.engine.task import TABLES
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, published_rows
+from reid_dml.tasks.task import TABLES
 from tests.conftest import REPOSITORY
 
 

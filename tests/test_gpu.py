@@ -23,7 +23,7 @@ from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
 from reid_dml.retrieval import FeatureSet
 from reid_dml.retrieval.metrics import evaluate_rankings
-from reid_dml.run_folder import RunFolder, row_names
+from reid_dml.runs.folder import RunFolder, row_names
 from tests.engine.test_step import RECORDED
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,1 +1,1 @@
-"""Image classification: predictions, accuracy, calibration and entropy of the posterior."""
+"""Image classification: accuracy, calibration and entropy of the posterior, and their table."""

@@ -1,1 +1,1 @@
-"""Training: schedules, optimisers, checkpoints, the run folder and the loop."""
+"""Training: schedules, optimisers, checkpoints, the recorded step and the loop."""

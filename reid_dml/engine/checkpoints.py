@@ -19,7 +19,7 @@ from reid_dml.files import sync, write_bytes
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.processes import all_gather_objects, barrier, rank
-from reid_dml.run_folder import RunFolder
+from reid_dml.runs.folder import RunFolder
 
 _KEPT = 2  # checkpoints that stay on disk
 

@@ -14,7 +14,6 @@ from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import task_of
 from reid_dml.device import describe_device, keep_freed_memory, prepare_training, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.task import TABLES, Task, build_task
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
 from reid_dml.files import check_output, write_json
@@ -23,11 +22,12 @@ from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
-from reid_dml.run_folder import RunFolder, row_names
-from reid_dml.run_record import write_record
+from reid_dml.runs.folder import RunFolder, row_names
+from reid_dml.runs.networks import load_networks, uses_average
+from reid_dml.runs.record import write_record
 from reid_dml.stages import stages_line
 from reid_dml.tables import MetricsTable, ReferenceRow, format_table, network_labels, without_empty_columns
-from reid_dml.trained_networks import load_networks, uses_average
+from reid_dml.tasks.task import TABLES, Task, build_task
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:

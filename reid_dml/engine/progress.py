@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from reid_dml.run_folder import RunFolder
+from reid_dml.runs.folder import RunFolder
 
 
 class Progress:

@@ -31,8 +31,8 @@ from reid_dml.mutual.lanes import Lanes
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.updates import UpdateRule
 from reid_dml.processes import all_gather_objects, barrier, gather_objects, rank, world_size
-from reid_dml.run_folder import RunFolder
-from reid_dml.trained_networks import load_teachers
+from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.networks import load_teachers
 
 
 def build_cohort(
@@ -40,7 +40,7 @@ def build_cohort(
 ) -> Cohort:
     """This process's share of the cohort, ready to train on the device, with the frozen teachers.
 
-    `persons` names whom each row of the identity heads stands for (see `run_folder.row_names`).
+    `persons` names whom each row of the identity heads stands for (see `runs.folder.row_names`).
     `initialise=False` spares the starting weights, where a checkpoint will replace them.
     """
     size = len(cfg.COHORT.NETWORKS)

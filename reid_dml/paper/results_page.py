@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.config import load_config
-from reid_dml.engine.task import TABLES
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, Rows
 from reid_dml.tables import network_labels, without_empty_columns
+from reid_dml.tasks.task import TABLES
 
 _INTRODUCTION = """# Measured results
 

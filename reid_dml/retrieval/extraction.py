@@ -4,88 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reid_dml.data.pipeline.augment import AugmentSpec, augment
-from reid_dml.data.stored import ReadAhead, StoredImages
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.stored import StoredImages
 from reid_dml.errors import UserError
-from reid_dml.models import Output, ReIDNetwork
-from reid_dml.processes import gather_objects, rank
-
-_LOOK_AHEAD = 3  # batches read in advance
-# A CPU takes so many images at a time: their activations stay in its caches, those of 128 do not.
-_CPU_IMAGES = 16
-_MOST_CPU_WORKERS = 8  # Python itself would be what more of them wait for
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-@dataclass
-class Speed:
-    """How fast images went through the networks."""
-
-    images: int = 0
-    seconds: float = 0.0
-    waiting: float = 0.0  # of these seconds, until the images were there
-
-    @staticmethod
-    def together(parts: Sequence[Speed]) -> Speed:
-        """Of processes that worked side by side."""
-        slowest = max(parts, key=lambda part: part.seconds)
-        return Speed(sum(part.images for part in parts), slowest.seconds, slowest.waiting)
-
-    def __str__(self) -> str:
-        seconds = max(self.seconds, 1e-9)
-        return (
-            f"{self.images:,} images in {self.seconds:.1f} s, {self.images / seconds:,.0f} images/s, "
-            f"{self.waiting / seconds:.0%} of the time waiting for them"
-        )
-
-
-def run_networks(
-    networks: Mapping[int, ReIDNetwork], batches: Iterable[np.ndarray | Tensor], spec: AugmentSpec, device: str
-) -> Iterator[dict[int, Output]]:
-    """Outputs of every network, in evaluation mode, for stored images (N, 3, H0, W0) uint8, in their order.
-
-    On a CPU every batch is cut into smaller ones, so there are more outputs than batches. Its threads then work on
-    different images instead of sharing each operation: none waits for another where a core is busy with other work.
-    """
-    modes = {index: network.training for index, network in networks.items()}
-    for network in networks.values():
-        network.eval()
-
-    @torch.inference_mode()
-    def forward(images: Tensor) -> dict[int, Output]:
-        inputs = augment(images.to(device, non_blocking=True), None, spec)
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-        outputs = {index: network(inputs) for index, network in networks.items()}
-        if not spec.test_flip:
-            return outputs
-        mirrored = {index: network(inputs.flip(3)) for index, network in networks.items()}
-        return {
-            index: Output((own.logits + mirrored[index].logits) / 2, (own.features + mirrored[index].features) / 2)
-            for index, own in outputs.items()
-        }
-
-    tensors = (torch.as_tensor(images) for images in batches)
-    try:
-        if device == "cpu":
-            yield from _by_several_threads(forward, (part for images in tensors for part in images.split(_CPU_IMAGES)))
-        else:
-            yield from map(forward, tensors)
-    finally:
-        for index, network in networks.items():
-            network.train(modes[index])
+from reid_dml.inference.passes import read_batches, run_networks
+from reid_dml.inference.speed import Speed
+from reid_dml.models import ReIDNetwork
+from reid_dml.processes import rank
 
 
 def extract_features(
@@ -140,95 +73,6 @@ def features_of_batches(
             bar.update(len(values))
     speed.images += done
     speed.seconds += time.perf_counter() - started
-
-
-def dealt_rows(count: int, batch_size: int, part: int, parts: int) -> np.ndarray:
-    """Positions of the images that fall to one of several processes: whole batches, dealt out in turn.
-
-    Every image is then computed among the same neighbours as in one process, and the features do not depend on the
-    number of processes.
-    """
-    return np.flatnonzero(np.arange(count) // batch_size % parts == part)
-
-
-def print_speed(speed: Speed) -> None:
-    """Print, on process 0, how fast all processes were together; each gives its own."""
-    parts = gather_objects(speed)
-    if rank() == 0:
-        print(f"features of {Speed.together(parts)}", flush=True)
-
-
-def count_correct(
-    networks: Mapping[int, ReIDNetwork],
-    images: StoredImages,
-    class_ids: Sequence[int],
-    spec: AugmentSpec,
-    *,
-    device: str,
-    batch_size: int = 128,
-    workers: int = 2,
-) -> dict[int, int]:
-    """Number of images whose largest logit is their own identity's, in evaluation mode, for every network."""
-    rows = {person: row for row, person in enumerate(class_ids)}
-    labels = torch.tensor([rows[record.person_id] for record in images.records])
-    correct = dict.fromkeys(networks, 0)
-    done = 0
-    batches = read_batches(images, batch_size, workers, pinned=device != "cpu")
-    for outputs in run_networks(networks, batches, spec, device):
-        count = len(next(iter(outputs.values())).logits)
-        for index, output in outputs.items():
-            correct[index] += int((output.logits.argmax(1).cpu() == labels[done : done + count]).sum())
-        done += count
-    return correct
-
-
-def read_batches(
-    images: StoredImages, batch_size: int, workers: int, *, pinned: bool = False, speed: Speed | None = None
-) -> Iterator[Tensor]:
-    """Stored images batch by batch, (<= batch_size, 3, height, width) uint8 on the CPU, read by threads in advance.
-
-    The time spent waiting for them is added to `speed`.
-    """
-    order = np.arange(len(images))
-
-    def rows(number: int) -> np.ndarray:
-        return order[number * batch_size : (number + 1) * batch_size]
-
-    ahead = ReadAhead(images, rows, workers, ahead=_LOOK_AHEAD, pinned=pinned)
-    try:
-        for number in range(-(-len(images) // batch_size)):
-            asked = time.perf_counter()
-            batch = ahead.batch(number)
-            if speed is not None:
-                speed.waiting += time.perf_counter() - asked
-            yield batch
-    finally:
-        ahead.close()
-
-
-def _by_several_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map` by as many threads as torch would use for one operation, in order, only a few items ahead."""
-    threads = torch.get_num_threads()
-    workers = min(threads, _MOST_CPU_WORKERS)
-    remaining = iter(items)
-    first = list(islice(remaining, 2))
-    if workers == 1 or len(first) < 2:
-        yield from map(work, first)
-        yield from map(work, remaining)
-        return
-    waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,))
-    try:
-        for source in (first, remaining):
-            for item in source:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the threads' setting is also that of threads to come
 
 
 def _on_host(batches: Iterable[dict[int, Tensor]]) -> Iterator[dict[int, Tensor]]:

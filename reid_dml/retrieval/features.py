@@ -30,7 +30,7 @@ class FeatureSet:
         person_ids: (N,) int64: >= 1 a person, 0 distractor, -1 junk, -2 unknown.
         camera_ids: (N,) int64: >= 0 a camera, -1 unknown.
         paths: (N,) str.
-        model: fingerprint of the networks that made the features (`trained_networks.fingerprint`); empty: unknown.
+        model: fingerprint of the networks that made the features (`runs.networks.fingerprint`); empty: unknown.
 
     Raises:
         ValueError: on construction, if shapes or types do not fit.

@@ -18,13 +18,14 @@ from reid_dml.device import keep_freed_memory, resolve_device
 from reid_dml.errors import UserError, require_file
 from reid_dml.extractor import FeatureExtractor
 from reid_dml.files import check_output
+from reid_dml.inference.collection import collect_rows
+from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.processes import processes, rank
-from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import Speed, extract_features, print_speed
+from reid_dml.retrieval.extraction import extract_features
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.parts import extract_in_parts
-from reid_dml.trained_networks import choose_network, fingerprint, load_networks
+from reid_dml.runs.networks import choose_network, fingerprint, load_networks
 
 
 def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:

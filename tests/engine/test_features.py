@@ -16,7 +16,7 @@ from reid_dml.engine.trainer import build_cohort
 from reid_dml.models.build import build_network
 from reid_dml.mutual.metric_losses import move_centers
 from reid_dml.mutual.objective import build_objective
-from reid_dml.run_folder import row_names
+from reid_dml.runs.folder import row_names
 from tests.engine.test_resume import Killed, interrupt, metrics_without_speed, weights
 
 EVERYTHING = {

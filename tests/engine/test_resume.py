@@ -17,7 +17,7 @@ from reid_dml.data.pipeline import sources
 from reid_dml.engine import checkpoints
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import UserError
-from reid_dml.run_folder import RunFolder
+from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
 
 

@@ -17,7 +17,7 @@ from reid_dml.models.build import seed_dropout
 from reid_dml.models.reid_network import Dropout, ReIDNetwork
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
-from reid_dml.run_folder import row_names
+from reid_dml.runs.folder import row_names
 from tests.engine.replaying import Replaying
 
 RECORDED = {

@@ -13,7 +13,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
 from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
-from reid_dml.trained_networks import load_networks
+from reid_dml.runs.networks import load_networks
 
 
 def count(network):

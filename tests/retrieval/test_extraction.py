@@ -11,12 +11,14 @@ from reid_dml.data.records import ImageRecord
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import ImageFiles
 from reid_dml.errors import UserError
+from reid_dml.inference import passes
+from reid_dml.inference.speed import Speed
 from reid_dml.models.build import build_network
-from reid_dml.retrieval import extraction, parts
-from reid_dml.retrieval.extraction import Speed, extract_features
+from reid_dml.retrieval import parts
+from reid_dml.retrieval.extraction import extract_features
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.folders import extract_folder
-from reid_dml.trained_networks import load_networks
+from reid_dml.runs.networks import load_networks
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def images(make_config):
 def test_threads_that_take_different_images_keep_their_order(networks, images, make_config, threads, monkeypatch):
     spec = AugmentSpec.of(make_config())
     expected = extract_features(networks, images, spec, device="cpu")
-    monkeypatch.setattr(extraction, "_CPU_IMAGES", 3)
+    monkeypatch.setattr(passes, "_CPU_IMAGES", 3)
     torch.set_num_threads(threads)
     speed = Speed()
     found = extract_features(networks, images, spec, device="cpu", batch_size=7, speed=speed)
@@ -109,7 +111,7 @@ def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make
     mirrored = [stored[0].flip(3)]
     spec, both = (AugmentSpec.of(make_config("TEST.FLIP", flip)) for flip in ("False", "True"))
     own, other, mean = (
-        next(extraction.run_networks(networks, batch, how, "cpu"))
+        next(passes.run_networks(networks, batch, how, "cpu"))
         for batch, how in ((stored, spec), (mirrored, spec), (stored, both))
     )
     for index in networks:

@@ -16,7 +16,7 @@ Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
 
 @dataclass(frozen=True)
 class DataEntry:
-    """How to read a data set, and the task its networks are judged by (a name of `engine/task.py`)."""
+    """How to read a data set, and the task its networks are judged by (a name of `tasks/task.py`)."""
 
     load: Load
     task: str

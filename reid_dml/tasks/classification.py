@@ -20,20 +20,20 @@ from reid_dml.classification.metrics import (
     classification_metrics,
     judge,
 )
-from reid_dml.classification.prediction import predict
 from reid_dml.classification.tables import CLASSIFICATION
-from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.stored import StoredImages
+from reid_dml.inference.collection import collect_rows
+from reid_dml.inference.passes import dealt_rows
+from reid_dml.inference.prediction import predict
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
-from reid_dml.retrieval.collection import collect_rows
-from reid_dml.retrieval.extraction import dealt_rows
 from reid_dml.tables import MetricsTable
+from reid_dml.tasks.cohort_metrics import with_mean_and_sd
 
 
 @dataclass

@@ -21,7 +21,7 @@ from reid_dml.data.sets import load_data
 from reid_dml.data.stored import read_all
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.paper.results_page import results_page
-from reid_dml.trained_networks import load_networks
+from reid_dml.runs.networks import load_networks
 from tests.conftest import REPOSITORY, TINY
 
 NAMES = ("apple", "bee", "car")

@@ -7,24 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.analysis.retrieval_sections import retrieval_sections
 from reid_dml.analysis.sections import Section
-from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
+from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.inference.collection import collect_rows
+from reid_dml.inference.passes import dealt_rows
+from reid_dml.inference.prediction import predict
+from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank
-from reid_dml.retrieval.collection import collect_rows
 from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import Speed, count_correct, dealt_rows, extract_features, print_speed
+from reid_dml.retrieval.extraction import extract_features
 from reid_dml.retrieval.features import FeatureSet
 from reid_dml.retrieval.scoring import Protocols, score
 from reid_dml.retrieval.tables import RETRIEVAL
 from reid_dml.stages import stage
 from reid_dml.tables import MetricsTable
+from reid_dml.tasks.cohort_metrics import with_mean_and_sd
 
 SPLITS = ("query", "gallery", "boxes")
 
@@ -86,8 +91,9 @@ class RetrievalTask:
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows
             mine = open_images(self.cfg, self.data.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
-            for counts in gather_objects(count_correct(networks, mine, self.data.class_ids, spec, **options)):
-                correct |= {index: correct.get(index, 0) + hits for index, hits in counts.items()}
+            labels = label_rows(mine.records, self.data.class_ids)
+            for found in gather_objects(predict(networks, mine, labels, spec, keep=_hits, title="train", **options)):
+                correct |= {index: correct.get(index, 0) + int(hits.sum()) for index, hits in found.items()}
         return self._judge(features, correct, records, device) if rank() == 0 else {}
 
     def _judge(
@@ -138,3 +144,8 @@ class RetrievalTask:
             split: FeatureSet.of(concatenate_features([found[index] for index in indices], how=how), records[split])
             for split, found in features.items()
         }
+
+
+def _hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the largest logit is the own person's: (n, 1) float32."""
+    return (logits.argmax(1) == labels)[:, None].float()

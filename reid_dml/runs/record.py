@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.semi_supervised import hides_labels
 from reid_dml.files import write_json
-from reid_dml.run_folder import RunFolder
+from reid_dml.runs.folder import RunFolder
 
 
 def write_record(

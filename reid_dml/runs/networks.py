@@ -17,7 +17,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, read_tensors
-from reid_dml.run_folder import RunFolder
+from reid_dml.runs.folder import RunFolder
 
 # Options that change a network's features without changing the names and shapes of its weights.
 _INPUTS = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE")

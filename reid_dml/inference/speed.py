@@ -1,0 +1,37 @@
+"""How fast images went through networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reid_dml.processes import gather_objects, rank
+
+
+@dataclass
+class Speed:
+    """How fast images went through the networks."""
+
+    images: int = 0
+    seconds: float = 0.0
+    waiting: float = 0.0  # of these seconds, until the images were there
+
+    @staticmethod
+    def together(parts: Sequence[Speed]) -> Speed:
+        """Of processes that worked side by side."""
+        slowest = max(parts, key=lambda part: part.seconds)
+        return Speed(sum(part.images for part in parts), slowest.seconds, slowest.waiting)
+
+    def __str__(self) -> str:
+        seconds = max(self.seconds, 1e-9)
+        return (
+            f"{self.images:,} images in {self.seconds:.1f} s, {self.images / seconds:,.0f} images/s, "
+            f"{self.waiting / seconds:.0%} of the time waiting for them"
+        )
+
+
+def print_speed(speed: Speed) -> None:
+    """Print, on process 0, how fast all processes were together; each gives its own."""
+    parts = gather_objects(speed)
+    if rank() == 0:
+        print(f"features of {Speed.together(parts)}", flush=True)
