@@ -18,10 +18,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
-from workload import benchmark_config, draw_images, make_trainer, plain_mutual_step
+from workload import benchmark_config, draw_images, make_trainer
 
 from reid_dml.errors import run_command
 
@@ -178,9 +179,21 @@ def plain(
     """The eager loop on batches that are there already, and behind a DataLoader."""
     import torch
     from plain_loader import plain_loader
+    from plain_step import plain_step
+
+    from reid_dml.models.build import build_network
 
     cfg = benchmark_config(folder, case.overrides())
-    step = plain_mutual_step(cfg, 100, device, compiled=compiled)
+    networks = [
+        build_network(cfg, index, 100).to(device).to(memory_format=torch.channels_last).train()
+        for index in range(len(case.networks))
+    ]
+    if compiled:
+        for network in networks:
+            network.compile()
+    kind = partial(torch.optim.SGD, momentum=0.9) if cfg.OPTIM.NAME == "sgd" else torch.optim.Adam
+    optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0]) for network in networks]
+    step = plain_step(networks, optimizers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
     paths = [record.path for record in records]
     loader = plain_loader(paths, case.size, case.batch, workers, crop=case.cifar, decoded=case.cifar)
 

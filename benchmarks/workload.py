@@ -1,9 +1,8 @@
-"""What benchmarks work on: drawn images, configs without a file, and the step that a tutorial writes."""
+"""What benchmarks work on: drawn images, configs without a file, and a trainer on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 
@@ -66,40 +65,3 @@ def make_trainer(cfg, records: Sequence, folder: Path, device: str):
     cohort = build_cohort(cfg, [str(person) for person in persons], objective, device)
     source = make_source(cfg, records, persons, AugmentSpec.num_draws, device)
     return Trainer(cfg, cohort, rule, objective, source, RunFolder(folder / "run"), device)
-
-
-def plain_mutual_step(cfg, classes: int, device: str, *, compiled: bool = False) -> Callable:
-    """Deep mutual learning as a tutorial writes it: a function of images ready for the networks, and labels."""
-    import torch
-    from torch.nn import functional as F
-
-    from reid_dml.models.build import build_network
-
-    networks = [
-        build_network(cfg, index, classes).to(device).to(memory_format=torch.channels_last).train()
-        for index in range(len(cfg.COHORT.NETWORKS))
-    ]
-    if compiled:
-        for network in networks:
-            network.compile()
-    momentum = partial(torch.optim.SGD, momentum=0.9)
-    kind = momentum if cfg.OPTIM.NAME == "sgd" else torch.optim.Adam
-    optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0]) for network in networks]
-    bfloat16 = cfg.TRAIN.PRECISION == "bfloat16"
-
-    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
-            logits = [network(images).logits for network in networks]
-        logits = [one.float() for one in logits]
-        for own, optimizer in zip(logits, optimizers, strict=True):
-            loss = F.cross_entropy(own, labels)
-            for peer in logits:
-                if peer is not own:
-                    target = F.softmax(peer.detach(), dim=1)
-                    divergence = F.kl_div(F.log_softmax(own, dim=1), target, reduction="batchmean")
-                    loss = loss + divergence / (len(logits) - 1)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return step

@@ -20,7 +20,7 @@ from reid_dml.config_reading import get_option, merge, merge_overrides, read_wit
 _C = CfgNode()
 _C.EXPERIMENT = ""  # name of the experiment; empty: the config file's name
 _C.EXPECTED = []  # rows of the published tables to print beside the result (keys of reid_dml/paper/published.py)
-_C.SCALE = "full"  # full (the recipe as published) | small (shortened) | smoke (only shows that it runs)
+_C.SCALE = "full"  # full (at its full length) | small (shortened) | smoke (only shows that it runs)
 _C.OUTPUT_DIR = ""  # run folder; empty: runs/<EXPERIMENT>
 _C.SEED = 0  # every random number of a run follows from it
 _C.DEVICE = "auto"  # auto | cpu | cuda | cuda:N

@@ -36,9 +36,9 @@ class MetricsTable:
         return rows
 
 
-def network_labels(names: Sequence[str]) -> list[str]:
-    """How tables call the networks of a cohort."""
-    return [f"network {index} ({name})" for index, name in enumerate(names)]
+def network_labels(names: Sequence[str], indices: Sequence[int] | None = None) -> list[str]:
+    """How tables call the networks of a cohort; `indices` in it, where these are not all of its networks."""
+    return [f"network {index} ({name})" for index, name in zip(indices or range(len(names)), names, strict=True)]
 
 
 def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:

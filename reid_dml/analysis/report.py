@@ -81,7 +81,8 @@ def write_report(
         )
         if (curves := training_curves(lines, name))
     ]
-    rows = without_empty_columns(table.rows(metrics, network_labels(record["networks"]), references))
+    labels = network_labels(record["networks"], record.get("indices"))
+    rows = without_empty_columns(table.rows(metrics, labels, references))
     page = _PAGE.format(
         title=escape(record["experiment"]),
         facts=escape(_facts(record)),

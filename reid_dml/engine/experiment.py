@@ -11,7 +11,6 @@ from yacs.config import CfgNode
 from reid_dml.analysis.report import write_report
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
-from reid_dml.data.sets import task_of
 from reid_dml.device import describe_device, keep_freed_memory, prepare_training, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.trainer import Trainer, build_cohort
@@ -27,12 +26,12 @@ from reid_dml.runs.networks import load_networks, uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.stages import stages_line
 from reid_dml.tables import MetricsTable, ReferenceRow, format_table, network_labels, without_empty_columns
-from reid_dml.tasks.task import TABLES, Task, build_task
+from reid_dml.tasks.task import Task, build_task
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html."""
-    _references(cfg)  # a wrong key is refused before the training, not after it
+    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
@@ -44,7 +43,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         task = first_then_others(lambda: build_task(cfg))
         seconds, metrics = _train(cfg, rule, objective, device, folder, task, continues)
         if rank() == 0:
-            _finish(cfg, device, folder, task, seconds, metrics)
+            _finish(cfg, device, folder, task, seconds, metrics, references)
 
 
 def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:
@@ -74,6 +73,7 @@ def _train(
     has_checkpoint = continues and bool(Checkpoints(folder.checkpoints).steps())
     cohort = build_cohort(cfg, row_names(training_data), objective, device, initialise=not has_checkpoint)
     source = make_source(cfg, task.data.train, task.data.class_ids, AugmentSpec.num_draws, device)
+    task.prepare()
     if rank() == 0 and not continues:
         folder.start(cfg, device, training_data)
     trainer = Trainer(cfg, cohort, rule, objective, source, folder, device)
@@ -91,8 +91,15 @@ def _train(
     return trainer.seconds, task.evaluate(networks, device, part=placement.shard, parts=placement.shards)
 
 
-def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: float, metrics: dict) -> None:
-    references = _references(cfg)
+def _finish(
+    cfg: CfgNode,
+    device: str,
+    folder: RunFolder,
+    task: Task,
+    seconds: float,
+    metrics: dict,
+    references: Sequence[ReferenceRow],
+) -> None:
     record = write_record(
         folder,
         cfg,
@@ -104,13 +111,13 @@ def _finish(cfg: CfgNode, device: str, folder: RunFolder, task: Task, seconds: f
         metrics=metrics,
     )
     write_report(folder.report_file, record, folder.read_metrics(), task.table, task.sections(metrics), references)
-    _print_metrics(task.table, metrics, cfg.COHORT.NETWORKS, references)
+    _print_metrics(task.table, metrics, network_labels(cfg.COHORT.NETWORKS), references)
     say(f"\nreport: {folder.report_file}")
 
 
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
     """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result."""
-    references = _references(cfg)
+    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)
     for output in (json_file, report_file):
         if output:
             check_output(output)
@@ -131,13 +138,14 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             record = {
                 "experiment": f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}",
                 "networks": names,
+                "indices": list(networks),
                 "dataset": task.data.name,
                 "metrics": metrics,
                 "device": describe_device(device),
                 "versions": versions(),
             }
             write_report(report_file, record, [], task.table, task.sections(metrics), references)
-        _print_metrics(task.table, metrics, names, references)
+        _print_metrics(task.table, metrics, network_labels(names, list(networks)), references)
 
 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
@@ -152,15 +160,10 @@ def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> 
         )
 
 
-def _references(cfg: CfgNode) -> list[ReferenceRow]:
-    """The published rows of `EXPECTED`, which must be of the data set's task."""
-    return published_rows(cfg.EXPECTED, TABLES[task_of(cfg)])
-
-
 def _print_metrics(
-    table: MetricsTable, metrics: dict, names: Sequence[str], references: Sequence[ReferenceRow]
+    table: MetricsTable, metrics: dict, labels: Sequence[str], references: Sequence[ReferenceRow]
 ) -> None:
-    say("\n" + format_table(without_empty_columns(table.rows(metrics, network_labels(names), references))))
+    say("\n" + format_table(without_empty_columns(table.rows(metrics, labels, references))))
     for line in table.notes(metrics):
         say(line)
     say(stages_line())

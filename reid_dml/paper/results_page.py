@@ -15,8 +15,8 @@ from reid_dml.tasks.task import TABLES
 
 _INTRODUCTION = """# Measured results
 
-Generated from the run records in `results/` by `make results`; nothing here is typed in by hand. Every row is one run
-with its seed; n = 1 unless a row says otherwise. Numbers are percentages, but for entropy and loss (nats).
+Generated from the run records in `results/` by `make results`; no number of the tables is typed in by hand. Every row
+is one run with its seed; n = 1 unless a row says otherwise. Numbers are percentages, but for entropy and loss (nats).
 
 mAP is the mean precision at the matches, mAP trapezoid the official MATLAB definition (the one the papers report); see
 `docs/evaluation.md`. Top-1, top-5, ECE and entropy: see `docs/classification.md`. A data set called "unofficial split"
@@ -31,10 +31,11 @@ short to rank methods. How little its rows can tell, two of them show: `market_s
 `market_small_dml` does, and the log of one process with one thread was equal to that of two processes to the last digit
 over the 300 steps compared. What separates the two rows is rounding: two threads add up in another order than one.
 In the five epochs of the `cifar100_small_*` runs, mutual learning trails its control: untrained peers slow the start.
-With a mimicry weight that rises over the first epoch and a half, or over all five, it does not. That is one seed and
-a fortieth of the schedule, and no conclusion about the method; `cifar100_small_resnet32_single_10_epochs` shows what
-the network reaches alone in twice the time. These runs compute in bfloat16.
-A run of scale `full` follows the published recipe and may be compared with the published rows.
+With a mimicry weight that rises over the first epoch and a half, or over all five, the networks' mean top-1 does not
+trail; in the first of these two cases the ensemble's still does. That is one seed and a fortieth of the schedule, and
+no conclusion about the method; `cifar100_small_resnet32_single_10_epochs` shows what the network reaches alone in twice
+the time. A run of scale `full` has the full length of its recipe. Those of the papers' recipes (not `cifar/wd`, whose
+weight decay the paper does not print, nor ImageNet's `_modern`) may be compared with the published rows.
 """
 
 
@@ -63,9 +64,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 
 
 def full_experiments(configs: Path) -> list[str]:
-    """Names of the configs directly in a folder, and in its cifar/, that are experiments at the full scale."""
-    paths = [*sorted(configs.glob("*.yml")), *sorted(configs.glob("cifar/*.yml"))]
-    loaded = [load_config(path) for path in paths if not path.stem.endswith("base")]
+    """Names of the experiments at the full scale below a folder of configs."""
+    shared = ("base", "small", "wd")  # files that others build on
+    loaded = [load_config(path) for path in sorted(configs.rglob("*.yml")) if not path.stem.endswith(shared)]
     return [cfg.EXPERIMENT for cfg in loaded if cfg.SCALE == "full"]
 
 
@@ -79,8 +80,7 @@ def results_page(records: Sequence[Mapping[str, Any]], full: Sequence[str] = ())
         own = [record for record in records if record["dataset"] == dataset]
         parts.append(f"## {dataset}\n")
         parts.append(_table(own))
-        # The name of a data set may go on behind a blank: "cifar100 (unofficial split)".
-        if published := PUBLISHED.get(dataset.split()[0]):
+        if published := PUBLISHED.get(dataset.removesuffix(" (unofficial split)")):
             parts.append("### Published\n")
             parts.append(_published_table(published))
         parts.append("### How it was measured\n")
@@ -114,12 +114,12 @@ def _published_table(published: Rows) -> str:
 def _how(record: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     objective = ", ".join(f"{key} {value}" for key, value in record["objective"].items() if value not in ([], {}))
-    processes = record.get("processes", 1)
+    processes, precision = record.get("processes", 1), record.get("precision", "float32")
     device = record["device"] + (f", {processes} processes" if processes > 1 else "")
     return (
         f"- **{record['experiment']}** (scale {record['scale']}): {objective}; {record['update']} updates; "
-        f"{record['steps']:,} steps; seed {record['seed']}; {record['wall_seconds'] / 60:.1f} minutes of training; "
-        f"{device}; {versions}; revision `{record['git_revision']}`\n"
+        f"{record['steps']:,} steps in {precision}; seed {record['seed']}; {record['wall_seconds'] / 60:.1f} minutes "
+        f"of training; {device}; {versions}; revision `{record['git_revision']}`\n"
     )
 
 

@@ -107,6 +107,11 @@ def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReI
     """
     teachers: list[ReIDNetwork] = []
     for path in cfg.COHORT.TEACHERS:
+        if not Path(path).exists():
+            raise UserError(
+                f"COHORT.TEACHERS: {path} not found; train the teacher to its end first, or name another run folder or "
+                "weights file"
+            )
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
         if folder.persons() != list(persons):
             raise UserError(

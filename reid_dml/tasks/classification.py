@@ -55,6 +55,9 @@ class ClassificationTask:
     def summary(self) -> str:
         return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
 
+    def prepare(self) -> None:
+        open_images(self.cfg, self.data.test)
+
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
     ) -> dict[str, Any]:

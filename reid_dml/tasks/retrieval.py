@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.analysis.retrieval_sections import retrieval_sections
 from reid_dml.analysis.sections import Section
+from reid_dml.classification.metrics import Judgements, judge
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
@@ -56,6 +56,10 @@ class RetrievalTask:
             f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
         )
 
+    def prepare(self) -> None:
+        for records in self._splits().values():
+            open_images(self.cfg, records)
+
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
     ) -> dict[str, Any]:
@@ -75,12 +79,10 @@ class RetrievalTask:
         batch_size = self.cfg.TEST.BATCH_SIZE
         options = {"device": device, "batch_size": batch_size, "workers": self.cfg.DATA.WORKERS}
         spec = AugmentSpec.of(self.cfg)
-        records = {split: getattr(self.data, split) for split in SPLITS}
-        if self.cfg.TEST.MULTI_QUERY == "none" or self.cfg.DATA.CAMERAS == "ignore":
-            records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
+        records = self._splits()
         features: dict[str, dict[int, np.ndarray]] = {}
         speed = Speed()
-        for split in (split for split in SPLITS if records[split]):
+        for split in records:
             images = open_images(self.cfg, records[split])
             rows = dealt_rows(len(images), batch_size, part, parts)
             with stage(f"features of {split}"):
@@ -92,9 +94,17 @@ class RetrievalTask:
             rows = self.data.labelled_rows
             mine = open_images(self.cfg, self.data.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
             labels = label_rows(mine.records, self.data.class_ids)
-            for found in gather_objects(predict(networks, mine, labels, spec, keep=_hits, title="train", **options)):
-                correct |= {index: correct.get(index, 0) + int(hits.sum()) for index, hits in found.items()}
+            for found in gather_objects(predict(networks, mine, labels, spec, keep=judge, title="train", **options)):
+                hits = {index: int((Judgements.of(rows).rank < 1).sum()) for index, rows in found.items() if len(rows)}
+                correct |= {index: correct.get(index, 0) + count for index, count in hits.items()}
         return self._judge(features, correct, records, device) if rank() == 0 else {}
+
+    def _splits(self) -> dict[str, Sequence[ImageRecord]]:
+        """The records of every split that is evaluated."""
+        records: dict[str, Sequence[ImageRecord]] = {split: getattr(self.data, split) for split in SPLITS}
+        if self.cfg.TEST.MULTI_QUERY == "none" or self.cfg.DATA.CAMERAS == "ignore":
+            records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
+        return {split: found for split, found in records.items() if found}
 
     def _judge(
         self,
@@ -144,8 +154,3 @@ class RetrievalTask:
             split: FeatureSet.of(concatenate_features([found[index] for index in indices], how=how), records[split])
             for split, found in features.items()
         }
-
-
-def _hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether the largest logit is the own person's: (n, 1) float32."""
-    return (logits.argmax(1) == labels)[:, None].float()

@@ -43,6 +43,10 @@ class Task(Protocol):
         """The data in one line."""
         ...
 
+    def prepare(self) -> None:
+        """Decode what an evaluation will read, so that a damaged image is refused before the training."""
+        ...
+
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
     ) -> dict[str, Any]:

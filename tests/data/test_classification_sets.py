@@ -126,7 +126,7 @@ class TestNpz:
         np.savez(tmp_path / "cifar10.npz", **arrays)
         np.savez_compressed(tmp_path / "mine.npz", **arrays, class_names=np.array(["x", "y", "z"]))
         unofficial, mine = load("cifar10"), load("npz", tmp_path / "mine.npz")
-        assert (unofficial.name, mine.name) == ("cifar10 (unofficial split)", "mine")
+        assert (unofficial.name, mine.name) == ("cifar10 (unofficial split)", "mine (own)")
         assert mine.original_ids == {1: "x", 2: "y", 3: "z"}
         assert unofficial.original_ids == {1: "0", 2: "1", 3: "2"}
         np.testing.assert_array_equal([record.pixels for record in mine.test], arrays["test_images"])
@@ -144,6 +144,9 @@ class TestNpz:
             ({"train_labels": np.ones(6)}, "a whole number for each of 6 images"),
             ({"test_images": np.zeros((3, 3, 32, 32), np.uint8)}, "(N, H, W, 3) uint8 is needed"),
             ({"test_images": np.zeros((3, 32, 32, 3))}, "(N, H, W, 3) uint8 is needed"),
+            ({"train_labels": np.array([0, 1, 2, 0, 1, 2**31 - 1])}, "row 5 is 2147483647, more than there are images"),
+            ({"class_names": np.array("a")}, "(C,) text is needed"),
+            ({"class_names": np.array([b"a", b"b", b"c"])}, "(C,) text is needed"),
             ({"class_names": np.array(["a", "b"])}, "train_labels: row 2 is 2, but the classes are 0 ... 1"),
             ({"train_labels": np.array([0, 1, 2, 0, 1, None])}, "not a whole .npz file of plain arrays"),
         ],
@@ -161,7 +164,9 @@ class TestNpz:
         np.savez_compressed(path, **arrays)
         whole = path.read_bytes()
         middle = len(whole) // 3
-        for damaged in (whole[: len(whole) // 2], whole[:middle] + bytes(9) + whole[middle + 9 :], b"no archive"):
+        np.save(tmp_path / "array.npy", np.zeros(3))
+        one = (tmp_path / "array.npy").read_bytes()
+        for damaged in (whole[: len(whole) // 2], whole[:middle] + bytes(9) + whole[middle + 9 :], b"no archive", one):
             path.write_bytes(damaged)
             with pytest.raises(UserError, match=r"not a whole \.npz file"):
                 load("npz", path)
@@ -198,8 +203,9 @@ class TestFolders:
             ("val_0.JPEG\tn03\t0\n", "line 1: 'n03' is none of the 2 classes"),
             ("val_9.JPEG\tn01\t0\n", "val_9.JPEG: image not found; line 1"),
             ("\n", "line 1: '' is none"),
+            ("val_0.JPEG\t\xe9\n", "is none of the 2 classes"),  # not UTF-8
         ):
-            table.write_text(text)
+            table.write_text(text, encoding="latin-1")
             with pytest.raises(UserError) as refusal:
                 load("tiny_imagenet")
             assert words in str(refusal.value)

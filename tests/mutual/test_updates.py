@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from reid_dml.data.pipeline.sources import Batch
+from benchmarks.plain_step import plain_step
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.sources import Batch, make_source
+from reid_dml.data.sets import load_data
+from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.trainer import build_cohort
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_ema
 from reid_dml.mutual.losses import student_terms
-from reid_dml.mutual.objective import Scalars
-from reid_dml.mutual.updates import UPDATE_RULES
+from reid_dml.mutual.objective import Scalars, build_objective
+from reid_dml.mutual.updates import UPDATE_RULES, build_rule
+from reid_dml.runs.folder import row_names
 
 N, D, C, RATE = 5, 4, 3, 0.3
 
@@ -215,3 +224,31 @@ def test_the_weight_average_covers_parameters_and_statistics():
             expected = 0.9 * before[name] + 0.1 * network.state_dict()[name]
             torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
     assert average.norm.num_batches_tracked == 7
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_simultaneous_updates_are_mutual_learning_as_a_tutorial_writes_it(make_config, size):
+    """Convolutional networks with batch norm, in float64: many steps without rounding that would hide anything."""
+    cfg = make_config(
+        "COHORT.NETWORKS", str(["resnet20_cifar"] * size), "INPUT.SIZE", "[32, 32]", "INPUT.PAD", "4", "COHORT.LR",
+        "0.125", "OPTIM.NAME", "sgd", "OPTIM.WEIGHT_DECAY", "5e-4", "OPTIM.DECAY_NORM", "True", "MODEL.DROPOUT", "0",
+        "OBJECTIVE.LABEL_SMOOTHING", "0", "EMA.ENABLED", "False", "SCHEDULE.NAME", "constant",
+        "SCHEDULE.WARMUP_STEPS", "0",
+    )  # fmt: skip
+    data, objective, rule = load_data(cfg), build_objective(cfg), build_rule(cfg)
+    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, "cpu")
+    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
+    for member in cohort.members:
+        member.network.double()
+    inputs = cohort.inputs
+    cohort.inputs = lambda batch: inputs(batch).double()
+    networks = [copy.deepcopy(member.network) for member in cohort.members]
+    sgd = partial(torch.optim.SGD, lr=0.125, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    step = plain_step(networks, [sgd(network.parameters()) for network in networks])
+    for number in range(12):
+        batch = source.batch(number)
+        rule.step(cohort, objective, [batch], Schedule(cfg, "cpu").scalars(number))
+        step(cohort.inputs(batch), batch.labels)
+    for member, network in zip(cohort.members, networks, strict=True):
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(member.network.state_dict()[name], value, rtol=1e-8, atol=1e-10)

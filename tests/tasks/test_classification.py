@@ -146,10 +146,33 @@ def test_the_report_and_the_results_page_show_classification(tree_run):
     assert "Net 2 WRN-28-10 beside WRN-28-10, DML (CVPR, Table 2) | 95.63" in table
 
 
-def test_published_rows_of_another_task_are_refused(command, tree_config, tmp_path):
-    result = command("train_net", "--config-file", tree_config, "OUTPUT_DIR", tmp_path / "run", "EXPECTED",
-                     "[cvpr/mobilenet_scratch]")  # fmt: skip
-    assert "EXPECTED: 'cvpr/mobilenet_scratch' has no number of this data set's kind" in result.error
+@pytest.mark.parametrize("key", ["cvpr/mobilenet_scratch", "table2/cifar100/resnet32_resnet32/dml"])
+def test_published_rows_of_another_data_set_are_not_shown(command, tree_config, tree_run, tmp_path, key):
+    result = command("test_net", "--config-file", tree_config, "MODEL.WEIGHTS", tree_run, "EXPECTED", f"[{key}]")
+    assert result.code == 0
+    assert f"EXPECTED: the published row {key} is of" in result.err
+    assert "not of cifar10: not shown" in result.err
+    assert "CVPR" not in result.out
+
+
+def test_one_network_keeps_its_number(command, tree_config, tree_run, tmp_path):
+    page = tmp_path / "page.html"
+    weights = tree_run / "network_1_ema.safetensors"
+    result = command("test_net", "--config-file", tree_config, "MODEL.WEIGHTS", weights, "--report", page)
+    assert "network 1 (" in result.out
+    assert "network 0 (" not in result.out + page.read_text()
+
+
+def test_a_damaged_test_image_is_refused_before_the_training(command, tree_config, tree, tmp_path):
+    root = tmp_path / "data" / "cifar10"
+    shutil.copytree(tree, root)
+    image = root / "test" / "bee" / "0001.png"
+    image.write_bytes(image.read_bytes()[:40])
+    result = command(
+        "train_net", "--config-file", tree_config, "OUTPUT_DIR", tmp_path / "run", "DATA.ROOT", root.parent
+    )
+    assert str(image) in result.error
+    assert not (tmp_path / "run").exists()
 
 
 class TestRefusals:

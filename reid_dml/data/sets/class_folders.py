@@ -6,6 +6,7 @@ The images of a class may lie in a folder `images` of their own, as in Tiny-Imag
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -13,9 +14,12 @@ from yacs.config import CfgNode
 from reid_dml.data.images import list_images
 from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
 from reid_dml.data.sets import register_data
+from reid_dml.data.sets.checks import own_name
 from reid_dml.errors import UserError
 
-_LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/)"
+
+def _layout(test_names: Sequence[str]) -> str:
+    return f"train/<class>/<image> and {' or '.join(test_names)}/<class>/<image>"
 
 
 def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("test", "val")) -> ClassificationData:
@@ -24,8 +28,8 @@ def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("te
     Raises `UserError` for a missing folder, a class without images, an empty image, or a class to test that has none
     to train on.
     """
-    train = _split_folder(root, ("train",))
-    test = _split_folder(root, test_names)
+    train = _split_folder(root, ("train",), _layout(test_names))
+    test = _split_folder(root, test_names, _layout(test_names))
     numbers = number_classes(train)
     strange = [name for name in _class_folders(test) if name not in numbers]
     if strange:
@@ -50,17 +54,17 @@ def number_classes(train: Path) -> dict[str, int]:
     return {name: number for number, name in enumerate(classes, 1)}
 
 
-def _split_folder(root: Path, names: tuple[str, ...]) -> Path:
+def _split_folder(root: Path, names: tuple[str, ...], layout: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise UserError(f"{root / names[0]}: folder not found; the data set must look like {_LAYOUT} below {root}")
+    raise UserError(f"{root / names[0]}: folder not found; the data set must look like {layout} below {root}")
 
 
 def _class_folders(split: Path) -> list[str]:
     folders = sorted(entry.name for entry in os.scandir(split) if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
-        raise UserError(f"{split}: holds no class folders; the data set must look like {_LAYOUT}")
+        raise UserError(f"{split}: holds no class folders; each class needs one with its images")
     return folders
 
 
@@ -86,4 +90,4 @@ def class_record(path: str, number: int) -> ImageRecord:
 @register_data("class_folders", task="classification")
 def load_class_folders(cfg: CfgNode) -> ClassificationData:
     """Class folders of your own: `DATA.ROOT` holds train and test (or val)."""
-    return read_class_tree(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).name)
+    return read_class_tree(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT))

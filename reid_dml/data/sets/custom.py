@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import register_data
-from reid_dml.data.sets.checks import check_data
+from reid_dml.data.sets.checks import check_data, own_name
 from reid_dml.errors import UserError, require_file
 
 _SPLITS = ("train", "query", "gallery", "boxes")
@@ -60,7 +60,7 @@ def load_csv(cfg: CfgNode) -> ReIDData:
         splits[split] = sorted(records)
     return check_data(
         ReIDData(
-            path.stem,
+            own_name(cfg.DATA.ROOT),
             str(path),
             *(splits[split] for split in _SPLITS),
             original_ids={number: text for text, number in numbers.items()},

@@ -38,7 +38,7 @@ def _annotated_images(split: Path, numbers: dict[str, int]) -> list[ImageRecord]
     """The images that val_annotations.txt lists, a line each: file name, class and box, separated by tabs."""
     table = require_file(split / "val_annotations.txt", "the list of classes", "unpack tiny-imagenet-200.zip again")
     records = []
-    for line, text in enumerate(table.read_text().splitlines(), 1):
+    for line, text in enumerate(table.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         name, _, rest = text.partition("\t")
         label = rest.split("\t")[0]
         if label not in numbers:

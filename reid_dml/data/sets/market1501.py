@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from reid_dml.data.images import list_images
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import register_data
-from reid_dml.data.sets.checks import check_data
+from reid_dml.data.sets.checks import check_data, own_name
 from reid_dml.errors import UserError
 
 FOLDER = "Market-1501-v15.09.15"
@@ -92,4 +92,4 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
 @register_data("folder", task="retrieval")
 def load_folder(cfg: CfgNode) -> ReIDData:
     """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
-    return check_data(read_layout(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).name, cameras=cfg.DATA.CAMERAS))
+    return check_data(read_layout(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT), cameras=cfg.DATA.CAMERAS))

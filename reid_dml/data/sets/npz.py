@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
 from reid_dml.data.sets import register_data
+from reid_dml.data.sets.checks import own_name
 from reid_dml.errors import UserError, require_file
 
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -28,7 +29,7 @@ def read_npz(path: Path, name: str) -> ClassificationData:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in (*_KEYS, "class_names") if key in file.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, AttributeError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, TypeError) as error:
         raise UserError(f"{path}: not a whole .npz file of plain arrays ({error}); it must be {_REMEDY}") from None
     absent = [key for key in _KEYS if key not in arrays]
     if absent:
@@ -40,7 +41,7 @@ def data_from_arrays(arrays: Mapping[str, np.ndarray], *, name: str, root: Path)
     """A data set from decoded images, in the layout of the file; `root` is what errors name."""
     for split in ("train", "test"):
         _check_split(arrays[f"{split}_images"], arrays[f"{split}_labels"], f"{root}: {split}")
-    names = [str(text) for text in arrays.get("class_names", range(int(arrays["train_labels"].max()) + 1))]
+    names = _class_names(arrays, root)
     if len(names) < 2:
         raise UserError(f"{root}: train_labels: one class only; a classifier needs at least two")
     for split in ("train", "test"):
@@ -58,6 +59,22 @@ def data_from_arrays(arrays: Mapping[str, np.ndarray], *, name: str, root: Path)
         for split in ("train", "test")
     }
     return ClassificationData(name, str(root), splits["train"], splits["test"], original_ids=dict(enumerate(names, 1)))
+
+
+def _class_names(arrays: Mapping[str, np.ndarray], root: Path) -> list[str]:
+    labels = arrays["train_labels"]
+    if "class_names" not in arrays:
+        if labels.max() >= len(labels):  # also where the numbers are hashes, or one stands for "unknown"
+            row = int(labels.argmax())
+            raise UserError(
+                f"{root}: train_labels: row {row} is {labels[row]}, more than there are images; labels must be "
+                "0 ... C - 1, none empty"
+            )
+        return [str(number) for number in range(int(labels.max()) + 1)]
+    names = arrays["class_names"]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise UserError(f"{root}: class_names: {names.shape} {names.dtype}; (C,) text is needed")
+    return names.tolist()
 
 
 def _check_split(images: np.ndarray, labels: np.ndarray, where: str) -> None:
@@ -82,4 +99,4 @@ def _records(images: np.ndarray, labels: np.ndarray, where: str) -> list[ImageRe
 @register_data("npz", task="classification")
 def load_npz(cfg: CfgNode) -> ClassificationData:
     """Images and labels of your own: `DATA.ROOT` names the file."""
-    return read_npz(Path(cfg.DATA.ROOT), Path(cfg.DATA.ROOT).stem)
+    return read_npz(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT))
