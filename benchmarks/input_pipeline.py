@@ -4,8 +4,9 @@
 
 The images are drawn for the occasion. cifar: 32 x 32, batches of 64, reflect padding, crop and flip; the DataLoader
 has them decoded in memory, as torchvision's own CIFAR data sets do. market: JPEG files of 128 x 64, batches of 32,
-flip; the DataLoader decodes them. Ours is resident (all in memory) or streaming (read per batch from the decoded
-cache). Beside them, the images that one ResNet-32 and one MobileNetV1 take in training on this device.
+flip; the DataLoader decodes them. imagenet: a tenth as many JPEG files of 375 x 500, batches of 64, Inception's crops
+to 224 x 224; ours are cut from 256 x 256. Ours is resident (all in memory) or streaming (read per batch from the decoded
+cache). Beside them, the images that one ResNet-32 or one MobileNetV1 takes in training on this device.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
@@ -21,15 +23,34 @@ from workload import benchmark_config, draw_images, training_step
 
 from reid_dml.errors import run_command
 
-# Size, batch, extension of the files, options, network that trains on such images.
+
+@dataclass(frozen=True)
+class Case:
+    """Images and what is done with them."""
+
+    network: str  # that trains on such images
+    batch: int
+    file: tuple[int, int]  # height and width, as of the next two
+    stored: tuple[int, int]
+    size: tuple[int, int]
+    crop: str = "none"  # of the DataLoader, see `plain_loader`
+    options: tuple[str, ...] = ()  # for ours to do the same
+    in_memory: bool = False  # the DataLoader has the images decoded
+    share: int = 1  # one of so many images is drawn
+
+
 CASES = {
-    "cifar": ((32, 32), 64, ".png", ["INPUT.PAD", "4", "INPUT.PAD_MODE", "reflect"], "resnet32_cifar"),
-    "market": ((128, 64), 32, ".jpg", [], "mobilenet_v1"),
-}
+    "cifar": Case("resnet32_cifar", 64, (32, 32), (32, 32), (32, 32), "pad",
+                  ("INPUT.PAD", "4", "INPUT.PAD_MODE", "reflect"), in_memory=True),
+    "market": Case("mobilenet_v1", 32, (128, 64), (128, 64), (128, 64)),
+    "imagenet": Case("mobilenet_v1", 64, (375, 500), (256, 256), (224, 224), "inception",
+                     ("INPUT.CROP", "inception"), share=10),
+}  # fmt: skip
 
 
 def main() -> None:
     parser = new_parser(__doc__)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
     parser.add_argument("--images", type=int, default=6400, metavar="N", help="of each kind (default: 6400)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader and ours (default: 2)")
     arguments = parser.parse_args()
@@ -42,9 +63,9 @@ def main() -> None:
     torch.set_flush_denormal(True)
     record = new_record("input_pipeline", device)
     record |= {"repeats": arguments.repeats, "workers": arguments.workers, "images": arguments.images, "cases": {}}
-    for name in CASES:
+    for name in arguments.cases:
         with tempfile.TemporaryDirectory() as folder:
-            runs = ways(name, Path(folder), arguments.images, arguments.workers, device)
+            runs = ways(CASES[name], Path(folder), arguments.images, arguments.workers, device)
             rates: dict[str, list[float]] = {way: [] for way in runs}
             for run in runs.values():
                 run()  # warm-up: workers started, cache filled, networks built
@@ -64,20 +85,20 @@ def main() -> None:
     keep_record(arguments.json, record)
 
 
-def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict[str, Callable[[], float]]:
+def ways(case: Case, folder: Path, images: int, workers: int, device: str) -> dict[str, Callable[[], float]]:
     """By name, functions that bring a set's images to the device once and return how many they did in a second."""
     from plain_loader import plain_loader
 
     from reid_dml.data.pipeline.augment import AugmentSpec, augment
     from reid_dml.data.pipeline.sources import make_source
 
-    size, batch, extension, options, network = CASES[name]
-    records = draw_images(folder / "images", count, size, extension)
+    steps = images // case.share // case.batch
+    count = steps * case.batch
+    records = draw_images(folder / "images", count, case.file, ".png" if case.in_memory else ".jpg")
     options = [
-        *options, "DATA.STORED_SIZE", str([*size]), "INPUT.SIZE", str([*size]), "DATA.WORKERS", str(workers),
-        "TRAIN.BATCH_SIZE", str(batch), "COHORT.NETWORKS", f"[{network}, {network}]",
+        *case.options, "DATA.STORED_SIZE", str([*case.stored]), "INPUT.SIZE", str([*case.size]), "DATA.WORKERS",
+        str(workers), "TRAIN.BATCH_SIZE", str(case.batch), "COHORT.NETWORKS", str([case.network] * 2),
     ]  # fmt: skip
-    steps = count // batch
 
     def ours(kind: str) -> Callable[[], float]:
         cfg = benchmark_config(folder, ["DATA.SOURCE", kind, *options])
@@ -92,13 +113,13 @@ def ways(name: str, folder: Path, count: int, workers: int, device: str) -> dict
         return lambda: rate(batches(), count, device)
 
     paths = [record.path for record in records]
-    loader = plain_loader(paths, size, batch, workers, crop=name == "cifar", decoded=name == "cifar")
-    step = training_step(network, size, batch, device)
+    loader = plain_loader(paths, case.size, case.batch, workers, crop=case.crop, decoded=case.in_memory)
+    step = training_step(case.network, case.size, case.batch, device)
     return {
         "resident": ours("resident"),
         "streaming": ours("streaming"),
         "DataLoader": lambda: rate((images.to(device, non_blocking=True) for images, _ in loader), count, device),
-        f"{network} training": lambda: rate((step() for _ in range(8)), 8 * batch, device),
+        f"{case.network} training": lambda: rate((step() for _ in range(8)), 8 * case.batch, device),
     }
 
 

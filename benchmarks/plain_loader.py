@@ -28,12 +28,17 @@ class PlainImages(torch.utils.data.Dataset):
 
 
 def plain_loader(
-    paths: Sequence[str], size: tuple[int, int], batch: int, workers: int, *, crop: bool, decoded: bool
+    paths: Sequence[str], size: tuple[int, int], batch: int, workers: int, *, crop: str = "none", decoded: bool
 ) -> torch.utils.data.DataLoader:
-    """`decoded`: with all images in memory, as torchvision's CIFAR data sets have them."""
+    """`crop`: none, pad (by 4 pixels of reflection, then crop) or inception (a random window, resized).
+
+    `decoded`: with all images in memory, as torchvision's CIFAR data sets have them.
+    """
     steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
-    if crop:
+    if crop == "pad":
         steps.insert(0, transforms.RandomCrop(size[0], padding=4, padding_mode="reflect"))
+    if crop == "inception":
+        steps.insert(0, transforms.RandomResizedCrop(size))
     kept = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if decoded else None
     return torch.utils.data.DataLoader(
         PlainImages(paths, kept, transforms.Compose(steps)), batch, shuffle=True, drop_last=True, num_workers=workers,

@@ -194,8 +194,8 @@ def plain(
     kind = partial(torch.optim.SGD, momentum=0.9) if cfg.OPTIM.NAME == "sgd" else torch.optim.Adam
     optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0]) for network in networks]
     step = plain_step(networks, optimizers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
-    paths = [record.path for record in records]
-    loader = plain_loader(paths, case.size, case.batch, workers, crop=case.cifar, decoded=case.cifar)
+    paths, crop = [record.path for record in records], "pad" if case.cifar else "none"
+    loader = plain_loader(paths, case.size, case.batch, workers, crop=crop, decoded=case.cifar)
 
     def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
