@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
 from workload import benchmark_config
 
 from reid_dml.errors import run_command
@@ -72,17 +72,16 @@ def main() -> None:
             loss.backward()
             member.optimizer.step()
 
-    def seconds(run) -> float:
-        started = time.perf_counter()
-        for step in range(arguments.steps):
-            run(step)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return (time.perf_counter() - started) / arguments.steps
+    def per_step(run: Callable[[int], None]) -> float:
+        def steps() -> None:
+            for step in range(arguments.steps):
+                run(step)
+
+        return seconds(steps, device) / arguments.steps
 
     for run in (dml_step, bare_step):
-        seconds(run)  # warm-up
-    pairs = [(seconds(dml_step), seconds(bare_step)) for _ in range(arguments.repeats)]
+        per_step(run)  # warm-up
+    pairs = [(per_step(dml_step), per_step(bare_step)) for _ in range(arguments.repeats)]
     ratios = [dml / alone for dml, alone in pairs]
     record = new_record("cohort", device) | {
         "networks": [arguments.network] * 2,

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
 from workload import draw_images
 
 from reid_dml.errors import run_command
@@ -69,13 +68,12 @@ def main() -> None:
 
         @torch.inference_mode()
         def bare(batches: list[torch.Tensor]) -> float:
-            started = time.perf_counter()
-            for inputs in batches:
-                for network in networks.values():
-                    network(inputs)
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            return len(records) / (time.perf_counter() - started)
+            def passes() -> None:
+                for inputs in batches:
+                    for network in networks.values():
+                        network(inputs)
+
+            return len(records) / seconds(passes, device)
 
         def extraction(images: StoredImages) -> float:
             speed = Speed()

@@ -5,20 +5,20 @@
 The images are drawn for the occasion. cifar: 32 x 32, batches of 64, reflect padding, crop and flip; the DataLoader
 has them decoded in memory, as torchvision's own CIFAR data sets do. market: JPEG files of 128 x 64, batches of 32,
 flip; the DataLoader decodes them. imagenet: a tenth as many JPEG files of 375 x 500, batches of 64, Inception's crops
-to 224 x 224; ours are cut from 256 x 256. Ours is resident (all in memory) or streaming (read per batch from the decoded
-cache). Beside them, the images that one ResNet-32 or one MobileNetV1 takes in training on this device.
+to 224 x 224; ours are cut from 256 x 256. Ours is resident (all in memory) or streaming (read per batch from the
+decoded cache). Beside them, the images that one ResNet-32 or one MobileNetV1 takes in training on this device.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
 from workload import benchmark_config, draw_images, training_step
 
 from reid_dml.errors import run_command
@@ -125,14 +125,7 @@ def ways(case: Case, folder: Path, images: int, workers: int, device: str) -> di
 
 def rate(batches: Iterator[object], count: int, device: str) -> float:
     """Images a second."""
-    import torch
-
-    started = time.perf_counter()
-    for _ in batches:
-        pass
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return count / (time.perf_counter() - started)
+    return count / seconds(lambda: deque(batches, maxlen=0), device)
 
 
 if __name__ == "__main__":

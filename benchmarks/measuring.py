@@ -48,10 +48,14 @@ def new_record(benchmark: str, device: str) -> dict[str, Any]:
     return record
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
+def seconds(run: Callable[[], object], device: str = "cpu") -> float:
+    """Wall seconds of one call, and of what it gave the device to do."""
     started = time.perf_counter()
     run()
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
@@ -66,9 +70,11 @@ def memory_above(run: Callable[[], object]) -> float:
     before = peak[0]
     watcher = threading.Thread(target=watch)
     watcher.start()
-    run()
-    done.set()
-    watcher.join()
+    try:
+        run()
+    finally:
+        done.set()
+        watcher.join()
     return (peak[0] - before) / 1e9
 
 

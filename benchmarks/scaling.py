@@ -4,7 +4,7 @@
                                  [--steps 8] [--repeats 3] [--json record.json]
 
 Every point is a process of its own, so that no point keeps another's memory. Memory is the largest during training
-above what the process held before it built the cohort; on a GPU, what torch allocated there at most. The points of
+above what the process held before it built the cohort; on a GPU, what torch reserved there at most. The points of
 "processes" have one CPU thread each: "same cohort" shares two networks over more processes (strong scaling), "two
 networks each" grows with them (weak scaling).
 """
@@ -140,11 +140,9 @@ def measure(point: Point, steps: int, repeats: int) -> None:
                 def advance(count: int) -> None:
                     for _ in range(count):
                         trainer.advance()
-                    if on_gpu:
-                        torch.cuda.synchronize()
 
-                advance(5)  # warm-up: kernels chosen, the graph recorded
-                times.extend(seconds(lambda: advance(steps)) for _ in range(repeats))
+                seconds(lambda: advance(5), device)  # warm-up: kernels chosen, the graph recorded
+                times.extend(seconds(lambda: advance(steps), device) for _ in range(repeats))
 
             memory = memory_above(train)
             if on_gpu:

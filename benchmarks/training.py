@@ -1,11 +1,13 @@
 """How fast a cohort trains: our loop beside a plain eager loop and one that a DataLoader feeds, in turns in one run.
 
     python benchmarks/training.py [--cases cifar market] [--variants] [--steps 20] [--repeats 5] [--json record.json]
+    python benchmarks/training.py --sustained 5000      also so many steps of ours without a break (GPU: the default)
 
 Ours is the loop of tools/train_net.py: batches from the source, augmentation, the mutual step, reports and the watch
 on the losses. "Plain eager" is mutual learning as a tutorial writes it, on batches that are on the device and
 augmented already; "DataLoader" is the same behind PIL, torchvision and worker processes. With --variants also our own
-loop with one thing done differently.
+loop with one thing done differently. On a GPU also the recorded step over and over, without anything between two of
+them, and with all networks on one stream.
 """
 
 from __future__ import annotations
@@ -15,13 +17,12 @@ import itertools
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record  # neighbours: scripts find those by themselves
+from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
 from workload import benchmark_config, draw_images, make_trainer
 
 from reid_dml.errors import run_command
@@ -65,10 +66,12 @@ _ON_GPU = ("cifar", "market_224", "market_224_alone", "market_224_five", "wide")
 
 def main() -> None:
     parser = new_parser(__doc__)
-    parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(_ON_CPU)}; GPU: all others")
+    default = f"default: {' '.join(_ON_CPU)}; on a GPU {' '.join(_ON_GPU)}"
+    parser.add_argument("--cases", nargs="+", choices=CASES, help=default)
     parser.add_argument("--variants", action="store_true", help="also our loop with one thing done differently")
     parser.add_argument("--images", type=int, default=2048, metavar="N", help="images drawn (default: 2048)")
     parser.add_argument("--steps", type=int, metavar="N", help="of one measurement (default: 20, on a GPU 500)")
+    parser.add_argument("--sustained", type=int, metavar="N", help="steps of ours in one go (default: 0, GPU 5000)")
     cores = os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, metavar="N", help=f"of the DataLoader (default: {cores})")
     arguments = parser.parse_args()
@@ -79,6 +82,8 @@ def main() -> None:
     prepare_training()
     if arguments.steps is None:  # enough to be long beside the wait at the end of a measurement
         arguments.steps = 500 if device.startswith("cuda") else 20
+    if arguments.sustained is None:
+        arguments.sustained = 5000 if device.startswith("cuda") else 0
     record = new_record("training", device) | {key: getattr(arguments, key) for key in ("steps", "repeats", "workers")}
     record["cases"] = {}
     for name in arguments.cases or (_ON_GPU if device.startswith("cuda") else _ON_CPU):
@@ -93,6 +98,10 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
     records = draw_images(folder / "images", arguments.images, case.size, ".png" if case.cifar else ".jpg")
     runs = {"ours": ours(case, records, folder, device)}
     runs["plain eager"], runs["DataLoader"] = plain(case, records, folder, device, arguments.workers)
+    if device.startswith("cuda"):
+        runs["the graph alone"] = replays(case, records, folder, device)
+        if len(case.networks) > 1:
+            runs["one stream"] = ours(case, records, folder, device, change=one_lane)
     if arguments.variants:
         runs |= variants(case, records, folder, device)
     rates: dict[str, list[float]] = {name: [] for name in runs}
@@ -107,6 +116,12 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
         if name != "ours"
     }
     operations = step_operations(case)
+    sustained = {}
+    if arguments.sustained:
+        sustained["sustained"] = {"steps": arguments.sustained,
+                                  "steps_per_second": rate(runs["ours"], arguments.sustained, device)}  # fmt: skip
+    if "the graph alone" in rates:
+        sustained["idle_share"] = max(0.0, 1 - statistics.median(ratio for ratio in ratios["ours / the graph alone"]))
     return {
         "networks": list(case.networks),
         "size": list(case.size),
@@ -115,6 +130,7 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
         "steps_per_second": {name: statistics.median(found) for name, found in rates.items()},
         "ratios": {name: {"median": statistics.median(found), "range": [min(found), max(found)]}
                    for name, found in ratios.items()},
+        **sustained,
         "operations_per_step": operations,
         "share_of_matrix_rate": statistics.median(rates["ours"]) * operations / matrix_rate(case, device),
     }  # fmt: skip
@@ -132,18 +148,19 @@ def ours(case: Case, records: list, folder: Path, device: str, options: Sequence
     return run
 
 
+def one_lane(trainer) -> None:
+    from reid_dml.mutual.lanes import Lanes
+
+    trainer.cohort.lanes = Lanes()
+
+
 def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, Run]:
     """Our loop with one thing done differently."""
     import torch
 
-    from reid_dml.mutual.lanes import Lanes
-
     def compiled(trainer) -> None:
         for member in trainer.cohort.members:
             member.network.backbone.compile()
-
-    def one_lane(trainer) -> None:
-        trainer.cohort.lanes = Lanes()
 
     def make(options: Sequence[str] = (), change=None) -> Run:
         return ours(case, records, folder, device, options, change)
@@ -151,8 +168,7 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
     found = {"contiguous layout": make(["TRAIN.CHANNELS_LAST", "False"])}
     found["recomputed activations"] = make(["TRAIN.RECOMPUTE", "True"])  # and without a graph
     if device.startswith("cuda"):
-        found |= {"no graph": make(["TRAIN.GRAPH", "False"]), "one stream": make(change=one_lane)}
-        found["the graph alone"] = replays(case, records, folder, device)
+        found["no graph"] = make(["TRAIN.GRAPH", "False"])
     torch._dynamo.config.cache_size_limit = 64  # as many networks of one class
     found["plain eager, compiled"] = plain(case, records, folder, device, compiled=True)[0]
     found["torch.compile"] = make(["TRAIN.GRAPH", "False"], compiled)
@@ -217,13 +233,7 @@ def plain(
 
 def rate(run: Run, steps: int, device: str) -> float:
     """Steps a second."""
-    import torch
-
-    started = time.perf_counter()
-    run(steps)
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return steps / (time.perf_counter() - started)
+    return steps / seconds(lambda: run(steps), device)
 
 
 def step_operations(case: Case) -> int:
@@ -265,6 +275,11 @@ def show(name: str, found: dict) -> None:
             else ""
         )
         print(f"  {way:24} {speed:8.2f} steps/s{beside}", flush=True)
+    if "sustained" in found:
+        print(f"  {found['sustained']['steps']:,} steps of ours in one go: "
+              f"{found['sustained']['steps_per_second']:.2f} steps/s")  # fmt: skip
+    if "idle_share" in found:
+        print(f"  {found['idle_share']:.1%} of the time between two recorded steps")
     print(f"  {found['share_of_matrix_rate']:.0%} of the rate of large matrix products")
 
 

@@ -25,8 +25,9 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        for option in (trim_threshold, mmap_threshold):
-            libc.mallopt(option, 1 << 30)
+        libc.mallopt(trim_threshold, 1 << 30)
+        # Older versions refuse more than 32 MB, and would go on with 128 KB.
+        libc.mallopt(mmap_threshold, 1 << 30) or libc.mallopt(mmap_threshold, 32 << 20)
 
 
 def prepare_training() -> None:

@@ -126,6 +126,8 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
                 "with other random numbers",
                 stacklevel=2,
             )
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(

@@ -86,9 +86,10 @@ def _train(
             folder.cut_metrics(trainer.step)
         trainer.train()
     networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in cohort.members}
+    seconds, placement = trainer.seconds, trainer.placement
+    del trainer, source, cohort  # a recorded step and resident images leave their memory to the evaluation
     say("evaluating")
-    placement = trainer.placement
-    return trainer.seconds, task.evaluate(networks, device, part=placement.shard, parts=placement.shards)
+    return seconds, task.evaluate(networks, device, part=placement.shard, parts=placement.shards)
 
 
 def _finish(

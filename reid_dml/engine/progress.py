@@ -21,19 +21,21 @@ class Progress:
         self.file = folder.metrics_file.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(folder.path), purge_step=start + 1)
         self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
-        self.last = time.perf_counter()
+        self.last, self.step = time.perf_counter(), start
 
     def log(
         self,
         step: int,
-        images: int,
+        images_per_step: int,
         networks: Sequence[Mapping[str, float]],
         learning_rates: Sequence[float],
         extra: Mapping[str, float],
     ) -> None:
-        """Record the last interval: `images` seen, each network's mean metrics and learning rate, further values."""
+        """Record an interval that ends here: each network's mean metrics and learning rate, further values."""
         now = time.perf_counter()
-        speed, self.last = images / max(now - self.last, 1e-9), now
+        # A run that went on in the middle of an interval has been timed from there.
+        speed = (step - self.step) * images_per_step / max(now - self.last, 1e-9)
+        self.last, self.step = now, step
         line: dict[str, Any] = {"step": step, "images_per_second": round(speed, 1), **extra, "networks": []}
         for index, (metrics, rate) in enumerate(zip(networks, learning_rates, strict=True)):
             line["networks"].append({**metrics, "learning_rate": rate})

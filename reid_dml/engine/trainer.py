@@ -137,20 +137,28 @@ class Trainer:
 
     def resume(self) -> None:
         """Continue from the last checkpoint."""
+        fresh = _dropout_states(self.cohort.members)
         state = self.checkpoints.load(self.checkpoints.steps()[-1], self.cohort)
         self.step, self.seconds = state["step"], state["seconds"]
         indices = [member.index for member in self.cohort.members]
         self.sums.copy_(state["sums"][indices])
-        if len(state["generators"]) == world_size():
+        # Processes that share a network draw different dropout masks; its checkpoint holds those of one of them.
+        if len(state["generators"]) != world_size():
+            if self.placement.shard > 0:
+                self._set_generators(fresh)
+        else:
             generators = state["generators"][rank()]
             torch.set_rng_state(generators["cpu"])
-            # Processes that share a network draw different dropout masks; its checkpoint holds those of one of them.
-            for member, (own, spare) in zip(self.cohort.members, generators["members"], strict=True):
-                if member.generator.device.type == state["device"]:
-                    member.generator.set_state(own)
-                    member.spare.set_state(spare)
+            if self.device.startswith(state["device"]):
+                self._set_generators(generators["members"])
             if self.device.startswith("cuda") and "cuda" in generators:
                 torch.cuda.set_rng_state(generators["cuda"], self.device)
+
+    def _set_generators(self, states: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Those of the members' dropout."""
+        for member, (own, spare) in zip(self.cohort.members, states, strict=True):
+            member.generator.set_state(own)
+            member.spare.set_state(spare)
 
     def train(self) -> None:
         """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays.
@@ -199,7 +207,7 @@ class Trainer:
         self.sums.zero_()
         if progress is not None:
             rows = [dict(zip(self.columns, row, strict=True)) for part in gathered for row in part]
-            images = count * self.cfg.TRAIN.BATCH_SIZE * self.batches_per_step
+            images = self.cfg.TRAIN.BATCH_SIZE * self.batches_per_step
             extra = {}
             if self.cohort.links.received_bytes is not None:
                 # One exchange a batch, all of the same size.
@@ -241,10 +249,14 @@ class Trainer:
         self.checkpoints.save(self.step, self.cohort.members if self.placement.shard == 0 else (), state)
 
 
+def _dropout_states(members: Sequence[Member]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(member.generator.get_state(), member.spare.get_state()) for member in members]
+
+
 def _generator_states(device: str, members: Sequence[Member]) -> dict[str, Any]:
     """This process's random generators: torch's own, and those of its members' dropout."""
     states: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    states["members"] = [(member.generator.get_state(), member.spare.get_state()) for member in members]
+    states["members"] = _dropout_states(members)
     if device.startswith("cuda"):
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states

@@ -76,12 +76,14 @@ class Sequential:
         return 1
 
     def step(self, cohort: Cohort, objective: Objective, batches: Sequence[Batch], scalars: Scalars) -> Tensor:
-        images, graphs, predictions = [cohort.inputs(batch) for batch in batches], {}, []
+        images, graphs = [cohort.inputs(batch) for batch in batches], {}
+        predictions: list[list[Output]] = [[] for _ in batches]
         if len(batches) == 1:
             graphs = cohort.forward(images[0])
-        for shown in images:
-            outputs = graphs or {member.index: _predict(cohort, member, shown) for member in cohort.members}
-            predictions.append([*cohort.links.exchange(outputs, cohort.size), *cohort.teach(shown)])
+        if objective.uses_peers:
+            for shown, seen in zip(images, predictions, strict=True):
+                outputs = graphs or {member.index: _predict(cohort, member, shown) for member in cohort.members}
+                seen += [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(shown)]
         rows = []
         for member in cohort.members:
             reports = []
@@ -90,7 +92,7 @@ class Sequential:
                 reports.append(_learn(member, output, seen, objective, batch, scalars, len(batches)))
             _update(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))
-            if member is not cohort.members[-1]:
+            if objective.uses_peers and member is not cohort.members[-1]:
                 for shown, seen in zip(images, predictions, strict=True):
                     seen[member.index] = _predict(cohort, member, shown)
         return torch.stack(rows)
@@ -116,8 +118,10 @@ class FreshBatch:
             for batch in own:
                 images = cohort.inputs(batch)
                 output = cohort.predict(member.network, images)
-                predictions = [output if peer is member else _predict(cohort, peer, images) for peer in cohort.members]
-                predictions += cohort.teach(images)
+                predictions: list[Output] = []
+                if objective.uses_peers:
+                    peers = [output if peer is member else _predict(cohort, peer, images) for peer in cohort.members]
+                    predictions = [*peers, *cohort.teach(images)]
                 reports.append(_learn(member, output, predictions, objective, batch, scalars, len(own)))
             _update(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))

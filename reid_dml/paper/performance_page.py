@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reid_dml.errors import UserError
 from reid_dml.paper.results_page import markdown_table
+from reid_dml.tables import without_empty_columns
 
 _INTRODUCTION = """# Performance
 
@@ -52,15 +53,18 @@ def _on_cpu(record: Mapping[str, Any]) -> bool:
 
 
 def _training(record: Mapping[str, Any]) -> list[str]:
-    rows = [["cohort", "input", "batch", "precision", "steps/s", "ours / plain eager", "ours / plain eager, compiled",
-             "ours / DataLoader", "share of the matrix rate"]]  # fmt: skip
+    rows = [["cohort", "input", "batch", "precision", "steps/s", "steps/s in one go", "between steps",
+             "ours / plain eager", "ours / plain eager, compiled", "ours / DataLoader",
+             "share of the matrix rate"]]  # fmt: skip
     different = [["cohort", "precision", "ours with", "steps/s", "ours / this"]]
     for found in record["cases"].values():
         name = f"{len(found['networks'])} x {found['networks'][0]}"
         ratios = {way: _ratio(ratio) for way, ratio in found["ratios"].items()}
         rows.append([
             name, " x ".join(map(str, found["size"])), str(found["batch"]), found["precision"],
-            f"{found['steps_per_second']['ours']:.2f}", ratios.pop("ours / plain eager"),
+            f"{found['steps_per_second']['ours']:.2f}",
+            f"{found['sustained']['steps_per_second']:.2f}" if "sustained" in found else "",
+            f"{found['idle_share']:.1%}" if "idle_share" in found else "", ratios.pop("ours / plain eager"),
             ratios.pop("ours / plain eager, compiled", ""), ratios.pop("ours / DataLoader"),
             f"{found['share_of_matrix_rate']:.0%}",
         ])  # fmt: skip
@@ -68,11 +72,28 @@ def _training(record: Mapping[str, Any]) -> list[str]:
             variant = way.removeprefix("ours / ")
             speed = f"{found['steps_per_second'][variant]:.2f}"
             different.append([name, found["precision"], variant, speed, ratio])
+    tables = [markdown_table(without_empty_columns(rows))]
     measured = f"Medians of {record['repeats']} measurements of {record['steps']} steps"
-    tables = [markdown_table(rows), f"{measured}; {record['workers']} workers of the DataLoader.\n"]
+    tables.append(f"{measured}; {record['workers']} workers of the DataLoader.\n")
+    tables += [f"{line}.\n" for line in _costs(record["cases"].values())]
     if len(different) > 1:
         tables += ["One thing done differently; above 1 it does not help:\n", markdown_table(different)]
     return tables
+
+
+def _costs(cases: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a step of several networks costs beside one of one of them, where both were measured."""
+    cases, lines = list(cases), []
+    alone = {_kind(found): found for found in cases if len(found["networks"]) == 1}
+    for found in cases:
+        if len(found["networks"]) > 1 and (one := alone.get(_kind(found))):
+            cost = one["steps_per_second"]["ours"] / found["steps_per_second"]["ours"]
+            lines.append(f"A step of {len(found['networks'])} x {found['networks'][0]} takes {cost:.2f} x that of one")
+    return lines
+
+
+def _kind(found: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(sorted(set(found["networks"]))), tuple(found["size"]), found["batch"], found["precision"]
 
 
 def _ratio(found: Mapping[str, Any]) -> str:
@@ -86,7 +107,7 @@ def _scaling(record: Mapping[str, Any]) -> list[str]:
     for name, points in record["groups"].items():
         rows = [header]
         for point in points:
-            own = point["networks"] / point["processes"]
+            own = max(point["networks"] / point["processes"], 1)  # several processes may share a network
             rows.append([
                 str(point["networks"]), " x ".join(map(str, point["size"])), str(point["batch"]),
                 "yes" if point["recompute"] else "no", str(point["processes"]), f"{point['steps_per_second']:.2f}",
@@ -96,6 +117,11 @@ def _scaling(record: Mapping[str, Any]) -> list[str]:
         tables += [f"### {_GROUPS[name]}\n", markdown_table(rows)]
     first = next(iter(record["groups"].values()))[0]
     return [f"All networks are {first['network']}.\n", *tables]
+
+
+def _startup(record: Mapping[str, Any]) -> list[str]:
+    rows = [["command", "seconds"], *([name, _ratio(found)] for name, found in record["seconds"].items())]
+    return [markdown_table(rows), f"Medians of {record['repeats']} processes.\n"]
 
 
 def _input(record: Mapping[str, Any]) -> list[str]:
@@ -177,12 +203,15 @@ _GROUPS = {
 }
 _TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes
 it, on batches that are in memory and augmented already ("plain eager"; the networks through torch.compile in
-"compiled") or behind PIL, torchvision and worker processes ("DataLoader"). The last column holds the operations of
+"compiled") or behind PIL, torchvision and worker processes ("DataLoader"). "Between steps" is the share of the time
+beyond the recorded step alone, over and over. The last column holds the operations of
 convolutions and linear layers against those that large matrix products reach in the same time. On a GPU the step is one
 CUDA graph."""
 _SCALING = """`benchmarks/scaling.py`: every row is a process of its own. Memory is the largest during training above
-what the process held before it built the cohort, of one process. "Network images" counts an image once for each
-network."""
+what the process held before it built the cohort, of one process; on a GPU, what torch reserved there at most.
+"Network images" counts an image once for each network."""
+_STARTUP = """`benchmarks/startup.py`: from the start of `tools/train_net.py` to its answer to `--help`, and to the
+first step of training on decoded images."""
 _INPUT = """`benchmarks/input_pipeline.py`: batches on the device, augmented, from images in memory ("resident") or
 read from the decoded cache ("streaming"), beside PIL and torchvision in worker processes, and beside what training
 takes."""
@@ -201,6 +230,7 @@ _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     "training": ("Training", _TRAINING, _training),
     "cohort": ("A mutual learning step", _COHORT, _cohort),
     "scaling": ("Training at other sizes", _SCALING, _scaling),
+    "startup": ("Start", _STARTUP, _startup),
     "input_pipeline": ("Input", _INPUT, _input),
     "extraction": ("Feature extraction", _EXTRACTION, _extraction),
     "evaluation": ("Exact ranking metrics", _EVALUATION, _evaluation),

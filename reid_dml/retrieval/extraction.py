@@ -89,6 +89,7 @@ def _on_host(batches: Iterable[dict[int, Tensor]]) -> Iterator[dict[int, Tensor]
 
 
 def _wait(tensors: dict[int, Tensor], event: torch.cuda.Event | None) -> dict[int, Tensor]:
-    if event is not None:
-        event.synchronize()
-    return tensors
+    if event is None:
+        return tensors
+    event.synchronize()
+    return {index: tensor.clone() for index, tensor in tensors.items()}  # what a GPU writes into stays locked in memory

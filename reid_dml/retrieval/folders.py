@@ -96,12 +96,13 @@ def extract_folder(
         records = folder_records(folder)
         networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)
         parts = Path(output).with_name(f".{Path(output).name}.parts")
-        speed = Speed()
+        speed, model = Speed(), fingerprint(cfg, networks)
         rows, own = extract_in_parts(
             networks,
             ImageFiles(records, cfg.DATA.STORED_SIZE),
             AugmentSpec.of(cfg),
             parts,
+            model=model,
             device=device,
             batch_size=cfg.TEST.BATCH_SIZE,
             workers=cfg.DATA.WORKERS,
@@ -112,7 +113,7 @@ def extract_folder(
         if rank() > 0:
             return None
         joined = concatenate_features([members[index] for index in sorted(members)], how=cfg.TEST.ENSEMBLE)
-        features = FeatureSet.of(joined, records, fingerprint(cfg, networks))
+        features = FeatureSet.of(joined, records, model)
         features.save(output)
         shutil.rmtree(parts, ignore_errors=True)
         return features

@@ -28,21 +28,22 @@ def extract_in_parts(
     spec: AugmentSpec,
     folder: Path,
     *,
+    model: str,
     batch_size: int,
     **options: Any,
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """This process's share of the features, of which finished parts are kept in a folder and found there.
 
     Parts are whole batches and do not depend on the number of processes, among whom they are dealt out in turn:
-    neither that number nor an interruption changes a feature. Further options and errors are those of
-    `extraction.features_of_batches`.
+    neither that number nor an interruption changes a feature. `model` is the networks' `runs.networks.fingerprint`.
+    Further options and errors are those of `extraction.features_of_batches`.
 
     Returns:
         Positions (n,) of the images, and the features (n, D_k) float32 of every network.
     """
     size = batch_size * min(max(len(images) // (batch_size * _PARTS), 1), _MOST_BATCHES)
     positions = np.split(np.arange(len(images)), range(size, len(images), size))
-    work = fingerprint(networks, images, spec, batch_size)
+    work = fingerprint(model, images, spec, batch_size)
     files = {part: folder / f"{work}_{part:05d}.npz" for part in range(rank(), len(positions), world_size())}
     parts = {part: found for part, file in files.items() if (found := _load(file)) is not None}
     missing = [part for part in files if part not in parts]
@@ -66,13 +67,9 @@ def extract_in_parts(
     return np.concatenate([np.empty(0, np.int64), *(positions[part] for part in order)]), features
 
 
-def fingerprint(networks: Mapping[int, ReIDNetwork], images: StoredImages, spec: AugmentSpec, batch_size: int) -> str:
-    """What features follow from: weights, images (by name, size and time of change) and how they are prepared."""
-    digest = blake2b(repr((images.size, spec, batch_size)).encode(), digest_size=8)
-    for index, network in sorted(networks.items()):
-        for name, tensor in network.state_dict().items():
-            digest.update(f"{index} {name} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+def fingerprint(model: str, images: StoredImages, spec: AugmentSpec, batch_size: int) -> str:
+    """What features follow from: networks, images (by name, size and time of change) and how they are prepared."""
+    digest = blake2b(repr((model, images.size, spec, batch_size)).encode(), digest_size=8)
     for record in images.records:
         status = os.stat(record.path)
         digest.update(f"{record.path}\0{status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))

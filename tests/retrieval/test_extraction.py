@@ -13,7 +13,6 @@ from reid_dml.data.stored import ImageFiles
 from reid_dml.errors import UserError
 from reid_dml.inference import passes
 from reid_dml.inference.speed import Speed
-from reid_dml.models.build import build_network
 from reid_dml.retrieval import parts
 from reid_dml.retrieval.extraction import extract_features
 from reid_dml.retrieval.features import FeatureSet
@@ -96,14 +95,32 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_ru
     assert not list(tmp_path.glob(".*parts"))
 
 
-def test_parts_of_other_weights_or_images_are_not_taken(make_config, images, tmp_path):
-    cfg = make_config()
-    spec, networks = AugmentSpec.of(cfg), {0: build_network(cfg, 0, 5)}
-    same = parts.fingerprint(networks, images, spec, 4)
-    assert parts.fingerprint({0: build_network(cfg, 0, 5)}, images, spec, 4) == same
-    assert parts.fingerprint({0: build_network(cfg, 1, 5)}, images, spec, 4) != same
-    assert parts.fingerprint(networks, images.at(np.arange(3)), spec, 4) != same
-    assert parts.fingerprint(networks, images, AugmentSpec((48, 16), spec.mean, spec.std), 4) != same
+def test_parts_of_other_networks_or_images_are_not_taken(make_config, images):
+    spec = AugmentSpec.of(make_config())
+    same = parts.fingerprint("one", images, spec, 4)
+    assert parts.fingerprint("one", images, spec, 4) == same
+    assert parts.fingerprint("other", images, spec, 4) != same
+    assert parts.fingerprint("one", images.at(np.arange(3)), spec, 4) != same
+    assert parts.fingerprint("one", images, AugmentSpec((48, 16), spec.mean, spec.std), 4) != same
+
+
+def test_parts_of_a_wrong_option_are_not_taken_once_it_is_right(make_config, tiny_run, tmp_path, monkeypatch):
+    right, wrong = (
+        make_config("MODEL.WEIGHTS", str(tiny_run), "TEST.BATCH_SIZE", "4", *options)
+        for options in ((), ("MODEL.LAST_STRIDE", "1"))
+    )
+    folder, save = load_data(right).root, parts._save
+    expected = extract_folder(right, folder, tmp_path / "expected.npz").features
+
+    def save_and_die(file, features):
+        save(file, features)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts, "_save", save_and_die)
+    with pytest.warns(UserWarning, match="trained otherwise"), pytest.raises(KeyboardInterrupt):
+        extract_folder(wrong, folder, tmp_path / "features.npz")
+    monkeypatch.setattr(parts, "_save", save)
+    np.testing.assert_array_equal(extract_folder(right, folder, tmp_path / "features.npz").features, expected)
 
 
 def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make_config, rng):

@@ -13,7 +13,7 @@ class Sampler(ABC):
 
     def __init__(self, batch_size: int, seed: int) -> None:
         self.batch_size, self.seed = batch_size, seed
-        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._orders: dict[int, np.ndarray] = {}  # of the epochs asked for last: reading ahead begins the next one
 
     @abstractmethod
     def __len__(self) -> int:
@@ -26,10 +26,10 @@ class Sampler(ABC):
     def indices(self, step: int) -> np.ndarray:
         """Positions of the images of batch `step` (counted from 0 over the whole run): (batch_size,) int64."""
         epoch, batch = divmod(step, len(self))
-        if epoch != self._epoch:
-            self._order = self.draw_epoch(np.random.default_rng([self.seed, 1, epoch]))
-            self._epoch = epoch
-        return self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        if epoch not in self._orders:
+            self._orders = {near: order for near, order in self._orders.items() if abs(near - epoch) < 5}
+            self._orders[epoch] = self.draw_epoch(np.random.default_rng([self.seed, 1, epoch]))
+        return self._orders[epoch][batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
 class EpochSampler(Sampler):

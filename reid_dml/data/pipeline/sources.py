@@ -134,7 +134,10 @@ def make_source(
     sampler = make_sampler(cfg, records, class_ids)
     images = open_images(cfg, records)
     height, width = cfg.DATA.STORED_SIZE
-    fits = 3 * height * width * len(records) <= cfg.DATA.RESIDENT_LIMIT_GB * 2**30
+    size, limit = 3 * height * width * len(records), cfg.DATA.RESIDENT_LIMIT_GB * 2**30
+    if device.startswith("cuda"):
+        limit = min(limit, torch.cuda.mem_get_info(device)[0] / 4)  # most is for activations
+    fits = size <= limit
     resident = cfg.DATA.SOURCE == "resident" or (cfg.DATA.SOURCE == "auto" and fits)
     kind = ResidentSource if resident else StreamingSource
     return kind(images, class_ids, sampler, num_draws, device, workers=cfg.DATA.WORKERS)
