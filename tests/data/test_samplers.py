@@ -71,6 +71,15 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(kind):
     assert make(kind, LABELS, CAMERAS, 2, 3, seed=6).indices(0).tolist() != expected[0]
 
 
+def test_reading_ahead_draws_every_epoch_once(monkeypatch):
+    sampler, drawn, draw = make("identity", LABELS, CAMERAS, 2, 3, seed=5), [], IdentitySampler.draw_epoch
+    monkeypatch.setattr(IdentitySampler, "draw_epoch", lambda self, rng: drawn.append(1) or draw(self, rng))
+    for step in range(5 * len(sampler)):
+        for coming in range(step, step + 5):
+            sampler.indices(coming)
+    assert len(drawn) == (5 * len(sampler) + 3) // len(sampler) + 1
+
+
 def test_cameras_take_turns():
     sampler = CrossCameraSampler(LABELS, CAMERAS, 4, 4, 0)
     for step in range(50):

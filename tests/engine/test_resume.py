@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from reid_dml.data.pipeline import sources
-from reid_dml.engine import checkpoints
+from reid_dml.engine import checkpoints, progress
 from reid_dml.engine.experiment import train_and_evaluate
+from reid_dml.engine.progress import Progress
 from reid_dml.errors import UserError
 from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
@@ -65,6 +67,17 @@ def test_resuming_after_any_interruption_gives_the_same_run(make_config, tiny_ru
     assert metrics_without_speed(cfg.OUTPUT_DIR) == metrics_without_speed(tiny_run)
     first, second = (json.loads((Path(run) / "result.json").read_text()) for run in (cfg.OUTPUT_DIR, tiny_run))
     assert first["metrics"] == second["metrics"]
+
+
+def test_the_speed_of_an_interval_begun_before_is_that_of_its_rest(tmp_path, monkeypatch):
+    clock = iter([10.0, 11.0, 13.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    shown = Progress(RunFolder(tmp_path), start=3, total=6)
+    for step in (4, 6):  # a line every two steps: one step is left of the first interval
+        shown.log(step, 8, [{"loss": 1.0, "accuracy": 0.0}], [0.1], {})
+    shown.close()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["images_per_second"] for line in lines] == [8.0, 8.0]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -113,6 +114,18 @@ def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_c
     (tmp_path / "run" / "result.json").unlink()
     train_and_evaluate(make_config("TRAIN.STEPS", "4"), resume=True)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == before
+
+
+def test_processes_that_join_a_run_draw_their_own_dropout(tiny_config, tmp_path):
+    options = ["--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run"]
+    done = torchrun(2, "train_net", *options, "TRAIN.STEPS", "6", "TRAIN.CHECKPOINT_INTERVAL", "4")
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step_000000006")
+    done = torchrun(4, "train_net", *options, "--resume", "TRAIN.STEPS", "6", "TRAIN.CHECKPOINT_INTERVAL", "4")
+    assert done.returncode == 0, done.stderr
+    assert "continues at step 4" in done.stdout
+    trainer = torch.load(tmp_path / "run" / "checkpoints" / "step_000000006" / "trainer.pt")
+    assert len({bytes(own.tolist()) for process in trainer["generators"] for own, _ in process["members"]}) == 4
 
 
 def test_two_processes_train_the_same_networks_as_one(tiny_config, tiny_run, tmp_path):

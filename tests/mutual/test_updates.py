@@ -182,6 +182,25 @@ def test_sequential_updates_take_k_minus_1_extra_passes(problem):
     assert passes == [0, 1, 2, 0, 1]
 
 
+@pytest.mark.parametrize(("rule", "batches"), [("simultaneous", 1), ("sequential", 1), ("sequential", 2),
+                                               ("fresh_batch", 3)])  # fmt: skip
+def test_networks_that_learn_alone_predict_each_batch_once(problem, rule, batches):
+    class Alone(Objective):
+        terms, uses_peers = ("identity",), False
+
+        def __call__(self, output, peers, batch, scalars):
+            assert not peers
+            return student_terms(output.logits, [], batch.labels, strategy="independent")
+
+    weights, data = problem
+    cohort, passes = make_cohort([Linear(weight) for weight in weights]), []
+    for member in cohort.members:
+        member.network.register_forward_hook(lambda *_, index=member.index: passes.append(index))
+    given = [Batch(torch.tensor(x), torch.tensor(y), torch.zeros(N), torch.zeros(N, 1)) for x, y in data[:batches]]
+    UPDATE_RULES.get(rule)().step(cohort, Alone(), given, scalars(3))
+    assert len(passes) == (3 if rule == "fresh_batch" else 3 * batches)
+
+
 def test_the_report_names_terms_loss_and_accuracy(problem):
     weights, ((x, y), *_) = problem
     y = y.copy()
