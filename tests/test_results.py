@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
+import pytest
+
+from reid_dml.errors import UserError
 from reid_dml.paper.performance_page import performance_page, read_performance
 from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.paper.results_page import full_experiments, read_records, results_page
@@ -54,6 +58,19 @@ def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
         assert f"{100 * found['single_query']['mAP']:.2f} | {100 * found['single_query']['mAP_trapezoid']:.2f}" in page
     assert record["device"] in page
     assert f"seed {record['seed']}" in page
+
+
+def test_runs_of_several_seeds_are_one_row_with_mean_and_sd(tiny_run):
+    one = json.loads((tiny_run / "result.json").read_text())
+    other = copy.deepcopy(one) | {"seed": 7}
+    for found in (one, other):
+        found["metrics"]["ensemble"]["single_query"]["mAP"] = 0.50 if found is one else 0.53
+    page = results_page([one, other])
+    assert f"| {one['experiment']} (n = 2) | network 0" in page
+    assert "|  | ensemble | 51.50 ± 2.12 |" in page
+    assert all(f"seed {seed};" in page for seed in (one["seed"], 7))
+    with pytest.raises(UserError, match="two records of one seed"):
+        results_page([one, one])
 
 
 def test_records_and_the_page_name_no_path():

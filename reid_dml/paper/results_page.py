@@ -11,12 +11,14 @@ from reid_dml.config import load_config
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, Rows
 from reid_dml.tables import network_labels, without_empty_columns
+from reid_dml.tasks.cohort_metrics import mean_and_sd
 from reid_dml.tasks.task import TABLES
 
 _INTRODUCTION = """# Measured results
 
 Generated from the run records in `results/` by `make results`; no number of the tables is typed in by hand. Every row
-is one run with its seed; n = 1 unless a row says otherwise. Numbers are percentages, but for entropy and loss (nats).
+is one run with its seed or, where it says n, the mean ± sd (of the sample) of n runs that differ in their seeds only.
+Numbers are percentages, but for entropy and loss (nats).
 
 mAP is the mean precision at the matches, mAP trapezoid the official MATLAB definition (the one the papers report); see
 `docs/evaluation.md`. Top-1, top-5, ECE and entropy: see `docs/classification.md`. A data set called "unofficial split"
@@ -93,13 +95,32 @@ def results_page(records: Sequence[Mapping[str, Any]], full: Sequence[str] = ())
 
 def _table(records: Sequence[Mapping[str, Any]]) -> str:
     rows: list[list[str]] = []
-    for record in records:
-        # Records of before there was a second task do not name theirs.
-        table = TABLES[record.get("task", "retrieval")]
-        header, *body = table.rows(record["metrics"], network_labels(record["networks"]))
+    for experiment in dict.fromkeys(record["experiment"] for record in records):
+        runs = [record for record in records if record["experiment"] == experiment]
+        header, *body = _rows(runs)
         rows = rows or [["experiment", *header]]
-        rows += [[record["experiment"] if number == 0 else "", *cells] for number, cells in enumerate(body)]
+        title = experiment + (f" (n = {len(runs)})" if len(runs) > 1 else "")
+        rows += [[title if number == 0 else "", *cells] for number, cells in enumerate(body)]
     return markdown_table(without_empty_columns(rows))
+
+
+def _rows(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Header and rows of one experiment: of its run, or mean ± sd over its runs, which differ in their seeds."""
+    # Records of before there was a second task do not name theirs.
+    table = TABLES[runs[0].get("task", "retrieval")]
+    labels = network_labels(runs[0]["networks"])
+    if len(runs) == 1:
+        return table.rows(runs[0]["metrics"], labels)
+    if len({run["seed"] for run in runs}) < len(runs):
+        raise UserError(
+            f"{runs[0]['experiment']}: two records of one seed; remove one, or name their experiments apart"
+        )
+    (header, *means), (_, *deviations) = (
+        table.rows(metrics, labels) for metrics in mean_and_sd([run["metrics"] for run in runs])
+    )
+    both = [zip(mean[1:], deviation[1:], strict=True) for mean, deviation in zip(means, deviations, strict=True)]
+    cells = [[f"{mean} ± {deviation}" if mean else "" for mean, deviation in row] for row in both]
+    return [header, *([mean[0], *row] for mean, row in zip(means, cells, strict=True))]
 
 
 def _published_table(published: Rows) -> str:

@@ -1,4 +1,4 @@
-"""From the metrics of each network of a cohort to those of the cohort."""
+"""From the metrics of each network of a cohort, or of several runs, to their mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
     """
     results: dict[str, Any] = {"networks": list(networks)}
     if len(networks) > 1:
-        results["mean"] = _combine(networks, lambda values: float(np.mean(values)))
-        results["sd"] = _combine(networks, lambda values: float(np.std(values, ddof=1)))
+        results["mean"], results["sd"] = mean_and_sd(networks)
     return results
+
+
+def mean_and_sd(metrics: Sequence[Any]) -> tuple[Any, Any]:
+    """Mean and the sample's standard deviation of two or more nested metrics of equal layout, in that layout."""
+    mean = _combine(metrics, lambda values: float(np.mean(values)))
+    return mean, _combine(metrics, lambda values: float(np.std(values, ddof=1)))
 
 
 def _combine(values: Sequence[Any], reduce: Callable[[Sequence[float]], float]) -> Any:
