@@ -116,7 +116,7 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
         if name != "ours"
     }
     operations = step_operations(case)
-    sustained = {}
+    sustained: dict[str, object] = {}
     if arguments.sustained:
         sustained["sustained"] = {"steps": arguments.sustained,
                                   "steps_per_second": rate(runs["ours"], arguments.sustained, device)}  # fmt: skip

@@ -222,11 +222,13 @@ class _Shard:
 
     def _read_intact(self, first: int, out: np.ndarray) -> bool:
         try:
-            with self.pixels.open("rb") as file:
-                file.seek(self.offset + first * self.image_bytes)
-                checked = self._checked_in(os.fstat(file.fileno()))
-                if file.readinto(out.data.cast("B")) != out.nbytes:
+            file = os.open(self.pixels, os.O_RDONLY)
+            try:
+                checked = self._checked_in(os.fstat(file))
+                if not _read_at(file, self.offset + first * self.image_bytes, out.data.cast("B")):
                     return False
+            finally:
+                os.close(file)
         except OSError:
             return False
         for place in np.flatnonzero(~checked[first : first + len(out)]):
@@ -265,6 +267,17 @@ def _fact(path: str) -> tuple[int, int]:
         read_file(path)  # says so
         raise
     return status.st_size, status.st_mtime_ns
+
+
+def _read_at(file: int, offset: int, out: memoryview) -> bool:
+    """Fill `out` from this place on; False if the file ends before. Small images are not worth a file object."""
+    done = 0
+    while done < len(out):
+        count = os.preadv(file, [out[done:]], offset + done)
+        if not count:
+            return False
+        done += count
+    return True
 
 
 def _content(data: bytes) -> bytes:

@@ -77,8 +77,10 @@ def _unpack(archive: Path, folder: Path) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         with tarfile.open(archive) as file:
-            # Python 3.11.0 to 3.11.3 know no filters; the archive's MD5 sum was right.
-            file.extractall(draft, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            if hasattr(tarfile, "data_filter"):
+                file.extractall(draft, filter="data")
+            else:  # Python 3.11.0 to 3.11.3; the archive's MD5 sum was right
+                file.extractall(draft)
         (draft / folder.name).rename(folder)  # all or nothing
     except OSError:
         if not folder.is_dir():  # else another process was faster
