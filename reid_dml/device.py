@@ -101,7 +101,13 @@ def git_revision() -> str:
         ).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
+        # Records and pages made from them compute nothing.
+        changed = git(
+            "status",
+            "--porcelain",
+            "--untracked-files=no",
+            *(f":(top,exclude){path}" for path in ("results", "docs", "*.md")),
+        )
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
