@@ -158,10 +158,6 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
     """Our loop with one thing done differently."""
     import torch
 
-    def compiled(trainer) -> None:
-        for member in trainer.cohort.members:
-            member.network.backbone.compile()
-
     def make(options: Sequence[str] = (), change=None) -> Run:
         return ours(case, records, folder, device, options, change)
 
@@ -171,7 +167,7 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
         found["no graph"] = make(["TRAIN.GRAPH", "False"])
     torch._dynamo.config.cache_size_limit = 64  # as many networks of one class
     found["plain eager, compiled"] = plain(case, records, folder, device, compiled=True)[0]
-    found["torch.compile"] = make(["TRAIN.GRAPH", "False"], compiled)
+    found["torch.compile"] = make(["TRAIN.COMPILE", "True"])
     return found
 
 

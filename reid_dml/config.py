@@ -148,6 +148,7 @@ _C.TRAIN.PRECISION = "float32"  # float32 | bfloat16 (the networks' passes; weig
 _C.TRAIN.LOG_INTERVAL = 50  # steps between two lines of metrics.jsonl
 _C.TRAIN.CHECKPOINT_INTERVAL = 1000  # steps between two checkpoints
 _C.TRAIN.GRAPH = True  # on a GPU: the whole step as one CUDA graph
+_C.TRAIN.COMPILE = False  # the backbones' training passes through torch.compile: faster steps, a slow start
 _C.TRAIN.RECOMPUTE = False  # compute the backbones' activations again in the backward pass: less memory, more time
 _C.TRAIN.CHANNELS_LAST = True  # memory layout; faster on CPUs and tensor cores
 

@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 import re
+from collections.abc import Callable
 
 from yacs.config import CfgNode
 
@@ -111,12 +112,28 @@ _LENGTHS = {
 }
 
 
+Refuse = Callable[[str, str], None]  # of an option, and why
+
+
 def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
     """Refuse values out of range and options that cannot go together."""
 
     def refuse(key: str, why: str) -> None:
         raise UserError(f"{source}: {key}: {get_option(cfg, key)!r} {why}")
 
+    for check in (
+        _check_values,
+        _check_data,
+        _check_input,
+        _check_cohort,
+        _check_training,
+        _check_batches,
+        _check_test,
+    ):
+        check(cfg, refuse)
+
+
+def _check_values(cfg: CfgNode, refuse: Refuse) -> None:
     for key, choices in CHOICES.items():
         if get_option(cfg, key) not in choices:
             near = difflib.get_close_matches(str(get_option(cfg, key)), choices, 1)
@@ -137,13 +154,19 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
     for key in _SHARES:
         if not 0 <= get_option(cfg, key) <= 1:
             refuse(key, "must lie between 0 and 1")
+
+
+def _check_data(cfg: CfgNode, refuse: Refuse) -> None:
+    if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
+        refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
+    if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
+        refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
+
+
+def _check_input(cfg: CfgNode, refuse: Refuse) -> None:
     for key in ("DATA.STORED_SIZE", "INPUT.SIZE"):
         if min(get_option(cfg, key)) < 8:
             refuse(key, "must be at least 8 pixels in both directions")
-    if min(cfg.TEST.RERANK_K) < 1:
-        refuse("TEST.RERANK_K", "must be at least 1 both")
-    if not all(0 <= rate < 1 for rate in cfg.TEST.FPR):
-        refuse("TEST.FPR", "must lie in [0, 1)")
     if min(cfg.INPUT.STD) <= 0:
         refuse("INPUT.STD", "must be greater than 0")
     if min(cfg.INPUT.SIZE) <= cfg.INPUT.PAD:
@@ -158,14 +181,9 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
             refuse(key, "must be a least and a largest ratio, both greater than 0")
     if cfg.INPUT.CROP != "none" and any(s < i for s, i in zip(cfg.DATA.STORED_SIZE, cfg.INPUT.SIZE, strict=True)):
         refuse("INPUT.CROP", "needs DATA.STORED_SIZE to be at least INPUT.SIZE in both directions")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
-        refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
-    if cfg.MODEL.LAST_STRIDE not in (1, 2):
-        refuse("MODEL.LAST_STRIDE", "must be 1 or 2")
-    if not all(0 <= beta < 1 for beta in cfg.OPTIM.BETAS):
-        refuse("OPTIM.BETAS", "must lie in [0, 1)")
-    if cfg.MODEL.DROPOUT == 1 or cfg.EMA.DECAY == 1:
-        refuse("MODEL.DROPOUT" if cfg.MODEL.DROPOUT == 1 else "EMA.DECAY", "must be less than 1")
+
+
+def _check_cohort(cfg: CfgNode, refuse: Refuse) -> None:
     networks = len(cfg.COHORT.NETWORKS)
     if networks == 0:
         refuse("COHORT.NETWORKS", "is empty: name at least one network")
@@ -184,18 +202,30 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
         refuse("COHORT.TEACHERS", "teach nobody while OBJECTIVE.STRATEGY is independent; set it to dml, for example")
     if cfg.OBJECTIVE.FEATURE_L2_WEIGHT > 0 and not peers:
         refuse("OBJECTIVE.FEATURE_L2_WEIGHT", "needs peers, but COHORT.NETWORKS names one network")
+    if cfg.MODEL.LAST_STRIDE not in (1, 2):
+        refuse("MODEL.LAST_STRIDE", "must be 1 or 2")
+
+
+def _check_training(cfg: CfgNode, refuse: Refuse) -> None:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.DEVICE):
+        refuse("DEVICE", "is not one of auto, cpu, cuda, cuda:N")
+    if not all(0 <= beta < 1 for beta in cfg.OPTIM.BETAS):
+        refuse("OPTIM.BETAS", "must lie in [0, 1)")
+    if cfg.MODEL.DROPOUT == 1 or cfg.EMA.DECAY == 1:
+        refuse("MODEL.DROPOUT" if cfg.MODEL.DROPOUT == 1 else "EMA.DECAY", "must be less than 1")
     if cfg.OPTIM.NAME == "sgd" and cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM <= 0:
         refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
     if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:
         refuse("SCHEDULE.MILESTONES", "must name at least one step for SCHEDULE.NAME multistep")
     if cfg.SCHEDULE.NAME == "staircase" and not cfg.SCHEDULE.EVERY:
         refuse("SCHEDULE.EVERY", "must be at least 1 for SCHEDULE.NAME staircase")
-    if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
-        refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
+    if cfg.TRAIN.COMPILE and cfg.TRAIN.RECOMPUTE:
+        refuse("TRAIN.COMPILE", "cannot go together with TRAIN.RECOMPUTE True; set one of them to False")
+
+
+def _check_batches(cfg: CfgNode, refuse: Refuse) -> None:
     if cfg.TRAIN.BATCH_SIZE == 1:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
-    if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
-        refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
     if cfg.SEMI.LABELLED_IDENTITIES == 1:
         refuse("SEMI.LABELLED_IDENTITIES", "must be 0 (all) or at least 2: a classifier needs two")
     if cfg.SAMPLER.LABELLED_PER_BATCH:
@@ -214,5 +244,12 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
     for key in ("OBJECTIVE.TRIPLET_WEIGHT", "OBJECTIVE.CIRCLE_WEIGHT"):
         if get_option(cfg, key) > 0 and cfg.SAMPLER.NAME == "epoch":
             refuse(key, "needs several images of a person in a batch; set SAMPLER.NAME to identity or cross_camera")
-    if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
-        refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
+
+
+def _check_test(cfg: CfgNode, refuse: Refuse) -> None:
+    if min(cfg.TEST.RERANK_K) < 1:
+        refuse("TEST.RERANK_K", "must be at least 1 both")
+    if not all(0 <= rate < 1 for rate in cfg.TEST.FPR):
+        refuse("TEST.FPR", "must lie in [0, 1)")
+    if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
+        refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")

@@ -140,6 +140,7 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("SAMPLER: {NAME: camera}", ["SAMPLER.NAME", "did you mean 'cross_camera'?"]),
         ("OBJECTIVE: {TRIPLET_WEIGHT: 1.0}", ["OBJECTIVE.TRIPLET_WEIGHT", "set SAMPLER.NAME to identity"]),
         ("OBJECTIVE: {CENTER_RATE: 1.5}", ["OBJECTIVE.CENTER_RATE", "between 0 and 1"]),
+        ("TRAIN: {COMPILE: true, RECOMPUTE: true}", ["TRAIN.COMPILE", "TRAIN.RECOMPUTE"]),
         ("TRAIN: {ACCUMULATION: 0}", ["TRAIN.ACCUMULATION", "greater than 0"]),
         ("TRAIN: {PRECISION: bfloat}", ["TRAIN.PRECISION", "did you mean 'bfloat16'?"]),
         ("OPTIM: {CLIP_NORM: -1}", ["OPTIM.CLIP_NORM", "must not be negative"]),

@@ -53,6 +53,8 @@ def build_cohort(
         network = network.to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
+        if cfg.TRAIN.COMPILE:
+            network.compile_training()
         own = index + size * placement.shard
         generator, spare = seed_dropout(network, cfg.SEED, own, device), spare_generator(cfg.SEED, own, device)
         optimizer = build_optimizer(cfg, network, rates[index])

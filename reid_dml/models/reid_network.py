@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -71,6 +71,19 @@ class ReIDNetwork(nn.Module):
             # A shift of the neck would only move all classes alike: fixed at zero.
             self.neck.bias.requires_grad_(False)
         self.register_buffer("centers", torch.zeros(num_classes, self.feature_dim) if centers else None)
+        # In a tuple, where nn.Module does not take a compiled backbone for a second one.
+        self._compiled: tuple[Callable[[Tensor], Tensor], ...] = ()
+
+    def compile_training(self) -> None:
+        """Send the backbone's training passes through torch.compile, which fuses what lies between convolutions.
+
+        Where it cannot be compiled, one line says so at the first pass and it goes on as it is. Evaluation is as
+        before: it knows other batch sizes, for each of which it would be compiled anew.
+        """
+        import torch._dynamo.config as limits  # takes a second to import: only where it is needed
+
+        limits.recompile_limit = max(limits.recompile_limit, 64)  # every network of a cohort counts
+        self._compiled = (torch.compile(self.backbone, dynamic=False),)
 
     @property
     def num_classes(self) -> int:
@@ -82,11 +95,27 @@ class ReIDNetwork(nn.Module):
         return any(isinstance(module, Dropout) and module.probability > 0 for module in self.modules())
 
     def forward(self, images: Tensor) -> Output:
-        maps = self._recomputed(images) if self.recompute and torch.is_grad_enabled() else self.backbone(images)
+        if self.recompute and torch.is_grad_enabled():
+            maps = self._recomputed(images)
+        elif self._compiled and self.training:
+            maps = self._by_compiled(images)
+        else:
+            maps = self.backbone(images)
         pooled = maps.mean((2, 3)) if maps.ndim == 4 else maps
         normalized = self.neck(pooled)
         logits = self.head(self.dropout(normalized))
         return Output(logits, pooled, self.centers) if self.training else Output(logits, normalized)
+
+    def _by_compiled(self, images: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return self._compiled[0](images)
+        except TorchDynamoException as failure:
+            self._compiled = ()
+            reason = " ".join(str(failure).split("Set TORCHDYNAMO")[0].split())[:200]
+            print(f"training goes on without torch.compile: {reason}", flush=True)
+            return self.backbone(images)
 
     def _recomputed(self, images: Tensor) -> Tensor:
         dropouts = [module for module in self.backbone.modules() if isinstance(module, Dropout)]

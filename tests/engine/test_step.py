@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException
 
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
@@ -119,6 +122,30 @@ def test_a_recording_with_no_way_back_says_how_to_go_on(make_config, monkeypatch
 def test_activations_computed_again_give_the_same_step(make_config, rule, precision):
     options = ("UPDATE.RULE", rule, "TRAIN.PRECISION", precision)
     assert_same(train(make_config(*options, "TRAIN.RECOMPUTE", "True")), train(make_config(*options)))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_backbones_take_the_same_steps(make_config):
+    # Its passes without a trace, too, and the statistics that they must not move.
+    options = ("COHORT.NETWORKS", "[wrn_16_1, wrn_16_1]", "UPDATE.RULE", "sequential", "OPTIM.NAME", "sgd", "COHORT.LR",
+               "0.01")  # fmt: skip
+    (reports, states), (expected, wanted) = (
+        train(make_config(*options, "TRAIN.COMPILE", compiled), steps=3) for compiled in ("True", "False")
+    )
+    torch.testing.assert_close(reports, expected, rtol=1e-4, atol=1e-4)
+    for value, plain in zip(states, wanted, strict=True):
+        torch.testing.assert_close(value, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_a_backbone_that_cannot_be_compiled_goes_on_and_says_so(make_config, monkeypatch, capsys):
+    def broken(*_):
+        raise TorchDynamoException("no compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda backbone, **_: broken)
+    assert_same(train(make_config("TRAIN.COMPILE", "True")), train(make_config()))
+    said = [line for line in capsys.readouterr().out.splitlines() if "without torch.compile: " in line]
+    assert len(said) == 2  # each network finds out for itself
+    assert "no compiler" in said[0]
 
 
 def test_dropout_inside_a_backbone_draws_the_same_again():
