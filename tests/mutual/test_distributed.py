@@ -78,10 +78,14 @@ def test_any_number_of_processes_computes_the_same(tmp_path, size, worlds):
         assert alone[0]["bytes"] is None
 
 
+@pytest.fixture(scope="module")
+def eager(tmp_path_factory):
+    return run_linear(2, 2, tmp_path_factory.mktemp("eager") / "run")
+
+
 @pytest.mark.parametrize(("how", "replays"), [("recorded", 47), ("waits", 0), ("breaks_off", 0)])
-def test_processes_replay_a_recorded_step_together_or_not_at_all(tmp_path, how, replays):
-    eager = run_linear(4, 2, tmp_path / "eager")
-    for found, expected in zip(run_linear(4, 2, tmp_path / "recorded", how), eager, strict=True):
+def test_processes_replay_a_recorded_step_together_or_not_at_all(tmp_path, eager, how, replays):
+    for found, expected in zip(run_linear(2, 2, tmp_path / "recorded", how), eager, strict=True):
         assert found["replays"] == replays
         assert torch.equal(found["weight"], expected["weight"])
         assert torch.equal(found["report"], expected["report"])
