@@ -77,7 +77,7 @@ def _training(record: Mapping[str, Any]) -> list[str]:
     tables.append(f"{measured}; {record['workers']} workers of the DataLoader.\n")
     tables += [f"{line}.\n" for line in _costs(record["cases"].values())]
     if len(different) > 1:
-        tables += ["One thing done differently; above 1 it does not help:\n", markdown_table(different)]
+        tables += [_DIFFERENT, markdown_table(different)]
     return tables
 
 
@@ -207,6 +207,9 @@ it, on batches that are in memory and augmented already ("plain eager"; the netw
 beyond the recorded step alone, over and over. The last column holds the operations of
 convolutions and linear layers against those that large matrix products reach in the same time. On a GPU the step is one
 CUDA graph."""
+_DIFFERENT = """One thing done differently (`TRAIN.CHANNELS_LAST`, `TRAIN.RECOMPUTE`, `TRAIN.COMPILE`, on a GPU
+`TRAIN.GRAPH`); above 1 it does not help:
+"""
 _SCALING = """`benchmarks/scaling.py`: every row is a process of its own. Memory is the largest during training above
 what the process held before it built the cohort, of one process; on a GPU, what torch reserved there at most.
 "Network images" counts an image once for each network."""
