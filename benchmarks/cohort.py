@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
+# Neighbours: scripts find those by themselves.
+from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import benchmark_config
 
 from reid_dml.errors import run_command
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
     parser.add_argument("--size", nargs=2, default=["128", "64"], metavar=("H", "W"), help="default: 128 64")
     parser.add_argument("--batch", default="16", metavar="N", help="images per batch (default: 16)")
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of one measurement (default: 20)")
+    parser.add_argument("--steps", type=positive, default=20, metavar="N", help="of one measurement (default: 20)")
     arguments = parser.parse_args()
 
     import torch

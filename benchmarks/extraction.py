@@ -14,7 +14,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
+# Neighbours: scripts find those by themselves.
+from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import draw_images
 
 from reid_dml.errors import run_command
@@ -25,12 +26,12 @@ _SMALL = 16  # images that stay in a processor's cache from layer to layer
 def main() -> None:
     parser = new_parser(__doc__)
     parser.add_argument("--images", metavar="DIR", help="folder of images, such as Market's bounding_box_test")
-    parser.add_argument("--count", type=int, default=1024, metavar="N", help="images of it (default: 1024)")
+    parser.add_argument("--count", type=positive, default=1024, metavar="N", help="images of it (default: 1024)")
     parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
-    parser.add_argument("--networks", type=int, default=2, metavar="K", help="so many of them (default: 2)")
-    parser.add_argument("--size", nargs=2, type=int, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
-    parser.add_argument("--batch", type=int, default=128, metavar="N", help="images per batch (default: 128)")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)")
+    parser.add_argument("--networks", type=positive, default=2, metavar="K", help="so many of them (default: 2)")
+    parser.add_argument("--size", nargs=2, type=positive, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
+    parser.add_argument("--batch", type=positive, default=128, metavar="N", help="images per batch (default: 128)")
+    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="that read images (default: 2)")
     arguments = parser.parse_args()
 
     import torch

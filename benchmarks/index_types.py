@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measuring import new_record
+from measuring import new_record, positive
 
 from reid_dml.errors import UserError, run_command
 
@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the record")
     parser.add_argument("--gallery", metavar="FILE", help="feature file of the gallery")
     parser.add_argument("--query", metavar="FILE", help="feature file of the queries")
-    parser.add_argument("--vectors", type=int, default=1_000_000, metavar="N", help="synthetic (default: 1000000)")
-    parser.add_argument("--dimension", type=int, default=128, metavar="D", help="synthetic (default: 128)")
-    parser.add_argument("--queries", type=int, default=1000, metavar="N", help="synthetic (default: 1000)")
+    parser.add_argument("--vectors", type=positive, default=1_000_000, metavar="N", help="synthetic (default: 1000000)")
+    parser.add_argument("--dimension", type=positive, default=128, metavar="D", help="synthetic (default: 128)")
+    parser.add_argument("--queries", type=positive, default=1000, metavar="N", help="synthetic (default: 1000)")
     parser.add_argument("--types", nargs="+", default=list(TYPES), metavar="TYPE", help=f"default: {' '.join(TYPES)}")
     parser.add_argument("--output", default="results/benchmarks", metavar="DIR", help="default: results/benchmarks")
     arguments = parser.parse_args()

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
+# Neighbours: scripts find those by themselves.
+from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import benchmark_config, draw_images, training_step
 
-from reid_dml.errors import run_command
+from reid_dml.errors import UserError, run_command
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ CASES = {
 def main() -> None:
     parser = new_parser(__doc__)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
-    parser.add_argument("--images", type=int, default=6400, metavar="N", help="of each kind (default: 6400)")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="of the DataLoader and ours (default: 2)")
+    parser.add_argument("--images", type=positive, default=6400, metavar="N", help="of each kind (imagenet: a tenth)")
+    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="of both (default: 2)")
     arguments = parser.parse_args()
 
     import torch
@@ -93,6 +94,8 @@ def ways(case: Case, folder: Path, images: int, workers: int, device: str) -> di
     from reid_dml.data.pipeline.sources import make_source
 
     steps = images // case.share // case.batch
+    if not steps:
+        raise UserError(f"--images: {images} are too few for a batch; at least {case.share * case.batch} are needed")
     count = steps * case.batch
     records = draw_images(folder / "images", count, case.file, ".png" if case.in_memory else ".jpg")
     options = [

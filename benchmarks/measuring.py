@@ -21,9 +21,17 @@ def new_parser(description: str | None, *, repeats: int | None = 5) -> argparse.
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if repeats is not None:
         say = f"measurements of each (default: {repeats})"
-        parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help=say)
+        parser.add_argument("--repeats", type=positive, default=repeats, metavar="N", help=say)
     parser.add_argument("--json", type=output, metavar="FILE", help="write the record to this file")
     return parser
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, for argparse, which refuses anything else in one line."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def keep_record(path: str | None, record: Mapping[str, Any]) -> None:

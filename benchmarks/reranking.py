@@ -11,16 +11,16 @@ timed on the first images only (`--dense`), where ours is timed too.
 from __future__ import annotations
 
 from evaluation import draw
-from measuring import keep_record, memory_above, new_parser, new_record, seconds
+from measuring import keep_record, memory_above, new_parser, new_record, positive, seconds
 
 from reid_dml.errors import run_command
 
 
 def main() -> None:
     parser = new_parser(__doc__, repeats=None)
-    parser.add_argument("--queries", type=int, default=3368, metavar="N", help="default: 3368")
-    parser.add_argument("--gallery", type=int, default=15913, metavar="N", help="default: 15913")
-    parser.add_argument("--persons", type=int, default=750, metavar="N", help="default: 750")
+    parser.add_argument("--queries", type=positive, default=3368, metavar="N", help="default: 3368")
+    parser.add_argument("--gallery", type=positive, default=15913, metavar="N", help="default: 15913")
+    parser.add_argument("--persons", type=positive, default=750, metavar="N", help="default: 750")
     parser.add_argument("--features", nargs=2, metavar="FILE", help="feature files of real queries and gallery")
     parser.add_argument(
         "--dense", type=int, default=4000, metavar="N", help="images of the dense reference, 0 for none (default: 4000)"

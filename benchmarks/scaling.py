@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from measuring import keep_record, memory_above, new_parser, new_record, seconds
+from measuring import keep_record, memory_above, new_parser, new_record, positive, seconds
 from workload import benchmark_config, draw_images, make_trainer
 
 from reid_dml.errors import run_command
@@ -61,10 +61,10 @@ def groups(network: str, size: tuple[int, int], processes: int) -> dict[str, lis
 def main() -> None:
     parser = new_parser(__doc__, repeats=3)
     parser.add_argument("--network", default="mobilenet_v1", metavar="NAME", help="default: mobilenet_v1")
-    parser.add_argument("--size", nargs=2, type=int, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
+    parser.add_argument("--size", nargs=2, type=positive, default=[128, 64], metavar=("H", "W"), help="default: 128 64")
     parser.add_argument("--groups", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="at most (default: 2)")
-    parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps of one measurement (default: 8)")
+    parser.add_argument("--processes", type=positive, default=2, metavar="N", help="at most (default: 2)")
+    parser.add_argument("--steps", type=positive, default=8, metavar="N", help="steps of one measurement (default: 8)")
     parser.add_argument("--point", help=argparse.SUPPRESS)  # what a process started here measures
     arguments = parser.parse_args()
     if arguments.point:
@@ -94,7 +94,7 @@ def main() -> None:
             found = in_a_process(point, arguments.steps, arguments.repeats)
             rows.append(asdict(point) | found)
             again = ", activations recomputed" if point.recompute else ""
-            print(f"  {point.networks} networks on {point.processes} processes, batch {point.batch}, "
+            print(f"  networks: {point.networks}, processes: {point.processes}, batch {point.batch}, "
                   f"{point.size[0]} x {point.size[1]}{again}: {found['steps_per_second']:.2f} steps/s, "
                   f"{found['memory_gb']:.2f} GB", flush=True)  # fmt: skip
         keep_record(arguments.json, record)

@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
+# Neighbours: scripts find those by themselves.
+from measuring import keep_record, new_parser, new_record, seconds
 
 from reid_dml.errors import UserError, run_command
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from measuring import keep_record, new_parser, new_record, seconds  # neighbours: scripts find those by themselves
+# Neighbours: scripts find those by themselves.
+from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import benchmark_config, draw_images, make_trainer
 
 from reid_dml.errors import run_command
@@ -55,12 +56,13 @@ CASES = {
     "cifar": Case(("resnet32_cifar",) * 2, (32, 32), 64, _CIFAR, cifar=True),
     "cifar_bfloat16": Case(("resnet32_cifar",) * 2, (32, 32), 64, (*_CIFAR, *_BFLOAT16), cifar=True),
     "market": Case(("mobilenet_v1",) * 2, (128, 64), 16),
+    "market_bfloat16": Case(("mobilenet_v1",) * 2, (128, 64), 16, _BFLOAT16),
     "market_224": Case(("mobilenet_v1",) * 2, (224, 224), 16),
     "market_224_alone": Case(("mobilenet_v1",), (224, 224), 16),
     "market_224_five": Case(("mobilenet_v1",) * 5, (224, 224), 16),
     "wide": Case(("wrn_28_10",) * 2, (32, 32), 64, (*_CIFAR, *_BFLOAT16), cifar=True),
 }
-_ON_CPU = ("cifar", "cifar_bfloat16", "market")
+_ON_CPU = ("cifar", "cifar_bfloat16", "market", "market_bfloat16")
 _ON_GPU = ("cifar", "market_224", "market_224_alone", "market_224_five", "wide")
 
 
@@ -69,15 +71,18 @@ def main() -> None:
     default = f"default: {' '.join(_ON_CPU)}; on a GPU {' '.join(_ON_GPU)}"
     parser.add_argument("--cases", nargs="+", choices=CASES, help=default)
     parser.add_argument("--variants", action="store_true", help="also our loop with one thing done differently")
-    parser.add_argument("--images", type=int, default=2048, metavar="N", help="images drawn (default: 2048)")
-    parser.add_argument("--steps", type=int, metavar="N", help="of one measurement (default: 20, on a GPU 500)")
+    parser.add_argument("--images", type=positive, default=2048, metavar="N", help="images drawn (default: 2048)")
+    parser.add_argument("--steps", type=positive, metavar="N", help="of one measurement (default: 20, on a GPU 500)")
     parser.add_argument("--sustained", type=int, metavar="N", help="steps of ours in one go (default: 0, GPU 5000)")
     cores = os.cpu_count() or 1
-    parser.add_argument("--workers", type=int, default=cores, metavar="N", help=f"of the DataLoader (default: {cores})")
+    parser.add_argument("--workers", type=positive, default=cores, metavar="N", help=f"of the DataLoader ({cores})")
     arguments = parser.parse_args()
 
     from reid_dml.device import prepare_training, resolve_device
+    from reid_dml.errors import UserError
 
+    if arguments.images < (least := max(case.batch for case in CASES.values())):
+        raise UserError(f"--images: {arguments.images} are less than a batch; at least {least} are needed")
     device = resolve_device("auto")
     prepare_training()
     if arguments.steps is None:  # enough to be long beside the wait at the end of a measurement

@@ -186,7 +186,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         cfg.EXPERIMENT = path.stem
     if not cfg.OUTPUT_DIR:
         cfg.OUTPUT_DIR = f"runs/{cfg.EXPERIMENT}"
-    check_config(cfg, path)
+    check_config(cfg, path, overrides[::2])
     cfg.freeze()
     return cfg
 

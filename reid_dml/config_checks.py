@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from yacs.config import CfgNode
 
@@ -115,11 +115,12 @@ _LENGTHS = {
 Refuse = Callable[[str, str], None]  # of an option, and why
 
 
-def check_config(cfg: CfgNode, source: str | os.PathLike[str]) -> None:
-    """Refuse values out of range and options that cannot go together."""
+def check_config(cfg: CfgNode, source: str | os.PathLike[str], overridden: Collection[str] = ()) -> None:
+    """Refuse values out of range and options that cannot go together; `overridden` options are the command line's."""
 
     def refuse(key: str, why: str) -> None:
-        raise UserError(f"{source}: {key}: {get_option(cfg, key)!r} {why}")
+        where = "command line" if key in overridden else source
+        raise UserError(f"{where}: {key}: {get_option(cfg, key)!r} {why}")
 
     for check in (
         _check_values,

@@ -63,12 +63,15 @@ def run_command(main: Callable[[], int | None]) -> None:
             raise
         code = _fail(describe_os_error(error))
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if _is_out_of_memory(error):
+            code = _fail(
+                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
+                "DATA.SOURCE streaming, or use smaller networks"
+            )
+        elif _is_lost_process(error):
+            code = _fail("another process of this command has ended; what it said tells why")
+        else:
             raise
-        code = _fail(
-            "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
-            "DATA.SOURCE streaming, or use smaller networks"
-        )
     except KeyboardInterrupt:
         print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
         code = 130
@@ -86,8 +89,18 @@ def _is_out_of_memory(error: Exception) -> bool:
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
+def _is_lost_process(error: Exception) -> bool:
+    """Whether a message between processes failed because one of them is gone: gloo and NCCL say so in words only."""
+    signs = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(sign in str(error) for sign in signs)
+
+
 def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    if issubclass(category, UserWarning):
+    if not issubclass(category, UserWarning):
+        return
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(f"warning: {message}", file=sys.stderr)  # not into the middle of a progress bar
+    else:
         print(f"warning: {message}", file=sys.stderr)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,11 +41,19 @@ def check_output(path: str | os.PathLike[str], *inputs: object) -> None:
         raise UserError(f"{path}: is one of the inputs; write to another file")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name a file to write")
-    folder = path.parent
+    check_folder(path.parent, str(path))
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raise `UserError`, naming `what` is to be written, if nothing can be in this folder, which need not exist yet."""
     while not folder.exists():
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"{path}: cannot be written in {folder}; choose another folder")
+    try:
+        # Tried, not asked for: root may do anything, but not everywhere.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        raise UserError(f"{what}: cannot be written in {folder}; choose another folder") from None
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -180,6 +180,14 @@ def test_a_wrong_override_is_refused_by_name(tmp_path, overrides, words):
         assert word in str(refusal.value)
 
 
+def test_a_wrong_value_is_refused_where_it_was_given(tmp_path):
+    path = write(tmp_path / "a.yml", "SEED: -1")
+    with pytest.raises(UserError, match=r"^command line: TRAIN\.PRECISION: 'half'"):
+        load_config(path, ["SEED", "1", "TRAIN.PRECISION", "half"])
+    with pytest.raises(UserError, match=r"a\.yml: SEED: -1"):
+        load_config(path)
+
+
 def test_a_missing_config_suggests_a_neighbour(tmp_path):
     write(tmp_path / "quickstart.yml", "")
     with pytest.raises(UserError, match=r"did you mean .*quickstart\.yml"):

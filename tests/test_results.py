@@ -51,6 +51,17 @@ def test_the_performance_page_is_up_to_date_and_holds_every_ratio():
     assert all(any(f" {ratio:.{digits}f}" in page for digits in (1, 2, 3)) for ratio in ratios)
 
 
+def test_a_folder_without_records_empties_no_page(command, tmp_path):
+    pages = [tmp_path / name for name in ("results.md", "performance.md")]
+    for records in (tmp_path / "nothing", tmp_path):
+        result = command("make_results", "--records", records, "--output", pages[0], "--performance-page", pages[1])
+        assert f"{records}: holds no run records" in result.error
+    (tmp_path / "training_cpu.json").write_text('{"bad": 1}')
+    with pytest.raises(UserError, match=r"training_cpu\.json: not a benchmark's record"):
+        read_performance(tmp_path)
+    assert not any(page.exists() for page in pages)
+
+
 def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
     record = json.loads((tiny_run / "result.json").read_text())
     page = results_page([record])

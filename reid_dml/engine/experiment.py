@@ -13,9 +13,9 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.device import describe_device, keep_freed_memory, prepare_training, resolve_device, versions
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.trainer import Trainer, build_cohort
+from reid_dml.engine.trainer import Trainer, build_cohort, place
 from reid_dml.errors import UserError
-from reid_dml.files import check_output, write_json
+from reid_dml.files import check_folder, check_output, write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.updates import UpdateRule, build_rule
@@ -38,6 +38,12 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     prepare_training()
     with processes(device):
+        place(cfg)  # refuses numbers of processes that do not go with the cohort
+        if world_size() > 1 and not rule.distributed:
+            raise UserError(
+                f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; "
+                "set it to simultaneous"
+            )
         folder = RunFolder(cfg.OUTPUT_DIR)
         continues = first_then_others(lambda: _open(folder, cfg, resume))
         task = first_then_others(lambda: build_task(cfg))
@@ -52,6 +58,7 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:
         folder.check_same(cfg)
         return True
     folder.check_free()
+    check_folder(folder.path, f"OUTPUT_DIR: {folder.path}")
     return False
 
 
@@ -59,11 +66,6 @@ def _train(
     cfg: CfgNode, rule: UpdateRule, objective: Objective, device: str, folder: RunFolder, task: Task, continues: bool
 ) -> tuple[float, dict]:
     """Train to the end and evaluate: seconds of training and, on process 0, the metrics."""
-    if world_size() > 1 and not rule.distributed:
-        raise UserError(
-            f"UPDATE.RULE: {cfg.UPDATE.RULE} works in one process only, {world_size()} were started; "
-            "set it to simultaneous"
-        )
     say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
     say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
     say(task.summary())

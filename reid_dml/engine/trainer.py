@@ -61,6 +61,8 @@ def build_cohort(
         members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, spare))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
+    if cfg.TRAIN.COMPILE and rank() == 0:
+        print("the first step compiles the backbones, which takes its time", flush=True)
     teachers = load_teachers(cfg, persons, device)
     if objective.uses_features:
         _check_widths(cfg, members, teachers)

@@ -17,10 +17,10 @@ class Speed:
     waiting: float = 0.0  # of these seconds, until the images were there
 
     @staticmethod
-    def together(parts: Sequence[Speed]) -> Speed:
-        """Of processes that worked side by side."""
+    def together(parts: Sequence[Speed], *, copies: int = 1) -> Speed:
+        """Of processes that worked side by side; so many at a time had the same images, each for other networks."""
         slowest = max(parts, key=lambda part: part.seconds)
-        return Speed(sum(part.images for part in parts), slowest.seconds, slowest.waiting)
+        return Speed(sum(part.images for part in parts) // copies, slowest.seconds, slowest.waiting)
 
     def __str__(self) -> str:
         seconds = max(self.seconds, 1e-9)
@@ -30,8 +30,8 @@ class Speed:
         )
 
 
-def print_speed(speed: Speed) -> None:
-    """Print, on process 0, how fast all processes were together; each gives its own."""
+def print_speed(speed: Speed, *, copies: int = 1) -> None:
+    """Print, on process 0, how fast all processes were together; each gives its own. See `Speed.together`."""
     parts = gather_objects(speed)
     if rank() == 0:
-        print(f"features of {Speed.together(parts)}", flush=True)
+        print(f"features of {Speed.together(parts, copies=copies)}", flush=True)

@@ -19,16 +19,22 @@ both sides of a ratio were timed alternately in one run, on the machine that the
 
 
 def read_performance(folder: Path) -> list[dict[str, Any]]:
-    """The records that name one of these benchmarks, by file name. Raises `UserError` for a file that is no record."""
+    """The records of these benchmarks, by file name; those of index types belong to another page.
+
+    Raises `UserError` for a file that is no record, and for a folder without any.
+    """
     records = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(set(folder.glob("*.json")) - set(folder.glob("index_types_*.json"))):
         try:
             record = json.loads(path.read_text())
-            kind = record.get("benchmark")
-        except (ValueError, AttributeError):
-            raise UserError(f"{path}: not a benchmark's record; remove it or run the benchmark again") from None
-        if kind in _SECTIONS:
-            records.append(record)
+            known = record["benchmark"] in _SECTIONS
+        except (ValueError, TypeError, KeyError):
+            known = False
+        if not known:
+            raise UserError(f"{path}: not a benchmark's record; remove it or run the benchmark again")
+        records.append(record)
+    if not records:
+        raise UserError(f"{folder}: holds no records of benchmarks; check the path")
     return records
 
 
@@ -49,7 +55,7 @@ def performance_page(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _on_cpu(record: Mapping[str, Any]) -> bool:
-    return record["device"].endswith(" threads")  # see `describe_device`
+    return record["device"].endswith((" threads", " thread"))  # see `describe_device`
 
 
 def _training(record: Mapping[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ No record at the full scale yet: {names}.
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """All run records below a folder, by path; those of `benchmarks/` are no runs.
 
-    Raises `UserError` for a file that is none.
+    Raises `UserError` for a file that is none, and for a folder without any.
     """
     records = []
     for path in sorted(set(folder.rglob("*.json")) - set((folder / "benchmarks").rglob("*.json"))):
@@ -62,6 +62,8 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
                 f"{path}: not a run record (result.json of a run); remove it or copy the record again"
             ) from None
         records.append(record)
+    if not records:
+        raise UserError(f"{folder}: holds no run records (result.json of runs); check the path")
     return records
 
 

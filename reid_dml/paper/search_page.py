@@ -23,6 +23,8 @@ def read_benchmarks(folder: Path) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError, IndexError):
             raise UserError(f"{path}: not a record of benchmarks/index_types.py; remove it or run it again") from None
         records.append(record)
+    if not records:
+        raise UserError(f"{folder}: holds no records of benchmarks/index_types.py; check the path")
     return records
 
 

@@ -21,7 +21,7 @@ from reid_dml.inference.passes import dealt_rows
 from reid_dml.inference.prediction import predict
 from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.models import ReIDNetwork
-from reid_dml.processes import gather_objects, rank
+from reid_dml.processes import gather_objects, rank, world_size
 from reid_dml.retrieval.ensemble import concatenate_features
 from reid_dml.retrieval.extraction import extract_features
 from reid_dml.retrieval.features import FeatureSet
@@ -88,7 +88,7 @@ class RetrievalTask:
             with stage(f"features of {split}"):
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
             features[split] = collect_rows(own, rows, len(images))
-        print_speed(speed)
+        print_speed(speed, copies=world_size() // parts)
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows

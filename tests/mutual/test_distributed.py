@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reid_dml.data.sets import load_data
 from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import UserError
 from reid_dml.mutual.distributed import Placement
@@ -163,6 +164,22 @@ def test_sequential_updates_are_refused_in_several_processes(tiny_config, tmp_pa
     assert done.returncode != 0
     assert "error: UPDATE.RULE: sequential works in one process only, 2 were started" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_an_unreadable_image_of_one_process_ends_all_in_a_line_each(tiny_config, make_config, tiny_run, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(load_data(make_config()).root, images)
+    broken = sorted(path for path in images.rglob("*.png"))[-1]  # falls to the second of two processes
+    broken.write_bytes(b"no image")
+    count = len(list(images.rglob("*.png")))
+    done = torchrun(
+        2, "extract_features", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, "--images", images, "--output",
+        tmp_path / "features.npz", "TEST.BATCH_SIZE", count // 2 + count % 2,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert f"error: {broken}" in done.stderr
+    assert "rank0]: Traceback" not in done.stderr
+    assert "error: another process of this command has ended" in done.stderr
 
 
 def test_two_processes_accumulate_and_count_what_every_batch_brings(tiny_config, make_config, tmp_path):

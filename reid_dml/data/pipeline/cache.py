@@ -112,10 +112,12 @@ class CachedImages(StoredImages):
         free = shutil.disk_usage(self.folder).free
         if free < space + _SPARE_BYTES:
             why = (
-                f"{space / 1e9:.1f} GB of decoded images do not fit, {free / 1e9:.1f} GB are free: free some space, "
+                f"{space / 1e9:.1f} GB of decoded images do not fit, {free / 1e9:.1f} GB are free and "
+                f"{_SPARE_BYTES / 1e9:.1f} GB are to stay so: free some space, "
                 'set DATA.CACHE_DIR to another disk, or to "" for no cache'
             )
             raise OSError(None, why, str(self.folder))
+        done = 0
         with tqdm(total=count, desc=f"decoding to {self.folder}", unit="image", leave=False, disable=rank() > 0) as bar:
             for shard in missing:
                 with _alone(self.folder):
@@ -123,7 +125,9 @@ class CachedImages(StoredImages):
                         bar.update(len(shard))  # another command has made it meanwhile
                     else:
                         shard.write(max(workers, os.cpu_count() or 1), bar)
-        print(f"{self.folder}: {count:,} images decoded, {space / 1e9:.2f} GB", flush=True)
+                        done += len(shard)
+        if done:
+            print(f"{self.folder}: {done:,} images decoded, {done * missing[0].image_bytes / 1e6:,.0f} MB", flush=True)
 
     def read(self, rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
         rows = np.asarray(rows)
