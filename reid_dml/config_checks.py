@@ -218,6 +218,8 @@ def _check_training(cfg: CfgNode, refuse: Refuse) -> None:
         refuse("OPTIM.NESTEROV", "needs OPTIM.MOMENTUM greater than 0")
     if cfg.SCHEDULE.NAME == "multistep" and not cfg.SCHEDULE.MILESTONES:
         refuse("SCHEDULE.MILESTONES", "must name at least one step for SCHEDULE.NAME multistep")
+    if list(cfg.SCHEDULE.MILESTONES) != sorted(set(cfg.SCHEDULE.MILESTONES)):
+        refuse("SCHEDULE.MILESTONES", "must name each step once, in rising order")
     if cfg.SCHEDULE.NAME == "staircase" and not cfg.SCHEDULE.EVERY:
         refuse("SCHEDULE.EVERY", "must be at least 1 for SCHEDULE.NAME staircase")
     if cfg.TRAIN.COMPILE and cfg.TRAIN.RECOMPUTE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -51,8 +52,13 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run a command's main function; bad input ends it with one line on stderr and exit code 2."""
+    """Run a command's main function; bad input ends it with one line on stderr and exit code 2.
+
+    SIGTERM ends it as Ctrl-C does. (Under torchrun it does so at once: torchrun sends it when another process failed.)
+    """
     warnings.showwarning = _print_warning
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
     try:
         code = main() or 0
     except UserError as error:
@@ -75,6 +81,9 @@ def run_command(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
         code = 130
+    finally:
+        if alone:
+            signal.signal(signal.SIGTERM, before)
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Other ranks may be waiting inside a collective call: leave without waiting for them.

@@ -147,6 +147,7 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
         ("DEVICE: gpu", ["DEVICE", "not one of auto, cpu, cuda"]),
         ("TEST: {WEIGHTS: ema}", ["TEST.WEIGHTS", "needs EMA.ENABLED True"]),
         ("SCHEDULE: {NAME: multistep}", ["SCHEDULE.MILESTONES", "at least one step"]),
+        ("SCHEDULE: {NAME: multistep, MILESTONES: [30, 20]}", ["SCHEDULE.MILESTONES", "in rising order"]),
         ("SCHEDULE: {NAME: staircase}", ["SCHEDULE.EVERY", "at least 1"]),
         ("TRAIN: {BATCH_SIZE: 1}", ["TRAIN.BATCH_SIZE", "at least 2"]),
         ("- a\n- b", ["a.yml", "a config is a mapping"]),

@@ -1,4 +1,4 @@
-"""Evaluate trained networks: single-query, multi-query and the cohort's ensemble.
+"""Evaluate trained networks and their ensemble: single-query and multi-query, or accuracy on a set of classes.
 
     python tools/test_net.py --config-file configs/market_mobilenet_dml.yml MODEL.WEIGHTS runs/market_mobilenet_dml
     python tools/test_net.py --config-file ... MODEL.WEIGHTS runs/.../network_0_ema.safetensors     one network
@@ -20,7 +20,7 @@ def main() -> None:
     )
     parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking (TEST.RERANK True)")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
-    parser.add_argument("--report", metavar="FILE", help="write a page with curves and ranked lists to this file")
+    parser.add_argument("--report", metavar="FILE", help="write a page with the table and its pictures to this file")
     parser.add_argument(
         "options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed"
     )

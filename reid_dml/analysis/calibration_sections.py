@@ -10,28 +10,36 @@ from reid_dml.classification.metrics import CalibrationBins
 
 _TEXT = """<p>Test images in {count} bins of the largest posterior probability (confidence): where the accuracy of a bin
 lies below the diagonal, the network is more certain than it is right. The right-hand plot is each bin's share of the
-images.</p>"""
+images; bins with less than {least:.1%} of them are left out.</p>"""
+_LEAST = 0.002  # share of the images: the accuracy of a handful says nothing
 
 
 def calibration_sections(bins: Mapping[str, CalibrationBins]) -> list[Section]:
     """Reliability diagrams (Guo et al., ICML 2017) of networks by label."""
     curves, shares = {}, {}
     for label, found in bins.items():
-        filled = found.counts > 0
+        filled = found.counts >= _LEAST * found.counts.sum()
         confidence = found.confidence[filled].tolist()
         curves[label] = (confidence, found.accuracy[filled].tolist())
         shares[label] = (confidence, (found.counts[filled] / found.counts.sum()).tolist())
     figures = [
         draw_lines(
-            {"perfectly calibrated": ([0.0, 1.0], [0.0, 1.0]), **curves},
+            curves,
             title="Reliability",
             x_label="mean confidence of the bin",
             y_label="accuracy",
             percent=True,
+            markers=True,
+            diagonal="perfectly calibrated",
         ),
         draw_lines(
-            shares, title="Confidence", x_label="mean confidence of the bin", y_label="test images", percent=True
+            shares,
+            title="Confidence",
+            x_label="mean confidence of the bin",
+            y_label="test images",
+            percent=True,
+            markers=True,
         ),
     ]
     count = max(len(found.counts) for found in bins.values())
-    return [Section("Calibration", _TEXT.format(count=count) + plots(figures))]
+    return [Section("Calibration", _TEXT.format(count=count, least=_LEAST) + plots(figures))]

@@ -28,13 +28,17 @@ def draw_lines(
     x_label: str,
     y_label: str,
     percent: bool = False,
+    markers: bool = False,
+    diagonal: str = "",
 ) -> str:
-    """Named curves {label: (x, y)} in one plot, as an SVG element."""
+    """Named curves {label: (x, y)} in one plot, as an SVG element; `diagonal` names a grey line through (0, 0)."""
     from matplotlib.ticker import PercentFormatter
 
     def draw(axes: Axes) -> None:
         for label, (x, y) in curves.items():
-            axes.plot(x, y, label=label, linewidth=1.4)
+            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if markers else None, markersize=3)
+        if diagonal:
+            axes.axline((0, 0), slope=1, label=diagonal, color="0.6", linestyle="--", linewidth=1)
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))

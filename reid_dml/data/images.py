@@ -19,12 +19,19 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken fi
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[str]:
-    """Names of the image files in a folder, sorted; hidden files, `Thumbs.db` and other kinds are passed over."""
-    return sorted(
-        entry.name
+    """Names of the image files in a folder, sorted; hidden files, `Thumbs.db` and other kinds are passed over.
+
+    Raises `UserError` for a link that leads nowhere.
+    """
+    named = [
+        entry
         for entry in os.scandir(folder)
-        if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and not entry.name.startswith(".") and entry.is_file()
-    )
+        if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and not entry.name.startswith(".")
+    ]
+    for entry in named:
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            raise UserError(f"{entry.path}: a link to {os.readlink(entry.path)}, which is not there; mend or remove it")
+    return sorted(entry.name for entry in named if entry.is_file())
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:

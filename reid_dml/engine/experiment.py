@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from reid_dml.engine.trainer import Trainer, build_cohort, place
 from reid_dml.errors import UserError
 from reid_dml.files import check_folder, check_output, write_json
 from reid_dml.models import ReIDNetwork
+from reid_dml.models.backbones import check_name
 from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.paper.published import published_rows
@@ -35,6 +37,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
+    for name in cfg.COHORT.NETWORKS:
+        check_name(name)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
     prepare_training()
     with processes(device):
@@ -76,8 +80,11 @@ def _train(
     cohort = build_cohort(cfg, row_names(training_data), objective, device, initialise=not has_checkpoint)
     source = make_source(cfg, task.data.train, task.data.class_ids, AugmentSpec.num_draws, device)
     task.prepare()
-    if rank() == 0 and not continues:
-        folder.start(cfg, device, training_data)
+    if rank() == 0:
+        if continues:
+            folder.write_config(cfg)  # what may differ, as how to test, is now so
+        else:
+            folder.start(cfg, device, training_data)
     trainer = Trainer(cfg, cohort, rule, objective, source, folder, device)
     if has_checkpoint:
         trainer.resume()
@@ -135,6 +142,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         if rank() > 0:
             return
         names = [cfg.COHORT.NETWORKS[index] for index in networks]
+        _print_metrics(task.table, metrics, network_labels(names, list(networks)), references)
         if json_file:
             write_json(json_file, metrics)
         if report_file:
@@ -148,13 +156,20 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
                 "versions": versions(),
             }
             write_report(report_file, record, [], task.table, task.sections(metrics), references)
-        _print_metrics(task.table, metrics, network_labels(names, list(networks)), references)
 
 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     classes = {network.num_classes for network in networks.values()}
     folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-    others = folder.classes_file.is_file() and folder.persons() != row_names(task.data.training_summary())
+    others = False
+    if folder.classes_file.is_file():
+        others = folder.persons() != row_names(task.data.training_summary())
+    else:
+        warnings.warn(
+            f"{folder.classes_file}: not found; whether the rows of the heads stand for this data set's classes cannot "
+            "be checked",
+            stacklevel=2,
+        )
     if others or classes != {len(task.data.class_ids)}:
         without = ", or set TEST.TRAIN_ACCURACY False" if task.kind == "retrieval" else ""
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -61,6 +62,12 @@ class Schedule:
         self.options = {key.lower(): value for key, value in cfg.SCHEDULE.items()}
         self.weight, self.weight_warmup = cfg.OBJECTIVE.WEIGHT, cfg.OBJECTIVE.WARMUP_STEPS
         self.decay = cfg.EMA.DECAY
+        late = [step for step in cfg.SCHEDULE.MILESTONES if step >= self.total]
+        if cfg.SCHEDULE.NAME == "multistep" and late:
+            warnings.warn(
+                f"SCHEDULE.MILESTONES: {late} are never reached in TRAIN.STEPS {self.total}: set them for this length",
+                stacklevel=2,
+            )
 
     def scalars(self, step: int) -> Scalars:
         """The scalars of this step (counted from 0)."""

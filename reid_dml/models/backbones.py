@@ -64,11 +64,18 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
     return network
 
 
-def _build_from_library(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.Module, tuple[str, str] | None]:
+def check_name(name: str) -> None:
+    """Raise `UserError`, with names that are alike, if no network is called so."""
+    if name in BACKBONES.names():
+        return
     import timm  # takes seconds to import: only where it is needed
 
     if name not in torchvision_names() and not timm.is_model(name):
         raise UserError(_unknown(name))
+
+
+def _build_from_library(name: str, size: tuple[int, int], pretrained: bool) -> tuple[nn.Module, tuple[str, str] | None]:
+    check_name(name)
     try:
         build = build_torchvision if name.startswith(PREFIX) else _build_timm
         network = build(name, size, pretrained=pretrained)

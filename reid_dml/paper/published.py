@@ -6,6 +6,7 @@ single query (mAP, rank-1) and multi query (mAP, rank-1); the authors' evaluatio
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -113,11 +114,16 @@ def published_rows(keys: Sequence[str], dataset: str) -> list[ReferenceRow]:
     homes = {key: name for name, rows in PUBLISHED.items() for key in rows}
     unknown = [key for key in keys if key not in homes]
     if unknown:
-        raise UserError(f"EXPECTED: {unknown[0]!r} is not one of {', '.join(homes)}")
+        near = difflib.get_close_matches(unknown[0], homes, 3, cutoff=0.3)
+        raise UserError(
+            f"EXPECTED: no published row is called {unknown[0]!r}; did you mean {' or '.join(near) or 'another'}? "
+            "All are in reid_dml/paper/published.py"
+        )
     foreign = [key for key in keys if homes[key] != dataset]
     if foreign:
         warnings.warn(
-            f"EXPECTED: the published row {foreign[0]} is of {homes[foreign[0]]}, not of {dataset}: not shown",
+            f"EXPECTED: the published row {foreign[0]} is of {homes[foreign[0]]}, not of {dataset}: not shown "
+            "(EXPECTED [] for none)",
             stacklevel=2,
         )
     return [row for key in keys if homes[key] == dataset for row in PUBLISHED[dataset][key]]

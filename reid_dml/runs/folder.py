@@ -60,7 +60,7 @@ class RunFolder:
 
     def check_free(self) -> None:
         """Raise `UserError` if the folder holds anything of a run already: nothing is overwritten or mixed up."""
-        traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("*.safetensors")]
+        traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("network_*.safetensors")]
         if any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*"))):
             raise UserError(
                 f"{self.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
@@ -76,6 +76,10 @@ class RunFolder:
         environment = {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()}
         write_json(self.path / "environment.json", environment)
         write_json(self.classes_file, data)
+        self.write_config(cfg)
+
+    def write_config(self, cfg: CfgNode) -> None:
+        """config.yml: every option of the run."""
         write_text(self.config_file, cfg.dump())
 
     @contextmanager
@@ -103,6 +107,8 @@ class RunFolder:
         """The frozen config the run was started with."""
         if not self.config_file.is_file():
             raise UserError(f"{self.config_file}: not found; {self.path} is not a run folder of tools/train_net.py")
+        if not self.config_file.stat().st_size:
+            raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")
         return load_config(self.config_file)
 
     def training_data(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReI
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
         if folder.persons() != list(persons):
             raise UserError(
-                f"{folder.classes_file}: the teacher was trained on other persons than this data set's training split; "
+                f"{folder.classes_file}: the teacher was trained on other persons or classes than this data set's training split; "
                 "COHORT.TEACHERS needs networks of the same classes"
             )
         _warn_of_differences(cfg, folder, _INPUTS, "shown to its students")

@@ -26,6 +26,7 @@ from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.stored import StoredImages
+from reid_dml.errors import UserError
 from reid_dml.inference.collection import collect_rows
 from reid_dml.inference.passes import dealt_rows
 from reid_dml.inference.prediction import predict
@@ -47,6 +48,12 @@ class ClassificationTask:
     data: ClassificationData
     # Of the last evaluation, by label, for the report.
     bins: dict[str, CalibrationBins] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        test = self.cfg.TEST
+        for key, wanted in (("RERANK", test.RERANK), ("EXPAND", test.EXPAND), ("FPR", test.FPR)):
+            if wanted:
+                raise UserError(f"TEST.{key}: is for retrieval, {self.data.name} is a set of classes; leave it out")
 
     @property
     def uses_heads(self) -> bool:

@@ -145,6 +145,7 @@ class TestNpz:
             ({"test_images": np.zeros((3, 3, 32, 32), np.uint8)}, "(N, H, W, 3) uint8 is needed"),
             ({"test_images": np.zeros((3, 32, 32, 3))}, "(N, H, W, 3) uint8 is needed"),
             ({"train_labels": np.array([0, 1, 2, 0, 1, 2**31 - 1])}, "row 5 is 2147483647, more than there are images"),
+            ({"class_names": np.array(["a", "b", "a"])}, "class_names: two classes have one name"),
             ({"class_names": np.array("a")}, "(C,) text is needed"),
             ({"class_names": np.array([b"a", b"b", b"c"])}, "(C,) text is needed"),
             ({"class_names": np.array(["a", "b"])}, "train_labels: row 2 is 2, but the classes are 0 ... 1"),
@@ -187,6 +188,28 @@ class TestFolders:
         assert [record.person_id for record in data.train] == [1, 1, 2, 2, 3, 3]
         assert [record.person_id for record in data.test] == [2, 2, 3, 3]
         assert load("class_folders", tmp_path / "imagenet").test == data.test
+
+    def test_a_link_that_leads_nowhere_is_no_image_less(self, load, tmp_path):
+        for split in ("train", "val"):
+            for name in ("a", "b"):
+                self.write(tmp_path / "imagenet" / split / name, "1.png")
+        link = tmp_path / "imagenet" / "train" / "b" / "2.png"
+        link.symlink_to(tmp_path / "gone.png")
+        with pytest.raises(UserError, match=r"2\.png: a link to .*gone\.png, which is not there"):
+            load("imagenet")
+
+    @pytest.mark.parametrize(("name", "root", "words"), [
+        ("cifar10", "cifar10", "holds train/ itself; set DATA.ROOT to the folder above"),
+        ("cifar10", "nothing", "no such folder"),
+        ("cifar10", "file.npz", "a file; DATA.ROOT is the folder of cifar10"),
+        ("class_folders", "file.npz", "an .npz is read by DATA.NAME npz"),
+    ])  # fmt: skip
+    def test_a_wrong_root_is_explained(self, load, tmp_path, name, root, words):
+        self.write(tmp_path / "cifar10" / "train" / "a", "1.png")
+        (tmp_path / "file.npz").write_bytes(b"PK")
+        with pytest.raises(UserError) as refusal:
+            load(name, tmp_path / root)
+        assert words in str(refusal.value)
 
     def test_tiny_imagenet_s_validation_is_read_from_its_list(self, load, tmp_path):
         root = tmp_path / "tiny-imagenet-200"

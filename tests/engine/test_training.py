@@ -25,6 +25,7 @@ from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_text
 from reid_dml.models import ReIDNetwork, build_backbone
 from reid_dml.mutual.cohort import Member, update_member
+from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
 
 
@@ -148,6 +149,22 @@ def test_one_step_equals_torch_s_ordinary_optimiser(make_config, name):
             stepper.step()
     torch.testing.assert_close(ours.weight, plain.weight, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(ours.bias, plain.bias, rtol=1e-6, atol=1e-7)
+
+
+def test_milestones_behind_the_end_are_pointed_out(make_config):
+    cfg = make_config("SCHEDULE.NAME", "multistep", "SCHEDULE.MILESTONES", "[2, 6, 9]")
+    with pytest.warns(UserWarning, match=r"SCHEDULE\.MILESTONES: \[6, 9\] are never reached in TRAIN\.STEPS 6"):
+        Schedule(cfg, "cpu")
+
+
+def test_files_of_other_kinds_are_no_run(make_config):
+    cfg = make_config()
+    Path(cfg.OUTPUT_DIR).mkdir()
+    (Path(cfg.OUTPUT_DIR) / "mine.safetensors").write_bytes(b"")
+    RunFolder(cfg.OUTPUT_DIR).check_free()
+    (Path(cfg.OUTPUT_DIR) / "network_0.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="holds a run already"):
+        RunFolder(cfg.OUTPUT_DIR).check_free()
 
 
 def test_the_guard_finds_the_first_bad_step_and_whose_own_loss_it_was():

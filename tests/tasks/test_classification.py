@@ -155,6 +155,30 @@ def test_published_rows_of_another_data_set_are_not_shown(command, tree_config, 
     assert "CVPR" not in result.out
 
 
+def test_protocols_of_retrieval_are_refused(command, tree_config, tree_run):
+    result = command("test_net", "--config-file", tree_config, "MODEL.WEIGHTS", tree_run, "--rerank")
+    assert "TEST.RERANK: is for retrieval" in result.error
+
+
+def test_a_weights_file_alone_is_scored_with_a_warning(command, tree_config, tree_run, tmp_path):
+    weights = tmp_path / "network_0.safetensors"
+    shutil.copy(tree_run / weights.name, weights)
+    result = command("test_net", "--config-file", tree_config, "MODEL.WEIGHTS", weights)
+    assert result.code == 0
+    assert "classes.json: not found; whether the rows of the heads stand for this data set's classes" in result.err
+
+
+def test_a_resumed_run_s_config_says_how_it_was_tested(command, tree_config, tree_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tree_run, run)
+    options = ["OUTPUT_DIR", run, "TEST.BATCH_SIZE", "3"]
+    assert command("train_net", "--config-file", tree_config, "--resume", *options).code == 0
+    assert load_config(run / "config.yml").TEST.BATCH_SIZE == 3
+    (run / "config.yml").write_text("")
+    result = command("train_net", "--config-file", tree_config, "--resume", *options)
+    assert "config.yml: is empty" in result.error
+
+
 def test_one_network_keeps_its_number(command, tree_config, tree_run, tmp_path):
     page = tmp_path / "page.html"
     weights = tree_run / "network_1_ema.safetensors"

@@ -40,6 +40,10 @@ def load_cifar(cfg: CfgNode) -> ClassificationData:
         return read_npz(root / f"{name}.npz", unofficial)
     if (root / name).is_dir():
         return read_class_tree(root / name, unofficial)
+    if (root / "train").is_dir():
+        raise UserError(f"{root}: holds train/ itself; set DATA.ROOT to the folder above, in which it is called {name}")
+    if not root.is_dir():
+        raise UserError(f"{root}: {'a file' if root.exists() else 'no such folder'}; DATA.ROOT is the folder of {name}")
     raise UserError(
         f"{root}: no {name} here; put the official {kind.filename} ({kind.url}) there, or {name}.npz, or the folders "
         f"{name}/train/<class> and {name}/test/<class> (see datasets/README.md)"

@@ -55,6 +55,8 @@ def number_classes(train: Path) -> dict[str, int]:
 
 
 def _split_folder(root: Path, names: tuple[str, ...], layout: str) -> Path:
+    if root.is_file():
+        raise UserError(f"{root}: a file where a folder with {layout} is expected; an .npz is read by DATA.NAME npz")
     for name in names:
         if (root / name).is_dir():
             return root / name

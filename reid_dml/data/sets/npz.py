@@ -27,9 +27,11 @@ def read_npz(path: Path, name: str) -> ClassificationData:
     """The data set in a file. Raises `UserError` for a damaged or foreign file and for arrays that do not agree."""
     path = require_file(path, "the .npz data set", f"name {_REMEDY}")
     try:
+        with zipfile.ZipFile(path):
+            pass  # else NumPy would take it for an array or for a pickled object, and say so
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in (*_KEYS, "class_names") if key in file.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, TypeError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
         raise UserError(f"{path}: not a whole .npz file of plain arrays ({error}); it must be {_REMEDY}") from None
     absent = [key for key in _KEYS if key not in arrays]
     if absent:
@@ -49,7 +51,8 @@ def data_from_arrays(arrays: Mapping[str, np.ndarray], *, name: str, root: Path)
         if labels.max() >= len(names):
             row = int(labels.argmax())
             raise UserError(
-                f"{root}: {split}_labels: row {row} is {labels[row]}, but the classes are 0 ... {len(names) - 1}"
+                f"{root}: {split}_labels: row {row} is {labels[row]}, but the classes are 0 ... {len(names) - 1} "
+                f"({'as class_names says' if 'class_names' in arrays else 'as train_labels says'}); mend either"
             )
     empty = np.setdiff1d(np.arange(len(names)), arrays["train_labels"])
     if len(empty):
@@ -74,6 +77,8 @@ def _class_names(arrays: Mapping[str, np.ndarray], root: Path) -> list[str]:
     names = arrays["class_names"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UserError(f"{root}: class_names: {names.shape} {names.dtype}; (C,) text is needed")
+    if len(set(names.tolist())) < len(names):
+        raise UserError(f"{root}: class_names: two classes have one name; give each its own")
     return names.tolist()
 
 
