@@ -101,7 +101,7 @@ class TestRefusals:
             (["COHORT.NETWORKS", "[mobilenet_v3, mobilenet_v1]"], "no network is called 'mobilenet_v3'"),
             (["COHORT.INIT_WEIGHTS", "[gone.safetensors]"], "gone.safetensors: the weights file not found"),
             (["TRAIN.BATCH_SIZE", "1000"], "larger than the training set of 20 images"),
-            (["EXPECTED", "[table9]"], "EXPECTED: 'table9' is not one of"),
+            (["EXPECTED", "[table9]"], "EXPECTED: no published row is called 'table9'"),
             (["MODEL.WEIGHTS", "runs/x"], "MODEL.WEIGHTS: is for testing"),
             (["UPDATE.RULE", "parallel"], "UPDATE.RULE: 'parallel' is not one of simultaneous"),
             (["OBJECTIVE.STRATEGY", "dmle"], "OBJECTIVE.STRATEGY: 'dmle' is not one of independent, dml, dml_e"),

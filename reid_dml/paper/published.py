@@ -114,11 +114,9 @@ def published_rows(keys: Sequence[str], dataset: str) -> list[ReferenceRow]:
     homes = {key: name for name, rows in PUBLISHED.items() for key in rows}
     unknown = [key for key in keys if key not in homes]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], homes, 3, cutoff=0.3)
-        raise UserError(
-            f"EXPECTED: no published row is called {unknown[0]!r}; did you mean {' or '.join(near) or 'another'}? "
-            "All are in reid_dml/paper/published.py"
-        )
+        near = difflib.get_close_matches(unknown[0], homes, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "all are in reid_dml/paper/published.py"
+        raise UserError(f"EXPECTED: no published row is called {unknown[0]!r}; {hint}")
     foreign = [key for key in keys if homes[key] != dataset]
     if foreign:
         warnings.warn(
