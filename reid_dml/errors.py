@@ -105,12 +105,10 @@ def _is_lost_process(error: Exception) -> bool:
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    if not issubclass(category, UserWarning):
-        return
-    if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(f"warning: {message}", file=sys.stderr)  # not into the middle of a progress bar
-    else:
-        print(f"warning: {message}", file=sys.stderr)
+    if issubclass(category, UserWarning):
+        # Not into the middle of a progress bar, where there may be one.
+        say = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
+        say(f"warning: {message}", file=sys.stderr)
 
 
 def _fail(message: str) -> int:

@@ -80,11 +80,8 @@ def _train(
     cohort = build_cohort(cfg, row_names(training_data), objective, device, initialise=not has_checkpoint)
     source = make_source(cfg, task.data.train, task.data.class_ids, AugmentSpec.num_draws, device)
     task.prepare()
-    if rank() == 0:
-        if continues:
-            folder.write_config(cfg)  # what may differ, as how to test, is now so
-        else:
-            folder.start(cfg, device, training_data)
+    if rank() == 0 and not continues:
+        folder.start(cfg, device, training_data)
     trainer = Trainer(cfg, cohort, rule, objective, source, folder, device)
     if has_checkpoint:
         trainer.resume()
@@ -93,6 +90,7 @@ def _train(
     with folder.lock() if rank() == 0 else nullcontext():
         if rank() == 0:
             folder.cut_metrics(trainer.step)
+            folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
         trainer.train()
     networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in cohort.members}
     seconds, placement = trainer.seconds, trainer.placement
@@ -161,15 +159,14 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     classes = {network.num_classes for network in networks.values()}
     folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-    others = False
-    if folder.classes_file.is_file():
-        others = folder.persons() != row_names(task.data.training_summary())
-    else:
+    known = folder.classes_file.is_file()
+    if not known:
         warnings.warn(
             f"{folder.classes_file}: not found; whether the rows of the heads stand for this data set's classes cannot "
             "be checked",
             stacklevel=2,
         )
+    others = known and folder.persons() != row_names(task.data.training_summary())
     if others or classes != {len(task.data.class_ids)}:
         without = ", or set TEST.TRAIN_ACCURACY False" if task.kind == "retrieval" else ""
         raise UserError(

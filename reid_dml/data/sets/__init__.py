@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from yacs.config import CfgNode
 
@@ -33,6 +34,12 @@ def register_data(name: str, *, task: str) -> Callable[[Load], Load]:
         return load
 
     return register
+
+
+def own_name(root: str) -> str:
+    """Name of somebody's own data set at this folder or file; not that of a published one, whatever the folder's is."""
+    path = Path(root).resolve()
+    return f"{path.stem if path.is_file() else path.name} (own)"
 
 
 def task_of(cfg: CfgNode) -> str:

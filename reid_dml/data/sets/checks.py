@@ -1,17 +1,9 @@
-"""What every re-identification data set must satisfy before an experiment starts on it, and what one is called."""
+"""What every re-identification data set must satisfy before an experiment starts on it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from reid_dml.data.records import UNKNOWN_CAMERA, ReIDData
 from reid_dml.errors import UserError, require_file
-
-
-def own_name(root: str) -> str:
-    """Name of somebody's own data set at this folder or file; not that of a published one, whatever the folder's is."""
-    path = Path(root).resolve()
-    return f"{path.stem if path.is_file() else path.name} (own)"
 
 
 def check_data(data: ReIDData) -> ReIDData:

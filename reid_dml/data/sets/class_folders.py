@@ -13,8 +13,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.images import list_images
 from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
-from reid_dml.data.sets import register_data
-from reid_dml.data.sets.checks import own_name
+from reid_dml.data.sets import own_name, register_data
 from reid_dml.errors import UserError
 
 

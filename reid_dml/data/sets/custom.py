@@ -9,8 +9,8 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord, ReIDData
-from reid_dml.data.sets import register_data
-from reid_dml.data.sets.checks import check_data, own_name
+from reid_dml.data.sets import own_name, register_data
+from reid_dml.data.sets.checks import check_data
 from reid_dml.errors import UserError, require_file
 
 _SPLITS = ("train", "query", "gallery", "boxes")

@@ -13,8 +13,8 @@ from yacs.config import CfgNode
 
 from reid_dml.data.images import list_images
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
-from reid_dml.data.sets import register_data
-from reid_dml.data.sets.checks import check_data, own_name
+from reid_dml.data.sets import own_name, register_data
+from reid_dml.data.sets.checks import check_data
 from reid_dml.errors import UserError
 
 FOLDER = "Market-1501-v15.09.15"

@@ -15,8 +15,7 @@ import numpy as np
 from yacs.config import CfgNode
 
 from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
-from reid_dml.data.sets import register_data
-from reid_dml.data.sets.checks import own_name
+from reid_dml.data.sets import own_name, register_data
 from reid_dml.errors import UserError, require_file
 
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels")
