@@ -121,12 +121,12 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
         if name != "ours"
     }
     operations = step_operations(case)
-    sustained: dict[str, object] = {}
+    further: dict[str, object] = {}
     if arguments.sustained:
-        sustained["sustained"] = {"steps": arguments.sustained,
-                                  "steps_per_second": rate(runs["ours"], arguments.sustained, device)}  # fmt: skip
+        further["sustained"] = {"steps": arguments.sustained,
+                                "steps_per_second": rate(runs["ours"], arguments.sustained, device)}  # fmt: skip
     if "the graph alone" in rates:
-        sustained["idle_share"] = max(0.0, 1 - statistics.median(ratio for ratio in ratios["ours / the graph alone"]))
+        further["idle_share"] = max(0.0, 1 - statistics.median(ratios["ours / the graph alone"]))
     return {
         "networks": list(case.networks),
         "size": list(case.size),
@@ -135,7 +135,7 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
         "steps_per_second": {name: statistics.median(found) for name, found in rates.items()},
         "ratios": {name: {"median": statistics.median(found), "range": [min(found), max(found)]}
                    for name, found in ratios.items()},
-        **sustained,
+        **further,
         "operations_per_step": operations,
         "share_of_matrix_rate": statistics.median(rates["ours"]) * operations / matrix_rate(case, device),
     }  # fmt: skip
