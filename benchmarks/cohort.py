@@ -37,8 +37,8 @@ def main() -> None:
     from reid_dml.device import prepare_training, resolve_device
     from reid_dml.engine.schedules import Schedule
     from reid_dml.engine.trainer import build_cohort
-    from reid_dml.mutual.lanes import Lanes
     from reid_dml.mutual.objective import build_objective
+    from reid_dml.mutual.streams import MemberStreams
     from reid_dml.mutual.updates import build_rule
 
     size = f"[{', '.join(arguments.size)}]"
@@ -54,7 +54,7 @@ def main() -> None:
     classes = [str(person) for person in range(1, 752)]
     objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
     cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))
-    cohort.lanes = Lanes()  # one network after the other, as the bare ones
+    cohort.streams = MemberStreams()  # one network after the other, as the bare ones
     count = cfg.TRAIN.BATCH_SIZE
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, *cfg.DATA.STORED_SIZE), dtype=torch.uint8, generator=generator)

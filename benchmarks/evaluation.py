@@ -47,7 +47,7 @@ def measure(size: str, repeats: int, backend: str) -> dict:
     """Medians for one size: seconds of the metrics and of the bare product, their ratio, and memory in GB."""
     import numpy as np
 
-    from reid_dml.retrieval.metrics import evaluate_rankings
+    from reid_dml.ranking.metrics import evaluate_rankings
 
     query, gallery = draw(*SIZES[size])
     rows = 512 if len(gallery.features) < 200_000 else 128
@@ -81,7 +81,7 @@ def draw(queries: int, items: int, persons: int):
     """Query and gallery features around person centres: 15.5 matches a query on the average, the rest distractors."""
     import numpy as np
 
-    from reid_dml.retrieval import FeatureSet
+    from reid_dml.features import FeatureSet
 
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((persons + 1, _WIDTH), dtype=np.float32)

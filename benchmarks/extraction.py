@@ -40,10 +40,10 @@ def main() -> None:
     from reid_dml.data.pipeline.cache import CachedImages
     from reid_dml.data.stored import ImageFiles, StoredImages, read_all
     from reid_dml.device import keep_freed_memory, resolve_device
+    from reid_dml.features.extraction import extract_features
+    from reid_dml.features.folders import folder_records
     from reid_dml.inference.speed import Speed
     from reid_dml.models import ReIDNetwork, build_backbone
-    from reid_dml.retrieval.extraction import extract_features
-    from reid_dml.retrieval.folders import folder_records
 
     device = resolve_device("auto")
     torch.set_flush_denormal(True)

@@ -44,9 +44,9 @@ def main() -> None:
 
     import faiss
 
+    from reid_dml.features.feature_set import FeatureSet
     from reid_dml.files import write_json
-    from reid_dml.retrieval.features import FeatureSet
-    from reid_dml.retrieval.index.types import prepare
+    from reid_dml.search.index_types import prepare
 
     if arguments.gallery:
         gallery, query = (
@@ -82,7 +82,7 @@ def synthetic(count: int, queries: int, dimension: int):
     """Unit vectors (count, dimension) and (queries, dimension) float32 in clusters of random centres."""
     import numpy as np
 
-    from reid_dml.retrieval.features import normalize
+    from reid_dml.features.feature_set import normalize
 
     rng = np.random.default_rng(0)
     centres = normalize(rng.standard_normal((max(1, count // _CLUSTER), dimension), dtype=np.float32))
@@ -98,8 +98,8 @@ def measure(factory: str, gallery, query):
     """Build and search one type with its default parameters: its row of the record, and the ten found of each query."""
     import numpy as np
 
-    from reid_dml.retrieval.index.file import write_index
-    from reid_dml.retrieval.index.types import (
+    from reid_dml.search.index_folder import write_index
+    from reid_dml.search.index_types import (
         default_parameters,
         make_index,
         set_parameters,

@@ -30,10 +30,10 @@ def main() -> None:
     import numpy as np
     from dense_reranking import dense
 
-    from reid_dml.retrieval import FeatureSet
-    from reid_dml.retrieval.features import normalize
-    from reid_dml.retrieval.rerank import k_reciprocal_distances
-    from reid_dml.retrieval.scoring import without_junk
+    from reid_dml.features import FeatureSet
+    from reid_dml.features.feature_set import normalize
+    from reid_dml.ranking.rerank import k_reciprocal_distances
+    from reid_dml.ranking.scoring import without_junk
 
     if arguments.features:
         sides = [FeatureSet.load(path) for path in arguments.features]

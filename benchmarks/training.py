@@ -154,9 +154,9 @@ def ours(case: Case, records: list, folder: Path, device: str, options: Sequence
 
 
 def one_lane(trainer) -> None:
-    from reid_dml.mutual.lanes import Lanes
+    from reid_dml.mutual.streams import MemberStreams
 
-    trainer.cohort.lanes = Lanes()
+    trainer.cohort.streams = MemberStreams()
 
 
 def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, Run]:

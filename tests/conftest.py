@@ -14,8 +14,8 @@ import pytest
 import torch
 from yacs.config import CfgNode
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.config import load_config
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import run_command
 
 REPOSITORY = Path(__file__).resolve().parents[1]

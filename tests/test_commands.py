@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from reid_dml.data.sets import load_data
-from reid_dml.retrieval import FeatureSet
+from reid_dml.features import FeatureSet
 from tests.conftest import REPOSITORY
 
 

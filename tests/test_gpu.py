@@ -10,20 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.engine import experiment
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.schedules import Schedule
 from reid_dml.engine.step import CudaGraphRecorder, RecordedStep, make_step
 from reid_dml.engine.trainer import Trainer, build_cohort
 from reid_dml.errors import UserError
+from reid_dml.features import FeatureSet
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
-from reid_dml.retrieval import FeatureSet
-from reid_dml.retrieval.metrics import evaluate_rankings
-from reid_dml.runs.folder import RunFolder, row_names
+from reid_dml.ranking.metrics import evaluate_rankings
+from reid_dml.runs.folder import RunFolder, class_names
 from tests.engine.test_step import RECORDED
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -41,7 +41,7 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
     weights = {}
     for device in ("cpu", "cuda:0"):
         objective, update = build_objective(cfg), build_rule(cfg)
-        cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
+        cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
         for member in cohort.members:
             member.network.double()
             member.ema.double()
@@ -60,7 +60,7 @@ def train_on_gpu(cfg, *, graph, steps=100):
     """The last report and everything that a resumed run depends on."""
     data, device = load_data(cfg), "cuda:0"
     objective, update, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
-    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
+    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
     step = make_step(update, cohort, objective, CudaGraphRecorder(cohort) if graph else None)
     per_step = update.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION
@@ -73,7 +73,7 @@ def train_on_gpu(cfg, *, graph, steps=100):
     networks = [network for member in cohort.members for network in (member.network, member.ema)]
     states = [value for network in networks for value in network.state_dict().values()]
     for member in cohort.members:
-        states += [member.generator.get_state(), member.spare.get_state()]
+        states += [member.generator.get_state(), member.peer_generator.get_state()]
         for state in member.optimizer.state_dict()["state"].values():
             # RMSpropTF counts steps on the CPU, where no replay goes; nothing reads the count.
             states += [value for value in state.values() if torch.is_tensor(value) and value.is_cuda]
@@ -133,7 +133,7 @@ def test_a_network_that_breaks_the_recording_off_trains_without_a_graph(make_con
 def test_a_step_of_the_loop_never_waits_for_the_gpu(make_config, tmp_path):
     cfg, device = make_config("TRAIN.STEPS", "100"), "cuda:0"
     data, objective, update = load_data(cfg), build_objective(cfg), build_rule(cfg)
-    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, device)
+    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
     trainer = Trainer(cfg, cohort, update, objective, source, RunFolder(tmp_path / "run"), device)
     for _ in range(5):

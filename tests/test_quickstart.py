@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.config import load_config
-from reid_dml.engine.experiment import train_and_evaluate
 from tests.conftest import REPOSITORY
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.sets import load_data
-from reid_dml.engine.experiment import train_and_evaluate
 from tests.conftest import REPOSITORY
 
 SMALL = [

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from reid_dml.data.sets import load_data
-from reid_dml.extractor import FeatureExtractor
-from reid_dml.retrieval import FeatureSet
-from reid_dml.retrieval.index import sources as index_sources
+from reid_dml.features import FeatureSet
+from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.search import sources as index_sources
 
 
 @pytest.fixture

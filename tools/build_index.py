@@ -47,8 +47,8 @@ def main() -> None:
     ):
         raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
 
-    from reid_dml.retrieval.index.build import add_images, build_index, remove_images
-    from reid_dml.retrieval.index.sources import FeatureFiles, Images, Source
+    from reid_dml.search.build import add_images, build_index, remove_images
+    from reid_dml.search.sources import FeatureFiles, Images, Source
 
     if arguments.remove:
         removed = remove_images(arguments.index, arguments.remove)
@@ -57,8 +57,8 @@ def main() -> None:
     if arguments.features:
         source: Source = FeatureFiles(arguments.features)
     else:
-        from reid_dml.extractor import open_extractor
-        from reid_dml.retrieval.folders import image_records
+        from reid_dml.features.extractor import open_extractor
+        from reid_dml.features.folders import image_records
 
         records = image_records(arguments.images)
         extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
@@ -74,10 +74,10 @@ def main() -> None:
         parameters=arguments.search_parameters or "",
         overwrite=arguments.overwrite,
     )
-    about = contents.about
+    spec = contents.spec
     print(
-        f"{arguments.index}: {len(contents.images):,} images, {about.dimension}-d, {about.metric}, type {about.factory}"
-        + (f", searched with {about.parameters}" if about.parameters else "")
+        f"{arguments.index}: {len(contents.images):,} images, {spec.dimension}-d, {spec.metric}, type {spec.factory}"
+        + (f", searched with {spec.parameters}" if spec.parameters else "")
     )
 
 

@@ -33,10 +33,10 @@ def main() -> None:
         if not 0 < getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: must lie between 0 and 1")
 
+    from reid_dml.features.feature_set import FeatureSet
     from reid_dml.files import check_output, write_json
-    from reid_dml.retrieval.calibration import calibrate
-    from reid_dml.retrieval.features import FeatureSet
-    from reid_dml.retrieval.index.build import check_comparable
+    from reid_dml.ranking.calibration import calibrate
+    from reid_dml.search.build import check_comparable
 
     if arguments.json:
         check_output(arguments.json, arguments.features, arguments.gallery)

@@ -30,8 +30,8 @@ def main() -> None:
     if inputs and arguments.split:
         raise UserError("--split is for reading a .mat file; leave it out with --query and --gallery")
 
+    from reid_dml.features.formats import read_features, write_features, write_splits
     from reid_dml.files import check_output
-    from reid_dml.retrieval.exchange import read_features, write_features, write_splits
 
     output = arguments.files[-1]
     check_output(output, *(inputs.values() if inputs else arguments.files[:1]))

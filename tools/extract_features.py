@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.config import load_config
-    from reid_dml.retrieval.folders import extract_folder
+    from reid_dml.features.folders import extract_folder
 
     cfg = load_config(arguments.config_file, arguments.options)
     features = extract_folder(cfg, arguments.images, arguments.output, network=arguments.network)

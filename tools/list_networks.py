@@ -26,7 +26,7 @@ def main() -> None:
     from reid_dml.models import BACKBONES, known_names
     from reid_dml.models.summary import summarize
     from reid_dml.paper.published import TABLE_1
-    from reid_dml.tables import format_table
+    from reid_dml.reporting.tables import format_table
 
     if arguments.names:
         print("\n".join(known_names()))

@@ -70,10 +70,10 @@ def main() -> None:
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
     from reid_dml.files import check_output, write_json
-    from reid_dml.retrieval.scoring import Protocols, score_files
-    from reid_dml.retrieval.tables import RETRIEVAL
-    from reid_dml.stages import stages_line
-    from reid_dml.tables import format_table, without_empty_columns
+    from reid_dml.ranking.scoring import Protocols, score_files
+    from reid_dml.reporting.retrieval_table import RETRIEVAL
+    from reid_dml.reporting.tables import format_table, without_empty_columns
+    from reid_dml.timing import stages_line
 
     files = {"query": arguments.query, "gallery": arguments.gallery}
     if arguments.multi_query:

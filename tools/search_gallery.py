@@ -42,11 +42,11 @@ def main() -> None:
         raise UserError(f"--show {arguments.show}: show at least one query")
 
     from reid_dml.analysis.ranking_picture import check_picture, draw_answers
+    from reid_dml.features.feature_set import FeatureSet
     from reid_dml.files import check_output, write_json
-    from reid_dml.retrieval.features import FeatureSet
-    from reid_dml.retrieval.index.answers import answer_rows, as_json, camera_name, find, person_name
-    from reid_dml.retrieval.index.gallery import Gallery
-    from reid_dml.tables import format_table
+    from reid_dml.reporting.tables import format_table
+    from reid_dml.search.answers import answer_rows, as_json, camera_name, find, person_name
+    from reid_dml.search.gallery import Gallery
 
     for output in (arguments.json, arguments.picture):
         if output:
@@ -57,18 +57,18 @@ def main() -> None:
     if arguments.query.endswith(".npz"):
         query = FeatureSet.load(arguments.query)
     else:
-        from reid_dml.extractor import open_extractor
-        from reid_dml.retrieval.folders import extract_records, image_records
-        from reid_dml.retrieval.index.build import check_model
+        from reid_dml.features.extractor import open_extractor
+        from reid_dml.features.folders import extract_records, image_records
+        from reid_dml.search.build import check_model
 
         records = image_records([arguments.query])
         extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
-        check_model("query", extractor.model, arguments.index, gallery.about.model)  # before the work
+        check_model("query", extractor.model, arguments.index, gallery.spec.model)  # before the work
         query = extract_records(extractor, records, title="queries")
     answers = find(gallery, query, arguments.k, threshold=arguments.threshold)
     if arguments.json:
         write_json(arguments.json, as_json(gallery, answers))
-    score = "similarity" if gallery.about.metric == "cosine" else "distance"
+    score = "similarity" if gallery.spec.metric == "cosine" else "distance"
     shown = answers[: arguments.show]
     for answer in shown:
         print(f"{answer.query.path} (person {person_name(answer.query)}, camera {camera_name(answer.query)})")

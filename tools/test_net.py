@@ -26,8 +26,8 @@ def main() -> None:
     )
     arguments = parser.parse_intermixed_args()
 
+    from reid_dml.commands.experiment import evaluate_weights
     from reid_dml.config import load_config
-    from reid_dml.engine.experiment import evaluate_weights
 
     options = [*arguments.options, *(["TEST.RERANK", "True"] if arguments.rerank else [])]
     evaluate_weights(

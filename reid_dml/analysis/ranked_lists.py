@@ -13,8 +13,8 @@ import numpy as np
 
 from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.records import JUNK
-from reid_dml.retrieval.features import FeatureSet, normalize
-from reid_dml.retrieval.search import ranked_lists
+from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.search.nearest import ranked_lists
 
 _SIZE = (128, 64)  # pictures of a list, height and width
 

@@ -16,7 +16,7 @@ from reid_dml.data.images import read_image
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.files import save_with
-from reid_dml.retrieval.index.answers import Answer, camera_name, person_name, verdict
+from reid_dml.search.answers import Answer, camera_name, person_name, verdict
 
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 _COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}

@@ -19,7 +19,7 @@ class CalibrationBins(NamedTuple):
     accuracy: np.ndarray  # (B,) float64, share whose most probable class is the right one
 
 
-class Judgements(NamedTuple):
+class SampleStatistics(NamedTuple):
     """What is kept of each image's posterior."""
 
     rank: np.ndarray  # (N,) float64: wrong classes at least as probable as the right one; 0 is a hit
@@ -28,13 +28,13 @@ class Judgements(NamedTuple):
     loss: np.ndarray  # (N,) float64: minus the logarithm of the right class's probability, nats
 
     @staticmethod
-    def of(columns: np.ndarray) -> Judgements:
-        """From the columns that `judge` returns."""
-        return Judgements(*columns.astype(np.float64).T)
+    def of(columns: np.ndarray) -> SampleStatistics:
+        """From the columns that `sample_statistics` returns."""
+        return SampleStatistics(*columns.astype(np.float64).T)
 
 
-def judge(log_probs: Tensor, labels: Tensor) -> Tensor:
-    """The four numbers of `Judgements` for every image, as columns.
+def sample_statistics(log_probs: Tensor, labels: Tensor) -> Tensor:
+    """The four numbers of `SampleStatistics` for every image, as columns.
 
     Args:
         log_probs: (N, C) logarithms of the posterior, or logits.
@@ -69,7 +69,7 @@ def expected_calibration_error(bins: CalibrationBins) -> float:
     return float((bins.counts * np.abs(bins.accuracy - bins.confidence)).sum() / bins.counts.sum())
 
 
-def classification_metrics(judgements: Judgements) -> dict[str, float]:
+def classification_metrics(statistics: SampleStatistics) -> dict[str, float]:
     """The metrics of one network on one split.
 
     Returns:
@@ -80,13 +80,13 @@ def classification_metrics(judgements: Judgements) -> dict[str, float]:
     Raises:
         ValueError: no images.
     """
-    if not len(judgements.rank):
+    if not len(statistics.rank):
         raise ValueError("metrics need at least one image")
-    correct = judgements.rank < 1
+    correct = statistics.rank < 1
     return {
         "top1": float(correct.mean()),
-        "top5": float((judgements.rank < 5).mean()),
-        "ece": expected_calibration_error(calibration_bins(judgements.confidence, correct)),
-        "entropy": float(judgements.entropy.mean()),
-        "loss": float(judgements.loss.mean()),
+        "top5": float((statistics.rank < 5).mean()),
+        "ece": expected_calibration_error(calibration_bins(statistics.confidence, correct)),
+        "entropy": float(statistics.entropy.mean()),
+        "loss": float(statistics.loss.mean()),
     }

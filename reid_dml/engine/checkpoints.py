@@ -105,7 +105,7 @@ def member_state(member: Member) -> dict[str, Any]:
         "ema": member.ema.state_dict() if member.ema is not None else None,
         "optimizer": member.optimizer.state_dict(),
         "generator": member.generator.get_state(),
-        "spare": member.spare.get_state(),
+        "spare": member.peer_generator.get_state(),
         "device": member.generator.device.type,
     }
 
@@ -119,7 +119,7 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
         member.optimizer.load_state_dict(state["optimizer"])
         if state["device"] == member.generator.device.type:
             member.generator.set_state(state["generator"])
-            member.spare.set_state(state["spare"])
+            member.peer_generator.set_state(state["spare"])
         else:
             warnings.warn(
                 f"{where}: saved on {state['device']}, continued on {member.generator.device.type}: dropout goes on "

@@ -123,7 +123,7 @@ class CudaGraphRecorder:
     def __init__(self, cohort: Cohort) -> None:
         """`cohort`: what the work trains."""
         drawing = [member for member in cohort.members if member.network.draws]
-        self.generators = [generator for member in drawing for generator in (member.generator, member.spare)]
+        self.generators = [generator for member in drawing for generator in (member.generator, member.peer_generator)]
         self.said: dict = {}  # warnings of the first steps, each shown once
         # The first steps run where the graph is recorded: gradients are accumulated on the stream of the first pass.
         self.stream = torch.cuda.Stream()

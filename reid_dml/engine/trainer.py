@@ -24,11 +24,11 @@ from reid_dml.engine.schedules import Schedule
 from reid_dml.engine.step import CudaGraphRecorder, make_step
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
-from reid_dml.models.build import build_network, network_seed, seed_dropout, spare_generator
+from reid_dml.models.build import build_network, network_seed, new_peer_generator, seed_dropout
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import DistributedLinks, Placement
-from reid_dml.mutual.lanes import Lanes
 from reid_dml.mutual.objective import Objective
+from reid_dml.mutual.streams import MemberStreams
 from reid_dml.mutual.updates import UpdateRule
 from reid_dml.processes import all_gather_objects, barrier, gather_objects, rank, world_size
 from reid_dml.runs.folder import RunFolder
@@ -40,7 +40,7 @@ def build_cohort(
 ) -> Cohort:
     """This process's share of the cohort, ready to train on the device, with the frozen teachers.
 
-    `persons` names whom each row of the identity heads stands for (see `runs.folder.row_names`).
+    `persons` names whom each row of the identity heads stands for (see `runs.folder.class_names`).
     `initialise=False` spares the starting weights, where a checkpoint will replace them.
     """
     size = len(cfg.COHORT.NETWORKS)
@@ -56,9 +56,12 @@ def build_cohort(
         if cfg.TRAIN.COMPILE:
             network.compile_training()
         own = index + size * placement.shard
-        generator, spare = seed_dropout(network, cfg.SEED, own, device), spare_generator(cfg.SEED, own, device)
+        generator, peer_generator = (
+            seed_dropout(network, cfg.SEED, own, device),
+            new_peer_generator(cfg.SEED, own, device),
+        )
         optimizer = build_optimizer(cfg, network, rates[index])
-        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, spare))
+        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
     if cfg.TRAIN.COMPILE and rank() == 0:
@@ -71,7 +74,7 @@ def build_cohort(
     if world_size() > 1:
         cohort.links = DistributedLinks(placement, features=objective.uses_features)
     else:
-        cohort.lanes = Lanes.of(size, device)
+        cohort.streams = MemberStreams.of(size, device)
     return cohort
 
 
@@ -160,9 +163,9 @@ class Trainer:
 
     def _set_generators(self, states: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Those of the members' dropout."""
-        for member, (own, spare) in zip(self.cohort.members, states, strict=True):
+        for member, (own, for_peers) in zip(self.cohort.members, states, strict=True):
             member.generator.set_state(own)
-            member.spare.set_state(spare)
+            member.peer_generator.set_state(for_peers)
 
     def train(self) -> None:
         """All remaining steps. Raises `UserError` at a loss that is not finite; the last good checkpoint stays.
@@ -254,7 +257,7 @@ class Trainer:
 
 
 def _dropout_states(members: Sequence[Member]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [(member.generator.get_state(), member.spare.get_state()) for member in members]
+    return [(member.generator.get_state(), member.peer_generator.get_state()) for member in members]
 
 
 def _generator_states(device: str, members: Sequence[Member]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.stored import StoredImages
 from reid_dml.errors import UserError
-from reid_dml.inference.passes import read_batches, run_networks
+from reid_dml.inference.forward import read_batches, run_networks
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import rank
 

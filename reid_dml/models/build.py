@@ -13,9 +13,9 @@ from reid_dml.models.reid_network import ReIDNetwork, use_generator
 from reid_dml.models.weights import load_partial
 
 
-def network_seed(seed: int, index: int, *, spare: bool = False) -> int:
+def network_seed(seed: int, index: int, *, for_peers: bool = False) -> int:
     """Seed of network `index` of a cohort; it does not depend on the cohort's size or the process."""
-    key = [seed, 5 if spare else 3, index]
+    key = [seed, 5 if for_peers else 3, index]
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -58,9 +58,9 @@ def seed_dropout(network: nn.Module, seed: int, index: int, device: str) -> torc
     return generator
 
 
-def spare_generator(seed: int, index: int, device: str) -> torch.Generator:
+def new_peer_generator(seed: int, index: int, device: str) -> torch.Generator:
     """The generator of a network's dropout in predictions that must leave no trace in the other one."""
-    return torch.Generator(device).manual_seed(network_seed(seed, index, spare=True))
+    return torch.Generator(device).manual_seed(network_seed(seed, index, for_peers=True))
 
 
 def _truncated_normal(network: nn.Module, std: float) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output, ReIDNetwork
 from reid_dml.models.reid_network import copied_buffers, use_generator
-from reid_dml.mutual.lanes import Lanes
+from reid_dml.mutual.streams import MemberStreams
 
 
 @dataclass
@@ -26,7 +26,9 @@ class Member:
     generator: torch.Generator  # of the network's dropout while it learns
     ema: ReIDNetwork | None = None  # exponential moving average of the network
     clip_norm: float = 0.0  # largest Euclidean norm of its whole gradient; 0: as it comes
-    spare: torch.Generator = field(default_factory=torch.Generator)  # of its dropout in predictions that leave no trace
+    peer_generator: torch.Generator = field(
+        default_factory=torch.Generator
+    )  # of its dropout in predictions that leave no trace
 
 
 class Links(Protocol):
@@ -61,7 +63,7 @@ class Cohort:
 
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
     evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
-    in it where torch's autocast says so; weights, gradients and losses stay float32. On `lanes` what the members do
+    in it where torch's autocast says so; weights, gradients and losses stay float32. On `streams` what the members do
     independently of each other may go on side by side.
     """
 
@@ -71,7 +73,7 @@ class Cohort:
     links: Links = field(default_factory=LocalLinks)
     teachers: Sequence[ReIDNetwork] = ()
     bfloat16: bool = False
-    lanes: Lanes = field(default_factory=Lanes)
+    streams: MemberStreams = field(default_factory=MemberStreams)
 
     def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
         """A network's output at the cohort's precision."""
@@ -81,7 +83,7 @@ class Cohort:
 
     def forward(self, images: Tensor) -> dict[int, Output]:
         """Every member's output by its index."""
-        outputs = self.lanes.map(lambda member: self.predict(member.network, images), self.members)
+        outputs = self.streams.map(lambda member: self.predict(member.network, images), self.members)
         return {member.index: output for member, output in zip(self.members, outputs, strict=True)}
 
     @torch.no_grad()
@@ -129,9 +131,9 @@ def frozen_statistics(member: Member) -> Iterator[None]:
     """Train-mode predictions that leave no trace: batch-norm buffers and the dropout generator stay untouched.
 
     Algorithm 1 predicts a batch again after an update; moving the statistics a second time would count it twice.
-    Dropout draws from the spare generator meanwhile: a CUDA graph cannot put a generator's state back.
+    Dropout draws from the peer generator meanwhile: a CUDA graph cannot put a generator's state back.
     """
-    use_generator(member.network, member.spare)
+    use_generator(member.network, member.peer_generator)
     try:
         with copied_buffers(member.network):
             yield

@@ -143,7 +143,7 @@ def _learn_together(
             _update(cohort, member, scalars)
         return row
 
-    return torch.stack(cohort.lanes.map(learn, cohort.members))
+    return torch.stack(cohort.streams.map(learn, cohort.members))
 
 
 def _predict(cohort: Cohort, member: Member, images: Tensor) -> Output:

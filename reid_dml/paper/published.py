@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from reid_dml.errors import UserError
-from reid_dml.tables import ReferenceRow
+from reid_dml.reporting.tables import ReferenceRow
 
 Rows = Mapping[str, tuple[ReferenceRow, ...]]  # by key of EXPECTED: one row, or one a network
 

@@ -1,5 +1,5 @@
-"""Retrieval: features of images, search, rankings and their metrics."""
+"""Names of earlier versions that stay: features are in `reid_dml.features`, metrics in `reid_dml.ranking`."""
 
-from reid_dml.retrieval.features import FeatureSet
+from reid_dml.features import FeatureSet
 
 __all__ = ["FeatureSet"]

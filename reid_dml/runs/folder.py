@@ -12,7 +12,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.config import load_config
-from reid_dml.config_reading import flatten
+from reid_dml.config.reading import flatten
 from reid_dml.device import describe_device, git_revision, versions
 from reid_dml.errors import UserError
 from reid_dml.files import exclusive, write_json, write_text
@@ -37,7 +37,7 @@ _FREE_ON_RESUME = (
 )
 
 
-def row_names(data: Mapping[str, Any]) -> list[str]:
+def class_names(data: Mapping[str, Any]) -> list[str]:
     """The persons of classes.json by the names that do not depend on our numbering."""
     return [str(name) for name in data.get("original_ids") or data["person_ids"]]
 
@@ -126,14 +126,14 @@ class RunFolder:
         """Person id of every row of the identity heads."""
         return self.training_data()["person_ids"]
 
-    def persons(self) -> list[str]:
+    def class_names(self) -> list[str]:
         """Whom each row of the identity heads stands for: person ids, or custom ids as they were written."""
-        return row_names(self.training_data())
+        return class_names(self.training_data())
 
     def check_data(self, data: Mapping[str, Any]) -> None:
         """Raise `UserError` if the training images are no longer those the run began with."""
         before = self.training_data()
-        old, new = set(row_names(before)), set(row_names(data))
+        old, new = set(class_names(before)), set(class_names(data))
         changes = [
             f"{len(ids)} persons are {what} ({min(ids)}, ...)"
             for ids, what in ((old - new, "absent"), (new - old, "new"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.config_reading import flatten
+from reid_dml.config.reading import flatten
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network
@@ -113,10 +113,10 @@ def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReI
                 "weights file"
             )
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-        if folder.persons() != list(persons):
+        if folder.class_names() != list(persons):
             raise UserError(
-                f"{folder.classes_file}: the teacher was trained on other persons or classes than this data set's training split; "
-                "COHORT.TEACHERS needs networks of the same classes"
+                f"{folder.classes_file}: the teacher was trained on other persons or classes than this data set's "
+                "training split; COHORT.TEACHERS needs networks of the same classes"
             )
         _warn_of_differences(cfg, folder, _INPUTS, "shown to its students")
         teachers += [network.requires_grad_(False) for network in load_networks(folder.config(), path, device).values()]

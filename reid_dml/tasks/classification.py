@@ -12,28 +12,28 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.analysis.calibration_sections import calibration_sections
-from reid_dml.analysis.sections import Section
 from reid_dml.classification.metrics import (
     CalibrationBins,
-    Judgements,
+    SampleStatistics,
     calibration_bins,
     classification_metrics,
-    judge,
+    sample_statistics,
 )
-from reid_dml.classification.tables import CLASSIFICATION
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.stored import StoredImages
 from reid_dml.errors import UserError
-from reid_dml.inference.collection import collect_rows
-from reid_dml.inference.passes import dealt_rows
+from reid_dml.inference.forward import shard_rows
+from reid_dml.inference.gather import gather_rows
 from reid_dml.inference.prediction import predict
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
-from reid_dml.tables import MetricsTable
+from reid_dml.reporting.classification_table import CLASSIFICATION
+from reid_dml.reporting.sections import Section
+from reid_dml.reporting.tables import MetricsTable
 from reid_dml.tasks.cohort_metrics import with_mean_and_sd
 
 
@@ -74,7 +74,7 @@ class ClassificationTask:
         """
 
         def run(split: str, images: StoredImages, keep: Callable[[Tensor, Tensor], Tensor]) -> dict[int, np.ndarray]:
-            rows = dealt_rows(len(images), self.cfg.TEST.BATCH_SIZE, part, parts)
+            rows = shard_rows(len(images), self.cfg.TEST.BATCH_SIZE, part, parts)
             own = images.at(rows)
             found = predict(
                 networks,
@@ -87,13 +87,13 @@ class ClassificationTask:
                 batch_size=self.cfg.TEST.BATCH_SIZE,
                 workers=self.cfg.DATA.WORKERS,
             )
-            return collect_rows(found, rows, len(images))
+            return gather_rows(found, rows, len(images))
 
         # Whole posteriors only of the test images, for the ensemble: those of ImageNet's training images fill a disk.
         posteriors = run("test", open_images(self.cfg, self.data.test), lambda logits, _: logits.log_softmax(1))
         train: dict[int, np.ndarray] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            train = run("train", open_images(self.cfg, self.data.train).at(self.data.labelled_rows), judge)
+            train = run("train", open_images(self.cfg, self.data.train).at(self.data.labelled_rows), sample_statistics)
         return self._judge(posteriors, train) if rank() == 0 else {}
 
     def _judge(self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class ClassificationTask:
         for index, values in log_probs.items():
             found = {"test": self._judge_test(values, f"network {index}")}
             if index in train:
-                found = {"train": classification_metrics(Judgements.of(train[index])), **found}
+                found = {"train": classification_metrics(SampleStatistics.of(train[index])), **found}
             networks.append({"classification": found})
         results = with_mean_and_sd(networks)
         if len(networks) > 1:
@@ -113,9 +113,9 @@ class ClassificationTask:
 
     def _judge_test(self, log_probs: Tensor, label: str) -> dict[str, float]:
         labels = torch.tensor(label_rows(self.data.test, self.data.class_ids))
-        judgements = Judgements.of(judge(log_probs, labels).numpy())
-        self.bins[label] = calibration_bins(judgements.confidence, judgements.rank < 1)
-        return classification_metrics(judgements)
+        statistics = SampleStatistics.of(sample_statistics(log_probs, labels).numpy())
+        self.bins[label] = calibration_bins(statistics.confidence, statistics.rank < 1)
+        return classification_metrics(statistics)
 
     def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
         return calibration_sections(self.bins)

@@ -10,26 +10,26 @@ import numpy as np
 from yacs.config import CfgNode
 
 from reid_dml.analysis.retrieval_sections import retrieval_sections
-from reid_dml.analysis.sections import Section
-from reid_dml.classification.metrics import Judgements, judge
+from reid_dml.classification.metrics import SampleStatistics, sample_statistics
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ImageRecord, ReIDData
-from reid_dml.inference.collection import collect_rows
-from reid_dml.inference.passes import dealt_rows
+from reid_dml.features.ensemble import concatenate_features
+from reid_dml.features.extraction import extract_features
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.inference.forward import shard_rows
+from reid_dml.inference.gather import gather_rows
 from reid_dml.inference.prediction import predict
 from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank, world_size
-from reid_dml.retrieval.ensemble import concatenate_features
-from reid_dml.retrieval.extraction import extract_features
-from reid_dml.retrieval.features import FeatureSet
-from reid_dml.retrieval.scoring import Protocols, score
-from reid_dml.retrieval.tables import RETRIEVAL
-from reid_dml.stages import stage
-from reid_dml.tables import MetricsTable
+from reid_dml.ranking.scoring import Protocols, score
+from reid_dml.reporting.retrieval_table import RETRIEVAL
+from reid_dml.reporting.sections import Section
+from reid_dml.reporting.tables import MetricsTable
 from reid_dml.tasks.cohort_metrics import with_mean_and_sd
+from reid_dml.timing import stage
 
 SPLITS = ("query", "gallery", "boxes")
 
@@ -84,18 +84,22 @@ class RetrievalTask:
         speed = Speed()
         for split in records:
             images = open_images(self.cfg, records[split])
-            rows = dealt_rows(len(images), batch_size, part, parts)
+            rows = shard_rows(len(images), batch_size, part, parts)
             with stage(f"features of {split}"):
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
-            features[split] = collect_rows(own, rows, len(images))
+            features[split] = gather_rows(own, rows, len(images))
         print_speed(speed, copies=world_size() // parts)
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows
-            mine = open_images(self.cfg, self.data.train).at(rows[dealt_rows(len(rows), batch_size, part, parts)])
+            mine = open_images(self.cfg, self.data.train).at(rows[shard_rows(len(rows), batch_size, part, parts)])
             labels = label_rows(mine.records, self.data.class_ids)
-            for found in gather_objects(predict(networks, mine, labels, spec, keep=judge, title="train", **options)):
-                hits = {index: int((Judgements.of(rows).rank < 1).sum()) for index, rows in found.items() if len(rows)}
+            for found in gather_objects(
+                predict(networks, mine, labels, spec, keep=sample_statistics, title="train", **options)
+            ):
+                hits = {
+                    index: int((SampleStatistics.of(rows).rank < 1).sum()) for index, rows in found.items() if len(rows)
+                }
                 correct |= {index: correct.get(index, 0) + count for index, count in hits.items()}
         return self._judge(features, correct, records, device) if rank() == 0 else {}
 

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from yacs.config import CfgNode
 
-from reid_dml.analysis.sections import Section
 from reid_dml.data.records import TrainingData
 from reid_dml.data.sets import load_data, task_of
 from reid_dml.models import ReIDNetwork
-from reid_dml.tables import MetricsTable
+from reid_dml.reporting.sections import Section
+from reid_dml.reporting.tables import MetricsTable
 from reid_dml.tasks.classification import ClassificationTask
 from reid_dml.tasks.retrieval import RetrievalTask
 

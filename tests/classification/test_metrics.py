@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from reid_dml.classification.metrics import (
-    Judgements,
+    SampleStatistics,
     calibration_bins,
     classification_metrics,
     expected_calibration_error,
-    judge,
+    sample_statistics,
 )
 
 LOGITS = arrays.arrays(np.float32, (7, 6), elements=st.integers(-4, 4).map(float))  # with many ties
 
 
 def metrics_of(logits, labels):
-    return classification_metrics(Judgements.of(judge(torch.as_tensor(logits), torch.as_tensor(labels)).numpy()))
+    return classification_metrics(
+        SampleStatistics.of(sample_statistics(torch.as_tensor(logits), torch.as_tensor(labels)).numpy())
+    )
 
 
 @settings(deadline=None)
@@ -75,4 +77,4 @@ def test_half_of_a_thousand_classes_do_not_blur_the_entropy():
 
 def test_no_images_have_no_metrics():
     with pytest.raises(ValueError, match="at least one image"):
-        classification_metrics(Judgements.of(np.empty((0, 4))))
+        classification_metrics(SampleStatistics.of(np.empty((0, 4))))

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.samplers import QuotaSampler
 from reid_dml.data.pipeline.sources import make_sampler
 from reid_dml.data.semi_supervised import choose_labelled
 from reid_dml.data.sets import load_data
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import UserError
 
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.data.pipeline import sources
 from reid_dml.data.sets import load_data
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.trainer import build_cohort
 from reid_dml.models.build import build_network
 from reid_dml.mutual.metric_losses import move_centers
 from reid_dml.mutual.objective import build_objective
-from reid_dml.runs.folder import row_names
+from reid_dml.runs.folder import class_names
 from tests.engine.test_resume import Killed, interrupt, metrics_without_speed, weights
 
 EVERYTHING = {
@@ -87,7 +87,7 @@ def test_centers_follow_the_network_s_own_batches(make_config, rule):
     cfg = make_config("OBJECTIVE.CENTER_WEIGHT", "0.01", "OBJECTIVE.CENTER_RATE", "0.25")
     data = load_data(cfg)
     objective = build_objective(cfg)
-    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, "cpu")
+    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
     source = sources.make_source(cfg, data.train, data.class_ids, 11, "cpu")
     expected = [torch.zeros_like(member.network.centers) for member in cohort.members]
 

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.data.pipeline import sources
 from reid_dml.engine import checkpoints, progress
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.progress import Progress
 from reid_dml.errors import UserError
 from reid_dml.runs.folder import RunFolder

@@ -20,7 +20,7 @@ from reid_dml.models.build import seed_dropout
 from reid_dml.models.reid_network import Dropout, ReIDNetwork
 from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.updates import build_rule
-from reid_dml.runs.folder import row_names
+from reid_dml.runs.folder import class_names
 from tests.engine.replaying import Replaying
 
 RECORDED = {
@@ -58,7 +58,7 @@ def train(cfg, recorder=None, steps=8):
     """Reports and states of a cohort after some steps, with the plain step or a recorded one."""
     data = load_data(cfg)
     objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, "cpu")
-    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, "cpu")
+    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
     step = make_step(rule, cohort, objective, recorder)
     if recorder is not None:

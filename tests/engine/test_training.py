@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.engine.checkpoints import member_state, restore_member
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.engine.guard import NonFiniteGuard
 from reid_dml.engine.optimizers import build_optimizer, decayed_parameters
 from reid_dml.engine.schedules import Schedule, ema_decay, learning_rate_factor

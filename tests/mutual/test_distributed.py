@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.data.sets import load_data
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.errors import UserError
 from reid_dml.mutual.distributed import Placement
 from tests.conftest import REPOSITORY

@@ -21,7 +21,7 @@ from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_ema
 from reid_dml.mutual.losses import student_terms
 from reid_dml.mutual.objective import Scalars, build_objective
 from reid_dml.mutual.updates import UPDATE_RULES, build_rule
-from reid_dml.runs.folder import row_names
+from reid_dml.runs.folder import class_names
 
 N, D, C, RATE = 5, 4, 3, 0.3
 
@@ -255,7 +255,7 @@ def test_simultaneous_updates_are_mutual_learning_as_a_tutorial_writes_it(make_c
         "SCHEDULE.WARMUP_STEPS", "0",
     )  # fmt: skip
     data, objective, rule = load_data(cfg), build_objective(cfg), build_rule(cfg)
-    cohort = build_cohort(cfg, row_names(data.training_summary()), objective, "cpu")
+    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
     for member in cohort.members:
         member.network.double()

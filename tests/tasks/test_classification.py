@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
+from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import read_all
-from reid_dml.engine.experiment import train_and_evaluate
 from reid_dml.paper.results_page import results_page
 from reid_dml.runs.networks import load_networks
 from tests.conftest import REPOSITORY, TINY

@@ -1,0 +1,1 @@
+"""What the tools call: each module puts together from objects what one command does."""

@@ -1,0 +1,181 @@
+"""Feature files of other tools: Parquet, and MATLAB's .mat in the layouts its evaluators read.
+
+Parquet: a row for each image with the columns `path`, `person_id`, `camera_id` and `feature` (a list of float32); the
+model is the schema's metadata `reid_dml.model`.
+
+.mat, for one set: `feature` (N, D) single, `label` and `cam` (1, N), and, where they are known, `path` (cells) and
+`model`. For several sets in one file, the names of Person_reID_baseline_pytorch: `gallery_f`, `gallery_label`,
+`gallery_cam`, the same with `query_` and, for multi-query, with `mquery_`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.io import loadmat, savemat
+
+from reid_dml.errors import UserError, require_file
+from reid_dml.features.feature_set import FeatureSet, check_finite
+from reid_dml.files import save_with
+
+SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
+_MODEL = b"reid_dml.model"
+_REMEDY = "see docs/search.md for the layout"
+_LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
+
+
+def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
+    """Read a .npz, .parquet or .mat file; of a .mat file with several sets the one of `split`.
+
+    Raises `UserError` naming the file and what is wrong with it.
+    """
+    path = require_file(path, "the feature file", "check the path")
+    kind = _kind(path)
+    if split and kind != ".mat":
+        raise UserError(f"{path}: holds one set of features; leave out --split")
+    readers: Mapping[str, Callable[[], FeatureSet]] = {
+        ".npz": lambda: FeatureSet.load(path),
+        ".parquet": lambda: _read_parquet(path),
+        ".mat": lambda: _read_mat(path, split),
+    }
+    return check_finite(readers[kind](), str(path))
+
+
+def write_features(features: FeatureSet, path: str | os.PathLike[str]) -> None:
+    """Write a .npz, .parquet or .mat file of one set, atomically."""
+    path = Path(path)
+    writers: Mapping[str, Callable[[], None]] = {
+        ".npz": lambda: features.save(path),
+        ".parquet": lambda: _write_parquet(features, path),
+        ".mat": lambda: _write_mat(_variables(features, ""), path),
+    }
+    writers[_kind(path)]()
+
+
+def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -> None:
+    """Write one .mat file of several sets, named as in `SPLITS`, atomically."""
+    path = Path(path)
+    if _kind(path) != ".mat":
+        raise UserError(f"{path}: only a .mat file holds several sets; name one, or convert each set by itself")
+    variables: dict[str, Any] = {}
+    for split, features in sets.items():
+        variables |= _variables(features, SPLITS[split])
+    _write_mat(variables, path)
+
+
+def _kind(path: Path) -> str:
+    if path.suffix not in (".npz", ".parquet", ".mat"):
+        raise UserError(f"{path}: a feature file's name ends in .npz, .parquet or .mat")
+    return path.suffix
+
+
+def _write_parquet(features: FeatureSet, path: Path) -> None:
+    width = features.features.shape[1]
+    flat = pa.array(np.ascontiguousarray(features.features).reshape(-1))
+    table = pa.table(
+        {
+            "path": pa.array(features.paths.tolist(), pa.string()),
+            "person_id": features.person_ids,
+            "camera_id": features.camera_ids,
+            "feature": pa.FixedSizeListArray.from_arrays(flat, width),
+        }
+    ).replace_schema_metadata({_MODEL: features.model} if features.model else None)
+    save_with(path, lambda draft: pq.write_table(table, draft))
+
+
+def _read_parquet(path: Path) -> FeatureSet:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())[:120]})") from None
+    if absent := [name for name in ("person_id", "camera_id", "feature") if name not in table.column_names]:
+        raise UserError(f"{path}: no column {', '.join(absent)}; {_REMEDY}")
+    for name in ("path", "person_id", "camera_id", "feature"):
+        if name in table.column_names and table[name].null_count:
+            raise UserError(f"{path}: column {name} has empty entries; fill them in")
+    column = table["feature"].combine_chunks()
+    if not hasattr(column, "flatten"):
+        raise UserError(f"{path}: column feature is {column.type}, not a list of numbers; {_REMEDY}")
+    fixed = getattr(column.type, "list_size", 0)
+    lengths = {fixed} if fixed else set(np.unique(column.value_lengths().to_numpy(zero_copy_only=False)).tolist())
+    if len(lengths) != 1:
+        raise UserError(f"{path}: features have {len(lengths)} different widths; all must be equally wide")
+    values = column.flatten()
+    paths = table["path"].to_pylist() if "path" in table.column_names else None
+    return _assemble(
+        path,
+        values.to_numpy(zero_copy_only=False).reshape(len(table), lengths.pop()),
+        table["person_id"].to_numpy(),
+        table["camera_id"].to_numpy(),
+        paths,
+        ((table.schema.metadata or {}).get(_MODEL, b"")).decode(),
+    )
+
+
+def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
+    if features.features.nbytes > _LARGEST:
+        raise UserError(f"features of {features.features.nbytes:,} bytes do not fit a .mat file; use .parquet or .npz")
+    names = ("f", "label", "cam") if prefix else ("feature", "label", "cam")
+    columns = (features.features, features.person_ids, features.camera_ids)
+    found: dict[str, Any] = {prefix + name: column for name, column in zip(names, columns, strict=True)}
+    found[f"{prefix}path"] = features.paths.astype(object)
+    if features.model:
+        found[f"{prefix}model"] = features.model
+    return found
+
+
+def _write_mat(variables: Mapping[str, Any], path: Path) -> None:
+    def write(draft: Path) -> None:
+        with draft.open("wb") as file:
+            savemat(file, dict(variables), oned_as="row")
+
+    save_with(path, write)
+
+
+def _read_mat(path: Path, split: str) -> FeatureSet:
+    try:
+        content = loadmat(path)
+    except NotImplementedError:  # what SciPy raises for files of MATLAB 7.3, and only for these
+        raise UserError(f"{path}: saved as MATLAB 7.3 (HDF5); save it in MATLAB with the option -v7") from None
+    except Exception as error:  # a foreign file makes scipy's reader fail in a dozen ways
+        raise UserError(f"{path}: not a whole .mat file ({' '.join(str(error).split())[:120]})") from None
+    there = [name for name, prefix in SPLITS.items() if f"{prefix}f" in content]
+    if split and split not in there:
+        raise UserError(f"{path}: has no {split} set ({SPLITS[split]}f); it has {', '.join(there) or 'no named sets'}")
+    if not split and "feature" not in content and there:
+        raise UserError(f"{path}: holds the sets {', '.join(there)}; choose one with --split")
+    prefix, feature = (SPLITS[split], f"{SPLITS[split]}f") if split else ("", "feature")
+    if absent := [name for name in (feature, f"{prefix}label") if name not in content]:
+        raise UserError(f"{path}: has no variable {', '.join(absent)}; {_REMEDY}")
+    values, labels = np.asarray(content[feature]), np.ravel(content[f"{prefix}label"])
+    if values.ndim == 2 and len(values) != len(labels) == values.shape[1]:
+        values = values.T  # an image a column
+    cameras = np.ravel(content[f"{prefix}cam"]) if f"{prefix}cam" in content else np.full(len(labels), -1)
+    cells = content.get(f"{prefix}path")
+    paths = None if cells is None else [str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in np.ravel(cells)]
+    model = np.ravel(content.get(f"{prefix}model", ""))
+    return _assemble(path, values, labels, cameras, paths, str(model[0]) if model.size else "")
+
+
+def _assemble(
+    path: Path, values: np.ndarray, persons: np.ndarray, cameras: np.ndarray, paths: list[str] | None, model: str
+) -> FeatureSet:
+    """A feature set of a foreign file's columns: floats as float32, whole numbers as int64, absent paths as rows."""
+    if values.dtype.kind != "f":
+        raise UserError(f"{path}: features must be floating-point numbers, got {values.dtype}; {_REMEDY}")
+    for name, column in (("person ids", persons), ("camera ids", cameras)):
+        if column.dtype.kind not in "iuf" or (column != np.round(column)).any():
+            raise UserError(f"{path}: {name} must be whole numbers; number them 1, 2, ...")
+    rows = np.array(paths if paths is not None else [f"row {row}" for row in range(len(values))], np.str_)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite
+        values = values.astype(np.float32)
+    try:
+        return FeatureSet(values, persons.astype(np.int64), cameras.astype(np.int64), rows, model)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; {_REMEDY}") from None

@@ -1,0 +1,200 @@
+"""Ranking metrics of person re-identification, exact and without sorting the gallery: pure functions of arrays.
+
+For the i-th nearest true match (i = 1 ... m) let n_i be the number of valid wrong items at the same distance or
+nearer. A wrong item wins a tie, so the order of the gallery cannot matter. Then
+
+    AP = mean of i / (i + n_i)                                          ("plain")
+    trapezoid AP = mean of ((i-1) / (i-1 + n_i) + i / (i + n_i)) / 2    (official MATLAB; 0/0 = 1)
+    INP = m / (m + n_m)                                                 (Ye et al., 2021)
+    CMC(k) = 1 if 1 + n_1 <= k else 0
+
+Gallery items of id -1 (junk) and those of the query's own person and camera are left out; id 0 (distractor) is a
+wrong item. Queries without a true match are left out of the means and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from reid_dml.errors import UserError
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.counting import NegativesAhead, count_ahead
+from reid_dml.ranking.index_search import search_ahead
+from reid_dml.ranking.relevance import Relevance
+from reid_dml.ranking.roc import PairScores
+from reid_dml.ranking.scores import Scorer, mean_scores
+
+
+@dataclass(frozen=True, eq=False)
+class RankingMetrics:
+    """Means over the queries that have a match (or, with unmatched="zero", over all), fractions in [0, 1]."""
+
+    mAP: float
+    mAP_trapezoid: float
+    mINP: float
+    cmc: np.ndarray  # (max_rank,) float64, CMC at ranks 1 ... max_rank
+    num_queries: int  # with a match
+    num_unmatched: int  # without
+    tpr_at_fpr: dict[str, float] = field(default_factory=dict)  # true-positive rates of verification, if asked for
+    unmatched: str = "skip"  # what queries without a match are: left out of the means (skip), or 0 (zero)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The layout of metrics files."""
+        found: dict[str, Any] = {
+            "mAP": self.mAP,
+            "mAP_trapezoid": self.mAP_trapezoid,
+            "mINP": self.mINP,
+            "cmc": [float(value) for value in self.cmc],
+            "num_queries": self.num_queries,
+            "num_unmatched": self.num_unmatched,
+        }
+        if self.unmatched != "skip":
+            found["unmatched"] = self.unmatched
+        return found | ({"tpr_at_fpr": dict(self.tpr_at_fpr)} if self.tpr_at_fpr else {})
+
+
+def evaluate_rankings(
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    metric: str = "cosine",
+    max_rank: int = 50,
+    unmatched: str = "skip",
+    fpr: Sequence[float] = (),
+    backend: str = "counting",
+    index: str = "Flat",
+    parameters: str = "",
+    device: str = "cpu",
+) -> RankingMetrics:
+    """Metrics of ranking the gallery for every query by distance.
+
+    Args:
+        query, gallery: features of equal width.
+        metric: `cosine` or `euclidean`.
+        max_rank: length of the CMC curve.
+        unmatched: what queries without a match are: `skip` leaves them out of the means, `zero` counts them as 0 (the
+            MATLAB evaluation). They are counted either way.
+        fpr: false-positive rates at which to measure the true-positive rate of "same person?" decisions.
+        backend: `counting` (blocked products, nothing sorted) or `faiss` (index search). Results are equal but for the
+            rounding of products: under Euclidean distance with whole numbers they are the same.
+        index: with `faiss`, the factory string of the index to rank by. An approximate one shows what the
+            approximation costs: matches it does not return count as not found.
+        parameters: with `faiss`, how carefully to search, such as `nprobe=32`; empty: the type's default.
+        device: where `counting` computes, `cpu` or a CUDA device.
+
+    Raises:
+        ValueError: unknown metric, backend or rule, different widths, or fpr with `faiss`.
+        UserError: an empty side, features that are not finite, or no query with a match.
+    """
+    if backend not in ("counting", "faiss"):
+        raise ValueError(f"backend: {backend!r} is not one of counting, faiss")
+    if fpr and backend == "faiss":
+        raise ValueError("fpr needs the scores of all pairs: backend counting")
+    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
+    pairs = _pairs(fpr, relevance, scorer.comparable)
+    if backend == "faiss":
+        ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
+    elif device == "cpu":
+        ahead = count_ahead(scorer.scores, relevance, pairs)
+    else:
+        from reid_dml.ranking.device_counting import (
+            count_ahead_on,  # needs torch, which takes its time to import
+        )
+
+        ahead = count_ahead_on(device, scorer, relevance, pairs)
+    return _summarise(ahead, max_rank, unmatched, pairs)
+
+
+def evaluate_distances(
+    distances: np.ndarray,
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    max_rank: int = 50,
+    unmatched: str = "skip",
+    fpr: Sequence[float] = (),
+) -> RankingMetrics:
+    """The same metrics from given distances (Q, G), smaller is nearer, e.g. after re-ranking."""
+    if distances.shape != (len(query), len(gallery)):
+        raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
+    for name, side in (("query", query), ("gallery", gallery)):
+        if not len(side):
+            raise UserError(f"the {name} set is empty; there is nothing to evaluate")
+    relevance = Relevance(query, gallery)
+    pairs = _pairs(fpr, relevance)
+    dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
+
+    def scores(queries: range, buffer: np.ndarray) -> np.ndarray:
+        part = buffer[: len(queries)]
+        np.multiply(distances[queries.start : queries.stop], dtype(-1), out=part)
+        part[:, relevance.is_junk] = 0
+        bad = np.flatnonzero(~np.isfinite(part).all(1))
+        if len(bad):
+            raise UserError(f"distances are NaN or infinite, first in the row of query {queries.start + bad[0]}")
+        part[:, relevance.is_junk] = np.nan
+        return part
+
+    return _summarise(count_ahead(scores, relevance, pairs, dtype=dtype), max_rank, unmatched, pairs)
+
+
+def evaluate_mean_distances(
+    queries: Sequence[FeatureSet],
+    galleries: Sequence[FeatureSet],
+    *,
+    metric: str = "cosine",
+    max_rank: int = 50,
+    unmatched: str = "skip",
+    fpr: Sequence[float] = (),
+) -> RankingMetrics:
+    """The same metrics of an ensemble that ranks by the mean of its members' distances.
+
+    Args:
+        queries, galleries: one for each member, of the same images; the widths may differ between members.
+    """
+    scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
+    relevance = Relevance(queries[0], galleries[0])
+    pairs = _pairs(fpr, relevance)
+    ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
+    return _summarise(ahead, max_rank, unmatched, pairs)
+
+
+def _pairs(
+    fpr: Sequence[float], relevance: Relevance, comparable: Callable[[int, np.ndarray], np.ndarray] | None = None
+) -> PairScores | None:
+    return PairScores(fpr, relevance.num_negatives(), comparable) if fpr else None
+
+
+def _summarise(ahead: NegativesAhead, max_rank: int, unmatched: str, pairs: PairScores | None) -> RankingMetrics:
+    """Means of the closed forms; a count of inf stands for a match that was not found, of precision 0."""
+    if unmatched not in ("skip", "zero"):
+        raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
+    lengths, wrong = ahead.lengths[ahead.lengths > 0], ahead.wrong
+    if not len(lengths):
+        raise UserError(
+            "no query has a match in the gallery: no person id of the query set appears there under another "
+            "camera; check the ids, or that the data has more than one camera"
+        )
+    firsts = np.cumsum(lengths) - lengths
+    i = np.arange(1, len(wrong) + 1) - np.repeat(firsts, lengths)
+    plain = i / (i + wrong)
+    before = np.divide(i - 1, i - 1 + wrong, out=np.ones(len(i)), where=i - 1 + wrong > 0)
+    precisions = np.add.reduceat(plain, firsts) / lengths
+    trapezoids = np.add.reduceat((before + plain) / 2, firsts) / lengths
+    first_ranks = wrong[firsts]
+    ranks = np.bincount(first_ranks[first_ranks < max_rank].astype(np.int64), minlength=max_rank)
+    total = len(lengths) if unmatched == "skip" else len(ahead.lengths)
+    return RankingMetrics(
+        mAP=float(np.sum(precisions) / total),
+        mAP_trapezoid=float(np.sum(trapezoids) / total),
+        mINP=float(np.sum(plain[firsts + lengths - 1]) / total),
+        cmc=np.cumsum(ranks) / total,
+        num_queries=len(lengths),
+        num_unmatched=len(ahead.lengths) - len(lengths),
+        tpr_at_fpr=pairs.rates_found() if pairs else {},
+        unmatched=unmatched,
+    )

@@ -1,0 +1,52 @@
+"""Multi-query: one feature from all images of a query's person in the query's camera."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from reid_dml.data.records import UNKNOWN_CAMERA
+from reid_dml.features.feature_set import FeatureSet
+
+
+def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean") -> FeatureSet:
+    """Replace every query's feature by the pooled features of the boxes of its person id and camera id.
+
+    Zheng et al., "Scalable Person Re-identification", ICCV 2015, Sec. 5. Features are pooled as given (normalise them
+    first, as extraction does); gallery and junk rules stay as for single queries.
+
+    Args:
+        query: the single queries.
+        boxes: further images, Market's gt_bbox; they may include images of other persons.
+        how: `mean` or `max`, entry by entry.
+
+    Returns:
+        A FeatureSet like `query`. A query without boxes, or of unknown camera, keeps its own feature, with a
+        warning that counts them.
+
+    Raises:
+        ValueError: unknown `how`, or features of different width.
+    """
+    if how not in ("mean", "max"):
+        raise ValueError(f"how: {how!r} is not one of mean, max")
+    if query.features.shape[1] != boxes.features.shape[1]:
+        raise ValueError(f"query features are {query.features.shape[1]}-d, box features {boxes.features.shape[1]}-d")
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, key in enumerate(zip(boxes.person_ids.tolist(), boxes.camera_ids.tolist(), strict=True)):
+        rows.setdefault(key, []).append(row)
+    pool = np.mean if how == "mean" else np.max
+    pooled = query.features.copy()
+    alone = 0
+    for number, key in enumerate(zip(query.person_ids.tolist(), query.camera_ids.tolist(), strict=True)):
+        if key in rows and key[1] != UNKNOWN_CAMERA:
+            pooled[number] = pool(boxes.features[rows[key]], axis=0)
+        else:
+            alone += 1
+    if alone:
+        warnings.warn(
+            f"multi-query: {alone} of {len(query)} queries have no box of their person and camera and keep "
+            "their single feature",
+            stacklevel=2,
+        )
+    return query.with_features(pooled)

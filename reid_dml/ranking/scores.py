@@ -1,0 +1,177 @@
+"""Scores of the gallery for some queries: the whole matrix is never held."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from reid_dml.data.records import JUNK
+from reid_dml.errors import UserError
+from reid_dml.features.feature_set import FeatureSet, normalize, power_of_two_scale
+
+METRICS = ("cosine", "euclidean")
+_CHUNK = 8192  # rows whose squares are held at a time
+
+
+class Scorer:
+    """Scores, larger is nearer: |q| times the cosine similarity, or q.g - |g|^2 / 2, which falls as the distance rises.
+
+    Within a query both order the gallery as cosine similarity and Euclidean distance do; `comparable` makes scores of
+    different queries comparable. Features of common scale are used where they lie, without a copy of the gallery.
+    Bitwise equal gallery rows score equally for every query, and where float32 holds all products exactly (whole
+    numbers), equal similarities and distances do. Junk scores NaN: whatever is compared with it is not reached.
+
+    Args:
+        query, gallery: features of equal width.
+        metric: `cosine` or `euclidean`.
+
+    Attributes:
+        query, gallery: (Q, D) and (G, D) float32 whose products stay within float32.
+        divisor: (G,) the products are divided by, or None; float64 where float32 would lose what is exact.
+        subtrahend: (G,) float32 subtracted from the products, or None.
+        copies, originals: gallery rows that are bitwise copies of an earlier row, and those rows.
+        scale: what Euclidean distances were multiplied by.
+
+    Raises:
+        ValueError: unknown metric or different widths.
+        UserError: an empty side, features that are not finite, or too different in size for float32.
+    """
+
+    def __init__(self, query: FeatureSet, gallery: FeatureSet, metric: str) -> None:
+        if metric not in METRICS:
+            raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+        widths = query.features.shape[1], gallery.features.shape[1]
+        if widths[0] != widths[1]:
+            raise ValueError(f"query features are {widths[0]}-d, gallery features {widths[1]}-d")
+        norms, junk = {}, gallery.person_ids == JUNK
+        for name, side in (("query", query), ("gallery", gallery)):
+            if not len(side):
+                raise UserError(f"the {name} set is empty; there is nothing to evaluate")
+            norms[name] = np.sqrt(_row_squares(side.features))
+            _check_norms(name, norms[name], side.paths, metric)
+        norms["gallery"][junk] = np.nan  # counts for nothing, and is equal to nothing: no score is copied from it
+        self.query, self.gallery = query.features, gallery.features
+        self.divisor: np.ndarray | None = None
+        self.subtrahend: np.ndarray | None = None
+        self.scale = np.float32(1)
+        self._factors, self._terms = np.ones(len(query), np.float32), np.zeros(len(query), np.float32)
+        if metric == "cosine":
+            # A power of two for each query is exact; so is everything behind it, for whole numbers.
+            _, exponents = np.frexp(np.where(norms["query"] > 0, norms["query"], 1))
+            self.query = np.ldexp(self.query, -exponents[:, None])
+            lengths = np.ldexp(norms["query"], -exponents)
+            self._factors = (1 / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+            lengths = norms["gallery"]
+            if _largest(lengths) > 2.0**40 or _smallest(lengths) < 2.0**-40:
+                self.gallery = normalize(self.gallery)
+                lengths = np.where(junk, np.nan, np.sqrt(_row_squares(self.gallery)))
+            self.divisor = np.where(lengths == 0, 1, lengths)
+            if not (_whole_numbers(query.features) and _whole_numbers(gallery.features)):
+                self.divisor = self.divisor.astype(np.float32)
+        else:
+            largest = max(_largest(norms["query"]), _largest(norms["gallery"]))
+            self.scale = power_of_two_scale(np.array([[largest]]))
+            if self.scale != 1:
+                _check_range(norms["gallery"], gallery.paths, float(self.scale))
+                with np.errstate(over="ignore"):  # of junk
+                    self.query, self.gallery = self.query * self.scale, self.gallery * self.scale
+            with np.errstate(over="ignore"):
+                self.subtrahend = (_row_squares(self.gallery) / 2).astype(np.float32)
+            self.subtrahend[junk] = np.nan
+            self._terms = (_row_squares(self.query) / -2).astype(np.float32)
+        self.copies, self.originals = _duplicates(self.gallery, norms["gallery"])
+
+    def comparable(self, query: int, scores: np.ndarray) -> np.ndarray:
+        """A query's scores such that those of different queries compare: similarities, or -|q - g|^2 / 2."""
+        return scores * self._factors[query] + self._terms[query]
+
+    def scores(self, queries: range, buffer: np.ndarray) -> np.ndarray:
+        """Scores (B, G) float32 of some queries, written into a buffer of at least as many rows."""
+        part = self.query[queries.start : queries.stop]
+        scores = np.matmul(part, self.gallery.T, out=buffer[: len(part)])
+        if self.divisor is not None:
+            np.divide(scores, self.divisor, out=scores, casting="same_kind")
+        if self.subtrahend is not None:
+            scores -= self.subtrahend
+        if len(self.copies):  # a matrix product rounds otherwise in other places
+            scores[:, self.copies] = scores[:, self.originals]
+        return scores
+
+    def similarities(self, queries: range, buffer: np.ndarray) -> np.ndarray:
+        """Cosine similarities, or Euclidean distances negated: they compare with those of other members."""
+        scores, part = self.scores(queries, buffer), slice(queries.start, queries.stop)
+        scores *= self._factors[part, None]
+        if self.subtrahend is not None:
+            scores += self._terms[part, None]
+            scores *= -2
+            np.sqrt(np.maximum(scores, 0, out=scores), out=scores)
+            scores /= -self.scale
+        return scores
+
+
+def mean_scores(scorers: Sequence[Scorer], queries: range, buffer: np.ndarray) -> np.ndarray:
+    """The mean over members of their cosine similarities, or of their Euclidean distances, negated: (B, G) float32."""
+    total = np.zeros((len(queries), buffer.shape[1]), np.float32)
+    for scorer in scorers:
+        total += scorer.similarities(queries, buffer)
+    total /= np.float32(len(scorers))
+    return total
+
+
+def _largest(norms: np.ndarray) -> float:
+    return float(norms.max(initial=0, where=~np.isnan(norms)))
+
+
+def _smallest(norms: np.ndarray) -> float:
+    """The smallest that is not 0; inf if there is none."""
+    return float(norms.min(initial=np.inf, where=norms > 0))
+
+
+def _check_range(norms: np.ndarray, paths: np.ndarray, scale: float) -> None:
+    """Refuse features whose squares leave float32 beside those of the largest."""
+    if _smallest(norms) * scale < 2.0**-60:
+        row = int(np.nanargmax(norms))
+        raise UserError(
+            f"gallery features are too different in size for Euclidean distances in float32: row {row} ({paths[row]}) "
+            f"has the length {norms[row]:.1e}, others less than 1e-18 of it; remove it, or use the cosine metric"
+        )
+
+
+def _whole_numbers(features: np.ndarray) -> bool:
+    """Whether all entries are whole numbers; answers at the first chunk that has others."""
+    chunks = (features[start : start + _CHUNK] for start in range(0, len(features), _CHUNK))
+    return all(bool((chunk[:1] == np.rint(chunk[:1])).all() and (chunk == np.rint(chunk)).all()) for chunk in chunks)
+
+
+def _check_norms(name: str, norms: np.ndarray, paths: np.ndarray, metric: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(norms))
+    if len(bad):
+        rows = ", ".join(f"{row} ({paths[row]})" for row in bad[:3])
+        raise UserError(f"{name} features are NaN or infinite in {len(bad)} rows, first {rows}; extract them again")
+    zeros = int((norms == 0).sum())
+    if zeros and metric == "cosine":
+        warnings.warn(
+            f"{zeros} of {len(norms)} {name} features are all 0: cosine similarity says nothing of them", stacklevel=4
+        )
+
+
+def _row_squares(features: np.ndarray) -> np.ndarray:
+    """Squared lengths of the rows, (N,) float64; not finite where the row is not."""
+    squares = np.empty(len(features))
+    for start in range(0, len(features), _CHUNK):
+        part = features[start : start + _CHUNK].astype(np.float64)
+        squares[start : start + _CHUNK] = np.einsum("ij,ij->i", part, part)
+    return squares
+
+
+def _duplicates(features: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are copies of an earlier row, and those earlier rows; copies have equal norms (N,)."""
+    order = np.argsort(norms, kind="stable")
+    ties = norms[order[1:]] == norms[order[:-1]]
+    rows = np.sort(order[np.append(ties, False) | np.append(False, ties)])
+    _, first, inverse = np.unique(features[rows], axis=0, return_index=True, return_inverse=True)
+    originals = rows[first[inverse.ravel()]]
+    is_copy = originals != rows
+    return rows[is_copy], originals[is_copy]

@@ -1,0 +1,1 @@
+"""Tables of metrics, figures and the report page."""

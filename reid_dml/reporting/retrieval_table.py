@@ -1,0 +1,58 @@
+"""How retrieval metrics are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reid_dml.reporting.tables import MetricsTable, percent
+
+_FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
+
+
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    single = found["single_query"]
+    train = found.get("classification", {}).get("train", {}).get("top1")
+    ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
+    values = [train, single["mAP"], single["mAP_trapezoid"], single["mINP"], *ranks]
+    for protocol in _FURTHER:
+        values += [found[protocol]["mAP"], found[protocol]["cmc"][0]] if protocol in found else [None, None]
+    return [percent(value) for value in values]
+
+
+def notes(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader of the table must know: queries without a match, protocols that were not run."""
+    first = metrics["networks"][0]
+    lines = []
+    single = first["single_query"]
+    if single["num_unmatched"]:
+        lines.append(
+            f"{single['num_unmatched']} of {single['num_queries'] + single['num_unmatched']} queries have no "
+            f"match in the gallery and {'count as 0' if single.get('unmatched') == 'zero' else 'are left out'}"
+        )
+    if "multi_query" not in first:
+        lines.append("multi-query was not run: no further images (gt_bbox) of the queries in known cameras were given")
+    named = {f"network {number}": found for number, found in enumerate(metrics["networks"])}
+    if "ensemble" in metrics:
+        named["ensemble"] = metrics["ensemble"]
+    for rate in single.get("tpr_at_fpr", {}):
+        values = (f"{label} {percent(found['single_query']['tpr_at_fpr'][rate])}" for label, found in named.items())
+        lines.append(f"true-positive rate (%) of pairs at a false-positive rate of {rate}: {', '.join(values)}")
+    return lines
+
+
+RETRIEVAL = MetricsTable(
+    "Retrieval metrics (%)",
+    (
+        "train accuracy",
+        "mAP",
+        "mAP trapezoid",
+        "mINP",
+        "rank-1",
+        "rank-5",
+        "rank-10",
+        *(f"{title} {metric}" for title in _FURTHER.values() for metric in ("mAP", "rank-1")),
+    ),
+    _cells,
+    notes,
+)

@@ -1,1 +1,0 @@
-"""Indexes of a gallery on disk: FAISS search for downstream users."""

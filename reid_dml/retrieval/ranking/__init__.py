@@ -1,1 +1,0 @@
-"""What the ranking metrics need of every query: how many wrong items come before each true match."""

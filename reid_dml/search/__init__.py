@@ -1,0 +1,1 @@
+"""Searching a gallery: FAISS indexes in memory and on disk. Needs no torch."""

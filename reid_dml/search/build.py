@@ -1,0 +1,270 @@
+"""Building an index, adding images to it and removing some, batch by batch; an interrupted command is continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm import tqdm
+
+from reid_dml.errors import UserError
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.files import save_with, write_json
+from reid_dml.search.index_folder import IMAGES, Contents, IndexFolder, IndexSpec, read_index, write_index
+from reid_dml.search.index_types import (
+    METRICS,
+    add_vectors,
+    default_parameters,
+    make_index,
+    prepare,
+    remove_ids,
+    set_parameters,
+    train_index,
+    training_size,
+)
+from reid_dml.search.sources import Source
+
+_BATCH = 8192  # vectors added at a time
+_SAVE_SECONDS = 60  # between two copies of a half-filled index
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A source that was looked through once: everything but the features."""
+
+    images: pa.Table
+    dimension: int
+    model: str
+    sizes: list[int]
+
+
+def build_index(
+    path: str | os.PathLike[str],
+    source: Source,
+    *,
+    factory: str = "Flat",
+    metric: str = "cosine",
+    parameters: str = "",
+    overwrite: bool = False,
+) -> Contents:
+    """Build the index in a folder from all features of a source.
+
+    Args:
+        path: folder of the index; what an interrupted build of the same features left there is used.
+        source: the features.
+        factory: type of the index, see `index.types.make_index`.
+        metric: `cosine` or `euclidean`.
+        parameters: of searches, such as `nprobe=32`; empty: `index.types.default_parameters`.
+        overwrite: replace an index that is there, once the new one is whole.
+
+    Raises:
+        UserError: an index is there and is not to be replaced; features that cannot be compared or are of several
+            models; two images of one path; a type of index that FAISS cannot make of them.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+    folder = IndexFolder(path)
+    with folder.lock():
+        if folder.exists() and not overwrite:
+            raise UserError(
+                f"{path}: holds an index; add to it with --add, replace it with --overwrite, or name another"
+            )
+        _begin(folder.building, source, [factory, metric])
+        parts = _look_through(source, folder.building, metric)
+        if not len(parts.images):
+            raise UserError(f"{path}: there are no features to build an index from")
+        index = _trained(folder.building, source, parts, factory, metric)
+        set_parameters(index, parameters)  # refused before the work of filling
+        spec = IndexSpec(
+            factory=factory,
+            metric=metric,
+            dimension=parts.dimension,
+            model=parts.model,
+            parameters=parameters or default_parameters(index),
+            next_id=len(parts.images),
+        )
+        _fill(index, source, folder.building, spec, len(parts.images))
+        contents = Contents(spec, index, parts.images)
+        folder.write(contents)
+        shutil.rmtree(folder.building)
+    return contents
+
+
+def add_images(path: str | os.PathLike[str], source: Source) -> int:
+    """Add all features of a source to the index in a folder; returns how many.
+
+    Raises `UserError` if they are of another model or width, or if an image of the same path is there already.
+    """
+    folder = IndexFolder(path)
+    with folder.lock(new=False):
+        contents = folder.read(mapped=False)
+        spec = contents.spec
+        _begin(folder.building, source, [])
+        parts = _look_through(source, folder.building, spec.metric, like=spec)
+        there = pc.filter(
+            parts.images["path"], pc.is_in(parts.images["path"], contents.images["path"].combine_chunks())
+        )
+        if len(there):
+            raise UserError(
+                f"{path}: {len(there)} of these {len(parts.images)} images are in the index already, first {there[0]}; "
+                "remove them from it first, or add the others only"
+            )
+        _fill(contents.index, source, folder.building, spec, len(parts.images), first=spec.next_id, save=False)
+        ids = pa.array(np.arange(len(parts.images)) + spec.next_id)
+        added = parts.images.set_column(0, IMAGES.field("id"), ids)
+        images = pa.concat_tables([contents.images, added])
+        spec = replace(spec, next_id=spec.next_id + len(added))
+        folder.write(Contents(spec, contents.index, images))
+        shutil.rmtree(folder.building)
+    return len(added)
+
+
+def remove_images(path: str | os.PathLike[str], names: Sequence[str]) -> int:
+    """Remove the images of these paths, or shell patterns such as `*_c3s*`, from the index; returns how many.
+
+    Raises `UserError` if a name fits no image; then nothing is removed.
+    """
+    folder = IndexFolder(path)
+    with folder.lock(new=False):
+        contents = folder.read(mapped=False)
+        paths = contents.images["path"].to_pylist()
+        gone = np.zeros(len(paths), bool)
+        for name in names:
+            fits = np.array([entry == name or fnmatchcase(entry, name) for entry in paths], bool)
+            if not fits.any():
+                raise UserError(f"{path}: holds no image {name}; nothing was removed")
+            gone |= fits
+        ids = contents.images["id"].to_numpy()[gone]
+        remove_ids(contents.index, ids, contents.spec.factory)
+        folder.write(replace(contents, images=contents.images.filter(pa.array(~gone))))
+    return len(ids)
+
+
+def _begin(building: Path, source: Source, kind: Sequence[str]) -> None:
+    """Make the folder of a build, keeping of an earlier one what holds for this one too."""
+    file = building / "plan.json"
+    plan: dict[str, Any] = {"source": source.plan(), "kind": list(kind)}
+    try:
+        before = json.loads(file.read_text())
+    except (OSError, ValueError):
+        before = {}
+    if before.get("source") != plan["source"]:
+        shutil.rmtree(building, ignore_errors=True)
+    elif before["kind"] != plan["kind"]:
+        (building / "filled.faiss").unlink(missing_ok=True)
+    building.mkdir(exist_ok=True)
+    write_json(file, plan)
+
+
+def _look_through(source: Source, building: Path, metric: str, like: IndexSpec | None = None) -> _Parts:
+    """Check every part: comparable features of one width and model, those of `like` if given; no image twice."""
+    tables, sizes = [IMAGES.empty_table()], list[int]()
+    first = ("the index", like.dimension, like.model) if like else None
+    for number in range(len(source)):
+        name, features = source.part(number, building)
+        first = first or (name, features.features.shape[1], features.model)
+        check_comparable(name, features, *first)
+        prepare(features, metric, name)
+        tables.append(_images(features, sum(sizes)))
+        sizes.append(len(features))
+    _, dimension, model = first or ("", 0, "")
+    images = pa.concat_tables(tables)
+    counts = pc.value_counts(images["path"].combine_chunks())
+    if len(repeated := counts.filter(pc.greater(counts.field("counts"), 1))):
+        raise UserError(
+            f"{len(repeated)} images are named more than once, first {repeated[0]['values']}; give every feature file "
+            "and every image once"
+        )
+    return _Parts(images, dimension, model, sizes)
+
+
+def check_comparable(name: str, features: FeatureSet, other_name: str, dimension: int, model: str) -> None:
+    """Raise `UserError` unless features are as wide as others and of the same model."""
+    if (width := features.features.shape[1]) != dimension:
+        raise UserError(
+            f"{name}: features are {width}-d, those of {other_name} are {dimension}-d; extract both with the same "
+            "networks"
+        )
+    check_model(name, features.model, other_name, model)
+
+
+def check_model(name: str, model: str, other_name: str, other: str) -> None:
+    """Raise `UserError` unless two fingerprints are equal, or both sides say nothing of their model."""
+    if model == other:
+        return
+
+    def words(fingerprint: str) -> str:
+        return f"model {fingerprint[:12]}" if fingerprint else "an unknown model"
+
+    raise UserError(
+        f"{name}: features of {words(model)}, but {other_name} is of {words(other)}: they cannot be compared; extract "
+        "both with the same networks and options"
+    )
+
+
+def _images(features: FeatureSet, first: int) -> pa.Table:
+    ids = np.arange(first, first + len(features))
+    columns = [ids, features.paths.astype(object), features.person_ids, features.camera_ids]
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, IMAGES, strict=True)], schema=IMAGES
+    )
+
+
+def _trained(building: Path, source: Source, parts: _Parts, factory: str, metric: str) -> faiss.Index:
+    """The half-filled index of an interrupted build, or an empty one, trained on a random sample."""
+    file = building / "filled.faiss"
+    if file.is_file():
+        return read_index(file)
+    index = make_index(factory, parts.dimension, metric)
+    if wanted := min(training_size(index), len(parts.images)):
+        chosen = np.sort(np.random.default_rng(0).choice(len(parts.images), wanted, replace=False))
+        sample, start = [], 0
+        for number, size in enumerate(parts.sizes):
+            rows = chosen[(chosen >= start) & (chosen < start + size)] - start
+            name, features = source.part(number, building)
+            sample.append(prepare(features.select(rows), metric, name))
+            start += size
+        with tqdm(total=wanted, desc="training", unit="image", leave=False) as bar:
+            train_index(index, factory, np.concatenate(sample))
+            bar.update(wanted)
+        save_with(file, lambda draft: write_index(index, draft))
+    return index
+
+
+def _fill(
+    index: faiss.Index,
+    source: Source,
+    building: Path,
+    spec: IndexSpec,
+    count: int,
+    *,
+    first: int = 0,
+    save: bool = True,
+) -> None:
+    """Add the features of all parts under the ids first, first + 1, ..., going on where a saved index stopped."""
+    done, start, saved = index.ntotal if save else 0, 0, time.monotonic()
+    with tqdm(total=count, initial=done, desc="indexing", unit="image", leave=False) as bar:
+        for number in range(len(source)):
+            name, features = source.part(number, building)
+            for row in range(0, len(features), _BATCH):
+                batch = features.select(np.arange(row, min(row + _BATCH, len(features))))
+                if start + row < done:
+                    continue
+                ids = first + start + row + np.arange(len(batch))
+                add_vectors(index, prepare(batch, spec.metric, name), ids, spec.factory)
+                bar.update(len(batch))
+                if save and time.monotonic() - saved > _SAVE_SECONDS:
+                    save_with(building / "filled.faiss", lambda draft: write_index(index, draft))
+                    saved = time.monotonic()
+            start += len(features)

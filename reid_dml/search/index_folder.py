@@ -1,0 +1,211 @@
+"""An index on disk: a folder whose manifest names the files that belong together.
+
+    manifest.json            what the index is and which generation is current
+    generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id)
+    building/                of an interrupted command, until it is run again
+
+A change writes a whole new generation, waits until it is on the disk, and then replaces the manifest: one rename. Who
+reads meanwhile sees the index as it was or as it is, never anything between; who is killed leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import faiss
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reid_dml import __version__
+from reid_dml.device import versions
+from reid_dml.errors import UserError
+from reid_dml.files import exclusive, sync, write_json
+
+IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
+_FORMAT, _VERSION = "reid_dml index", 1
+_INDEX, _IMAGES = "index.faiss", "images.parquet"
+_MAPPED_BYTES = 1 << 30  # an index larger than this is mapped into memory, not read
+_MAKE = "make one with tools/build_index.py"
+
+
+@dataclass(frozen=True)
+class IndexSpec:
+    """What must be known of an index to add to it and to search it."""
+
+    factory: str  # FAISS's description of the type
+    metric: str  # cosine | euclidean
+    dimension: int
+    model: str  # fingerprint of the networks that made the features; empty: unknown
+    parameters: str  # of a search, unless told otherwise
+    next_id: int  # of the next image that is added
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A whole index: what it is, the vectors, and a row for each image in rising order of the ids."""
+
+    spec: IndexSpec
+    index: faiss.Index
+    images: pa.Table
+
+
+class IndexFolder:
+    """Reading and replacing the index in a folder."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest = self.path / "manifest.json"
+        self.building = self.path / "building"
+
+    @contextmanager
+    def lock(self, *, new: bool = True) -> Iterator[None]:
+        """Keep other processes from changing this index; the folder is made if it may be `new`.
+
+        Raises `UserError` if another process is at it, or if this is no place for an index.
+        """
+        if not new:
+            self._read_manifest()
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: is a file; name a folder for the index")
+        strange = self.path.is_dir() and not self.manifest.exists() and not self.building.exists()
+        if strange and any(entry.name != ".lock" and not _is_generation(entry) for entry in self.path.iterdir()):
+            raise UserError(f"{self.path}: holds other files than an index; name a new folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.path / ".lock", f"{self.path}: another process is changing this index; wait for it"):
+            yield
+
+    def exists(self) -> bool:
+        """Whether there is a whole index."""
+        return self.manifest.is_file()
+
+    def read(self, *, mapped: bool | None = None) -> Contents:
+        """The current generation.
+
+        Args:
+            mapped: leave the vectors on disk, where the system reads what a search touches; by default if they are
+                larger than 1 GiB. A mapped index cannot be changed.
+
+        Raises:
+            UserError: no index, a foreign, half-written or damaged one, or one of a newer version.
+        """
+        while True:
+            manifest = self._read_manifest()
+            try:
+                return self._open(manifest, mapped)
+            except FileNotFoundError as error:
+                # A writer may have replaced it since the manifest was read.
+                if self._read_manifest()["generation"] == manifest["generation"]:
+                    raise UserError(
+                        f"{error.filename}: not found, though {self.manifest} names it; build the index anew"
+                    ) from None
+
+    def write(self, contents: Contents) -> None:
+        """Replace the index, or make the first one; only under `lock`."""
+        number = self._read_manifest()["generation"] + 1 if self.exists() else 1
+        self._remove_generations(but=number - 1)
+        folder = self.path / f"generation_{number}"
+        folder.mkdir()
+        write_index(contents.index, folder / _INDEX)
+        pq.write_table(contents.images, folder / _IMAGES)
+        files = (folder / _INDEX, folder / _IMAGES)
+        for entry in (*files, folder, self.path):
+            sync(entry)
+        manifest = {
+            "format": _FORMAT,
+            "format_version": _VERSION,
+            "generation": number,
+            "count": len(contents.images),
+            **asdict(contents.spec),
+            "bytes": {file.name: file.stat().st_size for file in files},
+            "versions": {"reid_dml": __version__, **versions()},
+        }
+        write_json(self.manifest, manifest)
+        self._remove_generations(but=number)
+
+    def _open(self, manifest: dict[str, Any], mapped: bool | None) -> Contents:
+        folder = self.path / f"generation_{manifest['generation']}"
+        for name, size in manifest["bytes"].items():
+            if (found := (folder / name).stat().st_size) != size:
+                raise UserError(
+                    f"{folder / name}: has {found:,} bytes, not the {size:,} it was written with; copy the index "
+                    "again or build it anew"
+                )
+        if mapped is None:
+            mapped = manifest["bytes"][_INDEX] > _MAPPED_BYTES
+        index = read_index(folder / _INDEX, mapped=mapped)
+        try:
+            images = pq.read_table(folder / _IMAGES)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(errno.ENOENT, "", str(folder / _IMAGES)) from None
+            raise UserError(f"{folder / _IMAGES}: damaged ({error}); build the index anew") from None
+        spec = IndexSpec(**{field.name: manifest[field.name] for field in fields(IndexSpec)})
+        if not (index.ntotal == len(images) == manifest["count"] and index.d == spec.dimension):
+            raise UserError(
+                f"{folder}: {index.ntotal:,} vectors of {index.d} dimensions and {len(images):,} images do not belong "
+                f"to {self.manifest}; build the index anew"
+            )
+        return Contents(spec, index, images)
+
+    def _read_manifest(self) -> dict[str, Any]:
+        if not self.manifest.is_file():
+            if self.path.is_file():
+                raise UserError(f"{self.path}: is a file, not the folder of an index; {_MAKE}")
+            if self.building.is_dir():
+                raise UserError(f"{self.path}: its building has not ended; run tools/build_index.py again to end it")
+            what = "is not an index (no manifest.json)" if self.path.is_dir() else "no such index"
+            raise UserError(f"{self.path}: {what}; {_MAKE}")
+        try:
+            manifest = json.loads(self.manifest.read_text())
+            ours = manifest["format"] == _FORMAT
+            newer = ours and manifest["format_version"] > _VERSION
+            if ours and not newer:
+                needed = {"generation", "count", "bytes", *(field.name for field in fields(IndexSpec))}
+                ours = needed <= manifest.keys() and manifest["bytes"].keys() == {_INDEX, _IMAGES}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            ours = newer = False
+        if newer:
+            raise UserError(f"{self.manifest}: written by a newer version of reid_dml; update reid_dml")
+        if not ours:
+            raise UserError(f"{self.manifest}: damaged, or not of an index of tools/build_index.py; build it anew")
+        return manifest
+
+    def _remove_generations(self, *, but: int) -> None:
+        for entry in self.path.iterdir():
+            if _is_generation(entry) and entry.name != f"generation_{but}":
+                shutil.rmtree(entry)
+
+
+def write_index(index: faiss.Index, path: Path) -> None:
+    """Write an index alone to a file. Raises `UserError` if the disk does not take it."""
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: cannot be written ({' '.join(str(error).split())[-160:]}); is the disk full?"
+        ) from None
+
+
+def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
+    """Read an index alone from a file. Raises `UserError` for anything else, FileNotFoundError for no file."""
+    try:
+        # Maps flat vectors, graphs and inverted files alike (FAISS >= 1.10).
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+    except RuntimeError as error:
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "", str(path)) from None
+        raise UserError(
+            f"{path}: not a whole FAISS index ({' '.join(str(error).split())[-120:]}); build the index anew"
+        ) from None
+
+
+def _is_generation(entry: Path) -> bool:
+    return entry.is_dir() and entry.name.startswith("generation_")

@@ -1,0 +1,136 @@
+"""Features of many images: any number of threads gives them in order, and an interruption costs nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.records import ImageRecord
+from reid_dml.data.sets import load_data
+from reid_dml.data.stored import ImageFiles
+from reid_dml.errors import UserError
+from reid_dml.features import resumable
+from reid_dml.features.extraction import extract_features
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.folders import extract_folder
+from reid_dml.inference import forward
+from reid_dml.inference.speed import Speed
+from reid_dml.runs.networks import load_networks
+
+
+@pytest.fixture
+def networks(make_config, tiny_run):
+    return load_networks(make_config(), tiny_run, "cpu")
+
+
+@pytest.fixture
+def images(make_config):
+    data = load_data(make_config())
+    return ImageFiles([*data.train, *data.gallery, *data.query], (32, 16))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_that_take_different_images_keep_their_order(networks, images, make_config, threads, monkeypatch):
+    spec = AugmentSpec.of(make_config())
+    expected = extract_features(networks, images, spec, device="cpu")
+    monkeypatch.setattr(forward, "_CPU_IMAGES", 3)
+    torch.set_num_threads(threads)
+    speed = Speed()
+    found = extract_features(networks, images, spec, device="cpu", batch_size=7, speed=speed)
+    assert torch.get_num_threads() == threads
+    for index in networks:
+        np.testing.assert_allclose(found[index], expected[index], atol=1e-5)
+        assert len(np.unique(expected[index].round(3), axis=0)) > len(images) // 2  # not all alike
+    assert speed.images == len(images)
+    assert 0 <= speed.waiting <= speed.seconds
+    assert " images/s, " in str(speed)
+
+
+def test_features_that_are_not_finite_are_refused_by_name(networks, images, make_config):
+    with torch.no_grad():
+        networks[1].neck = torch.nn.Threshold(1e9, float("nan"))
+    with pytest.raises(
+        UserError, match=f"network 1: features are NaN or infinite, first those of {images.records[0].path}"
+    ):
+        extract_features(networks, images, AugmentSpec.of(make_config()), device="cpu")
+
+
+def test_an_unreadable_image_ends_it_by_name(networks, images, make_config, tmp_path):
+    records = [*images.records, ImageRecord(str(tmp_path / "gone.png"), 1, 1)]
+    torch.set_num_threads(2)
+    with pytest.raises(UserError, match=r"gone\.png: image not found"):
+        extract_features(networks, ImageFiles(records, (32, 16)), AugmentSpec.of(make_config()), device="cpu")
+
+
+def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_run, tmp_path, monkeypatch, capsys):
+    cfg = make_config("MODEL.WEIGHTS", str(tiny_run), "TEST.BATCH_SIZE", "4")
+    folder = load_data(cfg).root
+    whole = extract_folder(cfg, folder, tmp_path / "whole.npz")
+    asked, read = [], ImageFiles.read
+    monkeypatch.setattr(ImageFiles, "read", lambda self, rows, out: (asked.extend(rows), read(self, rows, out)))
+    saved, save = [], resumable._save
+
+    def save_and_die(file, features):
+        save(file, features)
+        saved.append(file)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(resumable, "_save", save_and_die)
+    output = tmp_path / "features.npz"
+    with pytest.raises(KeyboardInterrupt):
+        extract_folder(cfg, folder, output)
+    assert not output.exists()
+    monkeypatch.setattr(resumable, "_save", save)
+    saved[1].write_bytes(saved[1].read_bytes()[:-20])  # a damaged part is done again
+    del asked[:]
+    extract_folder(cfg, folder, output)
+    assert "8 images were done before" in capsys.readouterr().out
+    assert len(asked) == len(whole) - 8
+    found = FeatureSet.load(output)
+    np.testing.assert_array_equal(found.features, whole.features)
+    assert found.paths.tolist() == whole.paths.tolist()
+    assert not list(tmp_path.glob(".*parts"))
+
+
+def test_parts_of_other_networks_or_images_are_not_taken(make_config, images):
+    spec = AugmentSpec.of(make_config())
+    same = resumable.fingerprint("one", images, spec, 4)
+    assert resumable.fingerprint("one", images, spec, 4) == same
+    assert resumable.fingerprint("other", images, spec, 4) != same
+    assert resumable.fingerprint("one", images.at(np.arange(3)), spec, 4) != same
+    assert resumable.fingerprint("one", images, AugmentSpec((48, 16), spec.mean, spec.std), 4) != same
+
+
+def test_parts_of_a_wrong_option_are_not_taken_once_it_is_right(make_config, tiny_run, tmp_path, monkeypatch):
+    right, wrong = (
+        make_config("MODEL.WEIGHTS", str(tiny_run), "TEST.BATCH_SIZE", "4", *options)
+        for options in ((), ("MODEL.LAST_STRIDE", "1"))
+    )
+    folder, save = load_data(right).root, resumable._save
+    expected = extract_folder(right, folder, tmp_path / "expected.npz").features
+
+    def save_and_die(file, features):
+        save(file, features)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resumable, "_save", save_and_die)
+    with pytest.warns(UserWarning, match="trained otherwise"), pytest.raises(KeyboardInterrupt):
+        extract_folder(wrong, folder, tmp_path / "features.npz")
+    monkeypatch.setattr(resumable, "_save", save)
+    np.testing.assert_array_equal(extract_folder(right, folder, tmp_path / "features.npz").features, expected)
+
+
+def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make_config, rng):
+    stored = [torch.from_numpy(rng.integers(0, 256, (3, 3, 32, 16), dtype=np.uint8))]
+    mirrored = [stored[0].flip(3)]
+    spec, both = (AugmentSpec.of(make_config("TEST.FLIP", flip)) for flip in ("False", "True"))
+    own, other, mean = (
+        next(forward.run_networks(networks, batch, how, "cpu"))
+        for batch, how in ((stored, spec), (mirrored, spec), (stored, both))
+    )
+    for index in networks:
+        torch.testing.assert_close(mean[index].features, (own[index].features + other[index].features) / 2)
+        torch.testing.assert_close(mean[index].logits, (own[index].logits + other[index].logits) / 2)

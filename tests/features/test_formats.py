@@ -1,0 +1,127 @@
+"""Feature files of other tools come back as they were, and load where those tools expect them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import loadmat, savemat
+
+from reid_dml.errors import UserError
+from reid_dml.features import FeatureSet
+from reid_dml.features.formats import read_features, write_features, write_splits
+
+FIELDS = ("features", "person_ids", "camera_ids", "paths", "model")
+
+
+def some(rng, count=7, width=4, model="ab12"):
+    return FeatureSet(
+        rng.normal(size=(count, width)).astype(np.float32),
+        rng.integers(-2, 5, count),
+        rng.integers(-1, 4, count),
+        [f"Ordner/größe {row}.jpg" for row in range(count)],
+        model,
+    )
+
+
+def assert_same(one, other):
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.sampled_from(["", "ab12"]),
+    st.sampled_from(["npz", "parquet", "mat"]),
+)
+def test_a_file_comes_back_as_it_was(tmp_path_factory, seed, count, width, model, kind):
+    path = tmp_path_factory.mktemp("f") / f"f.{kind}"
+    before = some(np.random.default_rng(seed), count, width, model)
+    write_features(before, path)
+    assert_same(read_features(path), before)
+
+
+def test_no_images_come_back_from_parquet(rng, tmp_path):
+    before = some(rng).select(np.array([], int))
+    write_features(before, tmp_path / "f.parquet")
+    assert_same(read_features(tmp_path / "f.parquet"), before)
+
+
+def test_a_mat_file_is_what_matlab_evaluators_read(rng, tmp_path):
+    one = some(rng)
+    write_features(one, tmp_path / "one.mat")
+    content = loadmat(tmp_path / "one.mat")
+    assert content["feature"].shape == (7, 4)
+    assert content["label"].shape == content["cam"].shape == (1, 7)
+    query, gallery = some(rng, 3), some(rng, 5)
+    write_splits({"query": query, "gallery": gallery}, tmp_path / "two.mat")
+    content = loadmat(tmp_path / "two.mat")
+    np.testing.assert_array_equal(content["gallery_f"], gallery.features)
+    np.testing.assert_array_equal(content["query_label"][0], query.person_ids)  # as baseline evaluators index it
+    np.testing.assert_array_equal(content["gallery_cam"][0], gallery.camera_ids)
+    assert_same(read_features(tmp_path / "two.mat", "gallery"), gallery)
+
+
+def test_other_people_s_files_are_read(rng, tmp_path):
+    features = some(rng).features.astype(float)
+    labels = np.arange(7.0)
+    savemat(tmp_path / "columns.mat", {"feature": features.T, "label": labels})
+    found = read_features(tmp_path / "columns.mat")
+    np.testing.assert_array_equal(found.features, features.astype(np.float32))
+    assert (found.person_ids.tolist(), set(found.camera_ids)) == (list(range(7)), {-1})
+    assert (found.paths[6], found.model) == ("row 6", "")
+    lists = pa.array(features.tolist())  # of any length, as data frames write them
+    pq.write_table(pa.table({"feature": lists, "person_id": labels, "camera_id": labels}), tmp_path / "f.parquet")
+    np.testing.assert_array_equal(read_features(tmp_path / "f.parquet").features, features.astype(np.float32))
+
+
+def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
+    ids, wide = np.arange(7), some(rng).features
+    good = {"feature": list(wide), "person_id": ids, "camera_id": ids}
+    tables = {
+        "nocolumn": {"feature": list(wide), "person_id": ids},
+        "ragged": {**good, "feature": [wide[0][: 1 + row % 2] for row in range(7)]},
+        "null": {**good, "person_id": pa.array([None, *range(6)])},
+        "numbers": {**good, "feature": ids},
+        "ints": {**good, "feature": [[1, 2]] * 7},
+        "words": {**good, "person_id": list("abcdefg")},
+        "half": {**good, "camera_id": ids + 0.5},
+        "nan": {**good, "feature": [[np.nan, 1.0]] * 7},
+    }
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    savemat(tmp_path / "nolabel.mat", {"feature": wide})
+    savemat(tmp_path / "length.mat", {"feature": wide, "label": ids[:5]})
+    savemat(tmp_path / "sets.mat", {"gallery_f": wide, "gallery_label": ids})
+    for name in ("junk.mat", "junk.parquet", "f.csv"):
+        (tmp_path / name).write_bytes(b"junk" * 100)
+    for name, split, words in (
+        ("nocolumn.parquet", "", "no column camera_id"),
+        ("ragged.parquet", "", "2 different widths"),
+        ("null.parquet", "", "column person_id has empty entries"),
+        ("numbers.parquet", "", "column feature is int64, not a list"),
+        ("ints.parquet", "", "features must be floating-point numbers, got int64"),
+        ("words.parquet", "", "person ids must be whole numbers"),
+        ("half.parquet", "", "camera ids must be whole numbers"),
+        ("nan.parquet", "", "7 of 7 features are NaN or infinite"),
+        ("nan.parquet", "query", "holds one set of features; leave out --split"),
+        ("nolabel.mat", "", "has no variable label"),
+        ("length.mat", "", "person_ids must be \\(7,\\), got \\(5,\\)"),
+        ("sets.mat", "", "holds the sets gallery; choose one with --split"),
+        ("sets.mat", "query", "has no query set \\(query_f\\); it has gallery"),
+        ("junk.mat", "", "not a whole .mat file"),
+        ("junk.parquet", "", "not a whole Parquet file"),
+        ("f.csv", "", "name ends in .npz, .parquet or .mat"),
+        ("gone.mat", "", "the feature file not found"),
+    ):
+        with pytest.raises(UserError, match=words) as refusal:
+            read_features(tmp_path / name, split)
+        assert name in str(refusal.value)
+    with pytest.raises(UserError, match=r"only a \.mat file holds"):
+        write_splits({"query": some(rng)}, tmp_path / "x.npz")

@@ -1,0 +1,165 @@
+"""Thresholds for a wanted false-accept rate: equal to the definition, pair by pair."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reid_dml.errors import UserError
+from reid_dml.features import FeatureSet
+from reid_dml.ranking import calibration
+from reid_dml.ranking.calibration import calibrate
+
+
+def labelled(rng, count, persons=6, width=3, low=-1):
+    return FeatureSet(
+        rng.integers(-3, 4, (count, width)).astype(np.float32),
+        rng.integers(low, persons, count),
+        rng.integers(-1, 3, count),
+        [f"{row}.jpg" for row in range(count)],
+    )
+
+
+def judged_pairs(left, right):
+    """(distance, same person, the one or two units) of every judged pair, from the definition."""
+    pairs = itertools.product(range(len(left)), range(len(right)))
+    for i, j in pairs if right is not left else itertools.combinations(range(len(left)), 2):
+        a, b = int(left.person_ids[i]), int(right.person_ids[j])
+        same_camera = left.camera_ids[i] == right.camera_ids[j] != -1
+        if min(a, b) < 0 or (a == b and (a == 0 or same_camera)):
+            continue
+        other = "left" if right is left else "right"
+        units = {
+            ("distractor", side, row) if person == 0 else person
+            for person, side, row in ((a, "left", i), (b, other, j))
+        }
+        yield math.dist(left.features[i], right.features[j]), a == b, units
+
+
+def jackknife(pairs, accepted):
+    """Rate and standard error, leaving out one unit at a time."""
+    units = set().union(*(unit for _, unit in pairs))
+    rates = []
+    for unit in units:
+        kept = [distance for distance, own in pairs if unit not in own]
+        rates.append(np.mean([accepted(d) for d in kept]) if kept else np.mean([accepted(d) for d, _ in pairs]))
+    n = len(rates)
+    return np.mean([accepted(d) for d, _ in pairs]), math.sqrt((n - 1) / n * ((rates - np.mean(rates)) ** 2).sum())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(8, 25), st.integers(2, 25), st.booleans(), st.sampled_from([0.03, 0.2, 0.6]))
+def test_it_is_the_definition(seed, left_count, right_count, alone, wanted):
+    rng = np.random.default_rng(seed)
+    left = labelled(rng, left_count)
+    right = left if alone else labelled(rng, right_count)
+    pairs = list(judged_pairs(left, right))
+    different = [(d, units) for d, same, units in pairs if not same]
+    same = [(d, units) for d, same, units in pairs if same]
+    options = {"false_accept_rate": wanted, "metric": "euclidean"}
+    if math.floor(wanted * len(different)) == 0 or not same:
+        with pytest.raises(UserError):
+            calibrate(left, None if alone else right, **options)
+        return
+    found = calibrate(left, None if alone else right, **options)
+    assert (found.different_pairs, found.same_pairs) == (len(different), len(same))
+    assert found.false_accept_rate == pytest.approx(np.mean([d <= found.threshold for d, _ in different]), abs=1e-12)
+    assert found.true_accept_rate == pytest.approx(np.mean([d <= found.threshold for d, _ in same]), abs=1e-12)
+    assert found.false_accept_rate <= wanted
+    # The next distance that occurs would be too many.
+    beyond = min((d for d, _ in different if d > found.threshold), default=None)
+    assert beyond is None or np.mean([d <= beyond for d, _ in different]) > wanted
+    rate, error = jackknife(different, lambda d: d <= found.threshold)
+    if rate:
+        low, high = (rate * math.exp(sign * 1.959964 * error / rate) for sign in (-1, 1))
+        assert found.false_accept_rate_interval == pytest.approx((low, min(high, 1)), rel=1e-6)
+    rate, error = jackknife(same, lambda d: d <= found.threshold)
+    if 0 < rate < 1:
+        half = 1.959964 * error / (rate * (1 - rate))
+        ends = [1 / (1 + math.exp(-(math.log(rate / (1 - rate)) + sign * half))) for sign in (-1, 1)]
+        assert found.true_accept_rate_interval == pytest.approx(ends, rel=1e-6)
+    assert found.threshold_interval[0] <= found.threshold <= found.threshold_interval[1]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_the_blocks_do_not_matter(rng, monkeypatch, metric):
+    query, gallery = labelled(rng, 90, 20, low=1), labelled(rng, 150, 20)
+    query, gallery = (side.select(side.features.any(1)) for side in (query, gallery))
+    for other in (None, gallery):
+        whole = calibrate(query, other, false_accept_rate=0.05, metric=metric)
+        monkeypatch.setattr(calibration, "_BLOCK", 700)
+        assert calibrate(query, other, false_accept_rate=0.05, metric=metric) == whole
+        monkeypatch.undo()
+
+
+def test_the_interval_covers_the_true_rate(rng):
+    # Persons as clusters on a line: of 60 calibrations, the rate of the threshold on new persons lies inside for most.
+    def people(count):
+        centres, spread = rng.normal(size=(count, 4)), rng.normal(size=(count, 4, 4))
+        features = (centres[:, None] + 0.4 * spread).reshape(-1, 4).astype(np.float32)
+        ids = np.repeat(np.arange(1, count + 1), 4)
+        return FeatureSet(features, ids, np.tile(np.arange(4), count), ids.astype(str))
+
+    many = people(1500)
+    distances = np.sqrt(((many.features[::7, None] - many.features[None, 1::7]) ** 2).sum(2))
+    other = many.person_ids[::7, None] != many.person_ids[None, 1::7]
+    inside = 0
+    for _ in range(60):
+        found = calibrate(people(60), false_accept_rate=0.02, metric="euclidean")
+        truth = (distances[other] <= found.threshold).mean()
+        inside += found.false_accept_rate_interval[0] <= truth <= found.false_accept_rate_interval[1]
+    assert inside >= 52
+
+
+def test_a_rate_that_floating_point_makes_a_little_less_is_met_exactly():
+    # 10 x 10 pairs of different persons, all at other distances; 0.29 * 100 is 28.999999999999996.
+    left = FeatureSet(np.arange(10, dtype=np.float32)[:, None], np.full(10, 1), np.full(10, 0), ["l"] * 10)
+    places = np.array([0, *range(20, 120, 10)], np.float32)[:, None]
+    right = FeatureSet(places, np.array([1] + [2] * 10), np.full(11, 1), ["r"] * 11)
+    found = calibrate(left, right, false_accept_rate=0.29, metric="euclidean")
+    assert (found.different_pairs, found.false_accept_rate) == (100, 0.29)
+    with pytest.raises(UserError, match="no pairs of different persons"):
+        calibrate(left, left, false_accept_rate=0.29, metric="euclidean")
+    # A rate of nearly 1 refuses one pair at least.
+    assert calibrate(left, right, false_accept_rate=1 - 1e-12, metric="euclidean").false_accept_rate == 0.99
+
+
+def test_any_confidence_below_1_has_an_interval(rng):
+    features = labelled(rng, 60, low=1)
+    wide, wider = (
+        calibrate(features, false_accept_rate=0.2, metric="euclidean", confidence=confidence)
+        for confidence in (0.999, math.nextafter(1, 0))
+    )
+    assert 0 < wider.false_accept_rate_interval[0] < wide.false_accept_rate_interval[0] < wide.false_accept_rate
+
+
+def test_a_threshold_above_every_pair_accepts_none():
+    # All pairs of different persons coincide: whatever is accepted, all are.
+    features = FeatureSet(np.ones((12, 2), np.float32), np.repeat([1, 2, 3], 4), np.tile([0, 1], 6), ["x"] * 12)
+    found = calibrate(features, false_accept_rate=0.5, metric="euclidean")
+    assert (found.false_accept_rate, found.true_accept_rate) == (0, 0)
+    assert found.threshold == -1
+
+
+def test_what_cannot_be_calibrated_is_refused(rng):
+    features = replace(labelled(rng, 40, low=1), features=rng.normal(size=(40, 3)).astype(np.float32))
+    cases = [
+        (replace(features, person_ids=np.ones(40, int)), "no pairs of different persons"),
+        (replace(features, camera_ids=np.ones(40, int)), "no pairs of one person under different cameras"),
+        (features.with_features(np.zeros((40, 3), np.float32)), "40 of 40 features are all 0"),
+        (features.with_features(np.full((40, 3), np.nan, np.float32)), "NaN or infinite, first rows 0"),
+        (replace(features, person_ids=np.full(40, -2)), "no pairs of different persons"),
+    ]
+    for wrong, words in cases:
+        with pytest.raises(UserError, match=words):
+            calibrate(wrong, false_accept_rate=0.1)
+    with pytest.raises(UserError, match=r"1e-06 cannot be measured on \d+ pairs"):
+        calibrate(features, false_accept_rate=1e-6)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        calibrate(features, false_accept_rate=0)
