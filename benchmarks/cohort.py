@@ -32,11 +32,10 @@ def main() -> None:
     import torch
 
     from reid_dml.data.pipeline.augment import AugmentSpec
-    from reid_dml.data.pipeline.samplers import augmentation_draws
+    from reid_dml.data.pipeline.draws import augmentation_draws
     from reid_dml.data.pipeline.sources import Batch
     from reid_dml.device import prepare_training, resolve_device
-    from reid_dml.engine.schedules import Schedule
-    from reid_dml.engine.trainer import build_cohort
+    from reid_dml.engine.trainer import build_cohort, build_schedule
     from reid_dml.mutual.objective import build_objective
     from reid_dml.mutual.streams import MemberStreams
     from reid_dml.mutual.updates import build_rule
@@ -52,7 +51,8 @@ def main() -> None:
     device = resolve_device(cfg.DEVICE)
     prepare_training()
     classes = [str(person) for person in range(1, 752)]
-    objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
+    objective, rule = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
+    schedule = build_schedule(cfg, objective, device)
     cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))
     cohort.streams = MemberStreams()  # one network after the other, as the bare ones
     count = cfg.TRAIN.BATCH_SIZE

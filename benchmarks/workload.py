@@ -61,7 +61,7 @@ def make_trainer(cfg, records: Sequence, folder: Path, device: str):
     from reid_dml.runs.folder import RunFolder
 
     persons = sorted({record.person_id for record in records})
-    objective, rule = build_objective(cfg), build_rule(cfg)
+    objective, rule = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
     cohort = build_cohort(cfg, [str(person) for person in persons], objective, device)
     source = make_source(cfg, records, persons, AugmentSpec.num_draws, device)
     return Trainer(cfg, cohort, rule, objective, source, RunFolder(folder / "run"), device)

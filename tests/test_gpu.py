@@ -15,9 +15,9 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.engine import experiment
-from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import CudaGraphRecorder, RecordedStep, make_step
-from reid_dml.engine.trainer import Trainer, build_cohort
+from reid_dml.engine.trainer import Trainer, build_cohort, build_schedule
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.mutual.objective import build_objective
@@ -40,7 +40,7 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
     data = load_data(cfg)
     weights = {}
     for device in ("cpu", "cuda:0"):
-        objective, update = build_objective(cfg), build_rule(cfg)
+        objective, update = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
         cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
         for member in cohort.members:
             member.network.double()
@@ -49,7 +49,7 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
         cohort.inputs = lambda batch, inputs=inputs: inputs(batch).double()
         source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
         batches = [source.batch(number) for number in range(update.batches_per_step(cohort.size))]
-        update.step(cohort, objective, batches, Schedule(cfg, device).scalars(0))
+        update.step(cohort, objective, batches, build_schedule(cfg, objective, device).scalars(0))
         weights[device] = [member.network.cpu().state_dict() for member in cohort.members]
     for on_cpu, on_gpu in zip(weights["cpu"], weights["cuda:0"], strict=True):
         for name, value in on_cpu.items():
@@ -59,7 +59,8 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
 def train_on_gpu(cfg, *, graph, steps=100):
     """The last report and everything that a resumed run depends on."""
     data, device = load_data(cfg), "cuda:0"
-    objective, update, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, device)
+    objective, update = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
+    schedule = build_schedule(cfg, objective, device)
     cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
     step = make_step(update, cohort, objective, CudaGraphRecorder(cohort) if graph else None)
@@ -132,7 +133,7 @@ def test_a_network_that_breaks_the_recording_off_trains_without_a_graph(make_con
 
 def test_a_step_of_the_loop_never_waits_for_the_gpu(make_config, tmp_path):
     cfg, device = make_config("TRAIN.STEPS", "100"), "cuda:0"
-    data, objective, update = load_data(cfg), build_objective(cfg), build_rule(cfg)
+    data, objective, update = load_data(cfg), build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
     cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
     trainer = Trainer(cfg, cohort, update, objective, source, RunFolder(tmp_path / "run"), device)

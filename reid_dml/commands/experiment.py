@@ -19,6 +19,7 @@ from reid_dml.files import check_folder, check_output, write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.backbones import check_name
 from reid_dml.mutual.objective import Objective, build_objective
+from reid_dml.mutual.terms import term_kinds
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
@@ -36,7 +37,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
-    rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
+    rule, objective = build_rule(cfg.UPDATE), build_objective(cfg.OBJECTIVE)
     for name in cfg.COHORT.NETWORKS:
         check_name(name)
     device = resolve_device(cfg.DEVICE, cfg.THREADS)
@@ -118,7 +119,10 @@ def _finish(
         processes=world_size(),
         metrics=metrics,
     )
-    write_report(folder.report_file, record, folder.read_metrics(), task.table, task.sections(metrics), references)
+    titles = {kind.name: kind.title for kind in term_kinds()}
+    write_report(
+        folder.report_file, record, folder.read_metrics(), task.table, task.sections(metrics), references, titles
+    )
     _print_metrics(task.table, metrics, network_labels(cfg.COHORT.NETWORKS), references)
     say(f"\nreport: {folder.report_file}")
 

@@ -1,6 +1,7 @@
 """Every option of an experiment: its default and meaning, reading config files, checks of values."""
 
-from reid_dml.config.defaults import default_config, load_config, per_network
-from reid_dml.config.reading import flatten, get_option
+from reid_dml.config.loading import load_config, per_network
+from reid_dml.config.reading import flatten
+from reid_dml.config.schema import all_options, default_config, get_option
 
-__all__ = ["default_config", "flatten", "get_option", "load_config", "per_network"]
+__all__ = ["all_options", "default_config", "flatten", "get_option", "load_config", "per_network"]

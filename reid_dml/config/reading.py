@@ -10,17 +10,10 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
+from reid_dml.config.schema import all_options, get_option
+from reid_dml.config.versions import moved
 from reid_dml.errors import UserError
-
-# Of lists that may be empty.
-_ELEMENT_TYPES = {"TEST.FPR": float, "SCHEDULE.MILESTONES": int, "EXPECTED": str, "COHORT.TEACHERS": str}
-
-
-def get_option(cfg: CfgNode, key: str) -> Any:
-    """The value at a dotted key."""
-    for part in key.split("."):
-        cfg = cfg[part]
-    return cfg
+from reid_dml.options import Option
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -63,11 +56,11 @@ def read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path,
 
 def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str = "") -> None:
     """Put a file's options, of one section or of all, into a config. Raises `UserError` naming key and source."""
-    node = get_option(cfg, section) if section else cfg
+    node, known = get_option(cfg, section) if section else cfg, all_options()
     for name, value in options.items():
         key = f"{section}.{name}" if section else str(name)
         if name not in node:
-            raise UserError(f"{source}: unknown option {key}{_nearest(cfg, key)}")
+            raise UserError(f"{source}: unknown option {key}{moved(key) or _nearest(cfg, key)}")
         old = node[name]
         if isinstance(old, CfgNode) != isinstance(value, Mapping):
             kind = "a section of options" if isinstance(old, CfgNode) else "a single option"
@@ -75,27 +68,28 @@ def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str
         if isinstance(old, CfgNode):
             merge(cfg, value, source, key)
         else:
-            node[name] = _convert(key, value, old, source)
+            node[name] = _convert(key, value, known[key], source)
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
     """Put `KEY VALUE ...` of a command line into a config. Raises `UserError` naming the key."""
     if len(overrides) % 2:
         raise UserError(f"command line: {overrides[-1]!r} has no value; options are given as KEY VALUE")
+    known = all_options()
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         *parents, name = key.split(".")
         node = cfg
         for parent in parents:
             node = node.get(parent) if isinstance(node, CfgNode) else None
         if not isinstance(node, CfgNode) or name not in node:
-            raise UserError(f"command line: unknown option {key}{_nearest(cfg, key)}")
+            raise UserError(f"command line: unknown option {key}{moved(key) or _nearest(cfg, key)}")
         if isinstance(node[name], CfgNode):
             raise UserError(
                 f"command line: {key} is a section; name one of its options, such as {key}.{next(iter(node[name]))}"
             )
         # A text option takes the word as typed: an experiment called "1e3" or "yes" stays a word.
         value = text if isinstance(node[name], str) else _parse(key, text)
-        node[name] = _convert(key, value, node[name], "command line")
+        node[name] = _convert(key, value, known[key], "command line")
 
 
 def _parse(key: str, text: str) -> Any:
@@ -105,14 +99,13 @@ def _parse(key: str, text: str) -> Any:
         raise UserError(f"command line: {key}: cannot read {text!r}; lists look like [a, b]") from None
 
 
-def _convert(key: str, value: Any, default: Any, source: object) -> Any:
-    if isinstance(default, list):
-        kind = _ELEMENT_TYPES[key] if key in _ELEMENT_TYPES else type(default[0])
-        values = value if isinstance(value, (list, tuple)) else [value]
-        if not values and key not in _ELEMENT_TYPES:
-            raise UserError(f"{source}: {key} is empty; it needs at least one value, such as {default}")
-        return [_convert_scalar(key, item, kind, source) for item in values]
-    return _convert_scalar(key, value, type(default), source)
+def _convert(key: str, value: Any, option: Option, source: object) -> Any:
+    if not isinstance(option.default, list):
+        return _convert_scalar(key, value, option.kind, source)
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not values and option.items is None:
+        raise UserError(f"{source}: {key} is empty; it needs at least one value, such as {option.default}")
+    return [_convert_scalar(key, item, option.kind, source) for item in values]
 
 
 def _convert_scalar(key: str, value: Any, kind: type, source: object) -> Any:
@@ -135,7 +128,7 @@ def _nearest(cfg: CfgNode, key: str) -> str:
     by_upper: dict[str, str] = {name.upper(): name for name in known}
     # A right name in the wrong section first, then a name with a slip.
     near = _same_name(key.upper(), by_upper) or difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
-    return f"; did you mean {by_upper[near[0]]}?" if near else "; see reid_dml/config.py for all options"
+    return f"; did you mean {by_upper[near[0]]}?" if near else "; see docs/options.md for all options"
 
 
 def _same_name(key: str, known: Iterable[str]) -> list[str]:

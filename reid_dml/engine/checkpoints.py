@@ -104,6 +104,7 @@ def member_state(member: Member) -> dict[str, Any]:
         "network": member.network.state_dict(),
         "ema": member.ema.state_dict() if member.ema is not None else None,
         "optimizer": member.optimizer.state_dict(),
+        "terms": member.term_state,
         "generator": member.generator.get_state(),
         "spare": member.peer_generator.get_state(),
         "device": member.generator.device.type,
@@ -113,10 +114,14 @@ def member_state(member: Member) -> dict[str, Any]:
 def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
     """Put a `member_state` back. Raises `UserError` if it belongs to another architecture."""
     try:
+        state = _upgraded(state)
         member.network.load_state_dict(state["network"])
         if member.ema is not None:
             member.ema.load_state_dict(state["ema"])
         member.optimizer.load_state_dict(state["optimizer"])
+        for name, kept in member.term_state.items():
+            for key, tensor in kept.items():
+                tensor.copy_(state["terms"][name][key])
         if state["device"] == member.generator.device.type:
             member.generator.set_state(state["generator"])
             member.peer_generator.set_state(state["spare"])
@@ -140,6 +145,17 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
         group["lr"] = torch.as_tensor(group["lr"]).to(device)
         if "capturable" in group:
             group["capturable"] = device.type == "cuda"
+
+
+def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of config version 0, where the network held the center loss's centres, in today's terms."""
+    if "terms" in state:
+        return state
+    network = dict(state["network"])
+    centers = network.pop("centers", None)
+    ema = state["ema"] and {name: tensor for name, tensor in state["ema"].items() if name != "centers"}
+    terms = {} if centers is None else {"center": {"centers": centers}}
+    return {**state, "network": network, "ema": ema, "terms": terms}
 
 
 def export_weights(folder: RunFolder, cohort: Cohort) -> None:

@@ -14,13 +14,14 @@ from yacs.config import CfgNode
 
 from reid_dml.config import per_network
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
+from reid_dml.data.pipeline.samplers import sampler_kind
 from reid_dml.data.pipeline.sources import Batch, BatchSource
 from reid_dml.engine.checkpoints import Checkpoints, export_weights
 from reid_dml.engine.guard import NonFiniteGuard, first_broken
 from reid_dml.engine.interruption import stop_requests
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.progress import Progress
-from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import CudaGraphRecorder, make_step
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
@@ -29,6 +30,7 @@ from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.mutual.distributed import DistributedLinks, Placement
 from reid_dml.mutual.objective import Objective
 from reid_dml.mutual.streams import MemberStreams
+from reid_dml.mutual.terms import active_terms
 from reid_dml.mutual.updates import UpdateRule
 from reid_dml.processes import all_gather_objects, barrier, gather_objects, rank, world_size
 from reid_dml.runs.folder import RunFolder
@@ -60,8 +62,9 @@ def build_cohort(
             seed_dropout(network, cfg.SEED, own, device),
             new_peer_generator(cfg.SEED, own, device),
         )
-        optimizer = build_optimizer(cfg, network, rates[index])
-        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator))
+        optimizer = build_optimizer(cfg.OPTIM, network, rates[index])
+        state = objective.new_state(len(persons), network.feature_dim, device)
+        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator, state))
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
     if cfg.TRAIN.COMPILE and rank() == 0:
@@ -83,14 +86,15 @@ def place(cfg: CfgNode) -> Placement:
     batch_size = cfg.TRAIN.BATCH_SIZE
     placement = Placement.of(len(cfg.COHORT.NETWORKS), world_size(), rank(), batch_size=batch_size)
     if placement.shards > 1:
-        part, per_person = batch_size // placement.shards, cfg.SAMPLER.IMAGES_PER_IDENTITY
+        part, per_person = batch_size // placement.shards, sampler_kind(cfg.SAMPLER).images_per_person()
         refuse = f"{placement.shards} processes share each network"
         if part < 2:
             raise UserError(f"TRAIN.BATCH_SIZE: {refuse}, and batch norm has no statistics of one image; raise it")
-        if cfg.SAMPLER.NAME != "epoch" and (part % per_person or part < 2 * per_person):
+        if per_person > 1 and (part % per_person or part < 2 * per_person):
             raise UserError(f"TRAIN.BATCH_SIZE: {refuse}, and each part needs whole persons, two at least; raise it")
-        if cfg.OBJECTIVE.CENTER_WEIGHT > 0:
-            raise UserError(f"OBJECTIVE.CENTER_WEIGHT: {refuse}, whose centres would move apart; set it to 0")
+        if unshardable := [term for term in active_terms(cfg.OBJECTIVE) if not term.shardable]:
+            key = f"OBJECTIVE.{unshardable[0].prefix}WEIGHT"
+            raise UserError(f"{key}: {refuse}, whose state would move apart; set it to 0")
     return placement
 
 
@@ -113,6 +117,18 @@ def _inputs(batch: Batch, spec: AugmentSpec, layout: torch.memory_format) -> tor
     return augment(batch.images, batch.draws, spec).contiguous(memory_format=layout)
 
 
+def build_schedule(cfg: CfgNode, objective: Objective, device: str) -> Schedule:
+    """The scalars of every step of a config."""
+    return Schedule(
+        cfg.SCHEDULE,
+        objective,
+        total=cfg.TRAIN.STEPS,
+        learning_rates=per_network(cfg, "COHORT.LR"),
+        ema_decay=cfg.EMA.DECAY,
+        device=device,
+    )
+
+
 class Trainer:
     """Runs a rule over batches from a step to the end, with logs, checkpoints and a watch on the losses."""
 
@@ -132,7 +148,7 @@ class Trainer:
         graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
         self.update = make_step(rule, cohort, objective, CudaGraphRecorder(cohort) if graph else None)
         self.placement = place(cfg)
-        self.schedule = Schedule(cfg, device)
+        self.schedule = build_schedule(cfg, objective, device)
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.columns = (*objective.terms, "loss", "accuracy")
         self.batches_per_step = rule.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION

@@ -38,7 +38,6 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
             num_classes,
             neck=cfg.MODEL.NECK,
             dropout=cfg.MODEL.DROPOUT,
-            centers=cfg.OBJECTIVE.CENTER_WEIGHT > 0,
             recompute=cfg.TRAIN.RECOMPUTE,
         )
         if cfg.MODEL.INIT == "truncated_normal" and start != "imagenet":

@@ -16,7 +16,6 @@ class Output(NamedTuple):
 
     logits: Tensor  # (N, num_classes)
     features: Tensor  # (N, D) pooled feature; behind the neck, if there is one, in evaluation
-    centers: Tensor | None = None  # (num_classes, D), the network's own buffer, in training with the center loss
 
 
 class Dropout(nn.Module):
@@ -41,15 +40,12 @@ class ReIDNetwork(nn.Module):
     """Maps images (N, 3, H, W) to `Output(logits (N, num_classes), features (N, feature_dim))`.
 
     With `neck="bn"` (Luo et al., "Bag of Tricks", 2019) the head sees the batch-normalised feature; `features` are
-    the pooled ones in training (for metric losses) and the normalised ones in evaluation. With `centers` it keeps a
-    feature for each class, all 0 at the start, for the center loss to move: running state, like batch norm's.
+    the pooled ones in training (for metric losses) and the normalised ones in evaluation.
 
     With `recompute` a training pass keeps nothing of the backbone but its result and computes the rest again in the
     backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), with the same result. The
     graphs of all networks of a cohort are alive at once, so this leaves one network's activations instead of K.
     """
-
-    centers: Tensor | None
 
     def __init__(
         self,
@@ -58,7 +54,6 @@ class ReIDNetwork(nn.Module):
         *,
         neck: str = "none",
         dropout: float = 0.0,
-        centers: bool = False,
         recompute: bool = False,
     ) -> None:
         super().__init__()
@@ -70,7 +65,6 @@ class ReIDNetwork(nn.Module):
         if neck == "bn":
             # A shift of the neck would only move all classes alike: fixed at zero.
             self.neck.bias.requires_grad_(False)
-        self.register_buffer("centers", torch.zeros(num_classes, self.feature_dim) if centers else None)
         # In a tuple, where nn.Module does not take a compiled backbone for a second one.
         self._compiled: tuple[Callable[[Tensor], Tensor], ...] = ()
 
@@ -104,7 +98,7 @@ class ReIDNetwork(nn.Module):
         pooled = maps.mean((2, 3)) if maps.ndim == 4 else maps
         normalized = self.neck(pooled)
         logits = self.head(self.dropout(normalized))
-        return Output(logits, pooled, self.centers) if self.training else Output(logits, normalized)
+        return Output(logits, pooled if self.training else normalized)
 
     def _by_compiled(self, images: Tensor) -> Tensor:
         from torch._dynamo.exc import TorchDynamoException

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +68,20 @@ def read_torch_file(path: str | Path) -> object:
         raise UserError(f"{path}: {why}; name a file of plain tensors, such as a .safetensors file") from None
 
 
-def load_partial(network: nn.Module, path: str | Path, *, what: str) -> LoadReport:
-    """Load whatever fits and report all that did not. Raises `UserError` if nothing fits."""
+def load_partial(network: nn.Module, path: str | Path, *, what: str, without: Collection[str] = ()) -> LoadReport:
+    """Load whatever fits and report all that did not.
+
+    Args:
+        network: where the tensors go, by name.
+        path: the weights file.
+        what: the network in words, for messages.
+        without: names of tensors in the file that are passed over.
+
+    Raises:
+        UserError: nothing fits, or a file that cannot be read.
+    """
     tensors, own = _of_backbone(read_tensors(path), network), network.state_dict()
+    tensors = {name: value for name, value in tensors.items() if name not in without}
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     report = LoadReport(
         str(path),
@@ -98,9 +110,12 @@ def _of_backbone(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Te
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def load_exact(network: nn.Module, path: str | Path, *, what: str) -> None:
-    """Load a file that must fit tensor for tensor. Raises `UserError` naming the first differences otherwise."""
-    report = load_partial(network, path, what=what)
+def load_exact(network: nn.Module, path: str | Path, *, what: str, without: Collection[str] = ()) -> None:
+    """Load a file that must fit tensor for tensor; arguments as for `load_partial`.
+
+    Raises `UserError` naming the first differences otherwise.
+    """
+    report = load_partial(network, path, what=what, without=without)
     problems = [
         f"{len(names)} {label} ({names[0]}{', ...' if len(names) > 1 else ''})"
         for label in ("missing", "unexpected", "mismatched")

@@ -14,6 +14,7 @@ from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output, ReIDNetwork
 from reid_dml.models.reid_network import copied_buffers, use_generator
 from reid_dml.mutual.streams import MemberStreams
+from reid_dml.mutual.terms import State
 
 
 @dataclass
@@ -26,9 +27,9 @@ class Member:
     generator: torch.Generator  # of the network's dropout while it learns
     ema: ReIDNetwork | None = None  # exponential moving average of the network
     clip_norm: float = 0.0  # largest Euclidean norm of its whole gradient; 0: as it comes
-    peer_generator: torch.Generator = field(
-        default_factory=torch.Generator
-    )  # of its dropout in predictions that leave no trace
+    # Of its dropout in predictions for peers, which leave no trace.
+    peer_generator: torch.Generator = field(default_factory=torch.Generator)
+    term_state: dict[str, State] = field(default_factory=dict)  # what the objective's terms keep for the network
 
 
 class Links(Protocol):

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Strategy = Literal["independent", "dml", "dml_e", "symmetric_kl"]
+PeerReduction = Literal["mean", "sum"]
+EnsembleAverage = Literal["probs", "logits"]
 
 
 def identity_loss(
@@ -42,7 +44,7 @@ def kl_divergence(teacher_log_probs: Tensor, log_probs: Tensor) -> Tensor:
 
 
 def ensemble_log_probs(
-    peers: Sequence[Tensor], *, average: Literal["probs", "logits"] = "probs", temperature: float = 1.0
+    peers: Sequence[Tensor], *, average: EnsembleAverage = "probs", temperature: float = 1.0
 ) -> Tensor:
     """Log-posterior of several networks as one teacher, Eq. (11): (N, C) from a list of (N, C) logits.
 
@@ -60,8 +62,8 @@ def mimicry_loss(
     peers: Sequence[Tensor],
     *,
     strategy: Strategy = "dml",
-    peer_reduction: Literal["mean", "sum"] = "mean",
-    ensemble: Literal["probs", "logits"] = "probs",
+    peer_reduction: PeerReduction = "mean",
+    ensemble: EnsembleAverage = "probs",
     temperature: float = 1.0,
 ) -> Tensor:
     """How far a student's posterior is from its peers', over all rows, labelled or not.
@@ -96,55 +98,14 @@ def mimicry_loss(
     return total / len(peers) if peer_reduction == "mean" else total
 
 
-def confidence_penalty(logits: Tensor) -> Tensor:
-    """Minus the mean entropy of the posterior, -H(p): adding it to a loss rewards uncertain predictions.
-
-    Pereyra et al., "Regularizing Neural Networks by Penalizing Confident Output Distributions", 2017; it stands in for
-    the paper's "entropy regularisation" (Table 5), which cites Entropy-SGD but describes a preference for high entropy.
-
-    Args:
-        logits: (N, C).
-
-    Returns:
-        0-d tensor in [-log C, 0], nats.
-    """
-    log_probs = F.log_softmax(promote(logits), dim=1)
-    return (log_probs.exp() * log_probs).sum(1).mean()
-
-
-def feature_distance(features: Tensor, peers: Sequence[Tensor]) -> Tensor:
-    """Mean squared Euclidean distance of pooled features to the peers', the "L2" of Table 5.
-
-    Args:
-        features: (N, D) of the network that learns.
-        peers: list of (N, D) pooled features of the others; always constants.
-
-    Returns:
-        0-d tensor: ||f - f_l||^2 summed over D, averaged over rows and peers.
-
-    Raises:
-        ValueError: no peers, or features of different width.
-    """
-    if not len(peers):
-        raise ValueError("the distance of features needs at least one peer")
-    own = promote(features)
-    for peer in peers:
-        if peer.shape != features.shape:
-            raise ValueError(
-                f"pooled features are {tuple(features.shape)} and a peer's {tuple(peer.shape)}; only networks "
-                "with features of one width can be drawn together"
-            )
-    return torch.stack([(own - promote(peer.detach())).square().sum(1).mean() for peer in peers]).mean()
-
-
 def student_terms(
     logits: Tensor,
     peers: Sequence[Tensor],
     labels: Tensor,
     *,
     strategy: Strategy = "dml",
-    peer_reduction: Literal["mean", "sum"] = "mean",
-    ensemble: Literal["probs", "logits"] = "probs",
+    peer_reduction: PeerReduction = "mean",
+    ensemble: EnsembleAverage = "probs",
     temperature: float = 1.0,
     weight: float | Tensor = 1.0,
     label_smoothing: float = 0.0,
@@ -173,8 +134,8 @@ def student_loss(
     labels: Tensor,
     *,
     strategy: Strategy = "dml",
-    peer_reduction: Literal["mean", "sum"] = "mean",
-    ensemble: Literal["probs", "logits"] = "probs",
+    peer_reduction: PeerReduction = "mean",
+    ensemble: EnsembleAverage = "probs",
     temperature: float = 1.0,
     weight: float | Tensor = 1.0,
     label_smoothing: float = 0.0,

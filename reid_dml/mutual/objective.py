@@ -1,118 +1,89 @@
-"""Objectives: what one network is trained to minimise, as named loss terms.
-
-An objective is called with the network's own `Output`, its peers' detached `Output`s, the batch and the step's
-scalars, and returns {term: weighted 0-d tensor}; the loss is their sum. `terms` names them in order.
-"""
+"""The objective: the loss terms that one network is trained to minimise the sum of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
-from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
-from reid_dml.mutual.losses import Strategy, confidence_penalty, feature_distance, student_terms
-from reid_dml.mutual.metric_losses import center_loss, circle_loss, move_centers, triplet_loss
-from reid_dml.registry import Registry
+from reid_dml.mutual.terms import State, Term, TermInputs, active_terms
 
 
 @dataclass(frozen=True)
 class Scalars:
-    """The numbers of one step, all on the device; a pure function of the step (see `engine/schedules.py`)."""
+    """The numbers of one step, all on the device; a pure function of the step (see `engine/schedules`)."""
 
     learning_rates: Tensor  # (K,) float64
-    mimicry_weight: Tensor  # 0-d float64
+    term_weights: Tensor  # (T,) float64, of the objective's terms in their order; 1 where a term has no weight
     ema_decay: Tensor  # 0-d float64
 
 
-class Objective(Protocol):
-    """The contract every objective fulfils."""
+class Objective:
+    """The weighted sum of loss terms, and the state that they keep for each network."""
 
-    terms: tuple[str, ...]
-    uses_peers: bool  # whether peers' predictions are needed at all
-    uses_features: bool  # whether peers' features are needed beside their logits
+    def __init__(self, terms: Sequence[Term]) -> None:
+        """An objective of these terms, the identity loss first."""
+        self.parts = tuple(terms)
+        self.terms = tuple(term.name for term in terms)  # the columns of a step's report and of logs
+        self.uses_peers = any(term.needs_peers for term in terms)
+        self.uses_features = any(term.needs_peer_features for term in terms)
 
     def __call__(
-        self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars
-    ) -> dict[str, Tensor]: ...
+        self, own: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars, state: Mapping[str, State]
+    ) -> dict[str, Tensor]:
+        """The weighted terms of one network on one batch; its loss is their sum.
 
-    def move_centers(self, output: Output, batch: Batch) -> None:
-        """Called once a batch's gradient is there, for networks that keep centres."""
+        Args:
+            own: the network's output, with a gradient.
+            peers: detached outputs of the others and of frozen teachers; empty unless `uses_peers`.
+            batch: the batch.
+            scalars: of this step.
+            state: what the terms keep for this network (see `new_state`).
 
+        Returns:
+            {term: weighted 0-d tensor} in the order of `terms`.
+        """
+        losses = {}
+        weights = scalars.term_weights.to(torch.promote_types(own.logits.dtype, torch.float32))
+        for term, weight in zip(self.parts, weights, strict=True):
+            loss = term.loss(TermInputs(own, peers, batch, state.get(term.name, {})))
+            losses[term.name] = loss if term.weight_at(0) is None else weight * loss
+        return losses
 
-OBJECTIVES: Registry[Callable[[CfgNode], Objective]] = Registry("OBJECTIVE.STRATEGY", "reid_dml.mutual")
-register_objective = OBJECTIVES.register
+    def weights_at(self, step: int) -> list[float]:
+        """Weights of the terms at a step (counted from 0), in their order."""
+        weights = (term.weight_at(step) for term in self.parts)
+        return [1.0 if weight is None else weight for weight in weights]
 
-
-def build_objective(cfg: CfgNode) -> Objective:
-    """The objective that `OBJECTIVE.STRATEGY` names."""
-    return OBJECTIVES.get(cfg.OBJECTIVE.STRATEGY)(cfg)
-
-
-@register_objective("independent", "dml", "dml_e", "symmetric_kl")
-class MutualObjective:
-    """Identity loss plus mimicry of the peers' posteriors (`student_loss`), plus the further terms switched on.
-
-    The centres of the center loss are a buffer of the network, moved by their own rule, and not parameters: the rule
-    (Wen et al., Eq. 4) has a rate of its own, which neither the loss weight nor the optimiser's scaling and schedule
-    may change. As buffers they are in the network's state, hence in every checkpoint.
-    """
-
-    def __init__(self, cfg: CfgNode) -> None:
-        options = cfg.OBJECTIVE
-        self.strategy: Strategy = options.STRATEGY
-        self.entropy_weight, self.feature_weight = options.ENTROPY_WEIGHT, options.FEATURE_L2_WEIGHT
-        self.triplet_weight, self.circle_weight = options.TRIPLET_WEIGHT, options.CIRCLE_WEIGHT
-        self.center_weight, self.center_rate = options.CENTER_WEIGHT, options.CENTER_RATE
-        self.triplet_margin = None if options.TRIPLET_SOFT_MARGIN else options.TRIPLET_MARGIN
-        self.circle = {"margin": options.CIRCLE_MARGIN, "scale": options.CIRCLE_SCALE}
-        self.options = {
-            "peer_reduction": options.PEER_REDUCTION,
-            "ensemble": options.ENSEMBLE,
-            "temperature": options.TEMPERATURE,
-            "label_smoothing": options.LABEL_SMOOTHING,
+    def new_state(self, num_classes: int, feature_dim: int, device: str) -> dict[str, State]:
+        """What the terms keep for a network at the start, by term; terms without state are left out."""
+        states = {term.name: term.new_state(num_classes, feature_dim) for term in self.parts}
+        return {
+            name: {key: tensor.to(device) for key, tensor in state.items()} for name, state in states.items() if state
         }
-        self.uses_features = self.feature_weight > 0
-        self.uses_peers = self.strategy != "independent" or self.uses_features
-        switched_on = {
-            "mimicry": self.strategy != "independent",
-            "entropy": self.entropy_weight > 0,
-            "feature_l2": self.uses_features,
-            "triplet": self.triplet_weight > 0,
-            "circle": self.circle_weight > 0,
-            "center": self.center_weight > 0,
-        }
-        self.terms = ("identity", *(name for name, on in switched_on.items() if on))
 
-    def __call__(self, output: Output, peers: Sequence[Output], batch: Batch, scalars: Scalars) -> dict[str, Tensor]:
-        terms = student_terms(
-            output.logits,
-            [peer.logits for peer in peers],
-            batch.labels,
-            strategy=self.strategy,
-            weight=scalars.mimicry_weight.to(torch.promote_types(output.logits.dtype, torch.float32)),
-            label_count=batch.label_count,
-            **self.options,
-        )
-        if self.entropy_weight > 0:
-            terms["entropy"] = self.entropy_weight * confidence_penalty(output.logits)
-        if self.uses_features:
-            terms["feature_l2"] = self.feature_weight * feature_distance(output.features, [p.features for p in peers])
-        features, labels = output.features, batch.labels
-        if self.triplet_weight > 0:
-            terms["triplet"] = self.triplet_weight * triplet_loss(features, labels, margin=self.triplet_margin)
-        if self.circle_weight > 0:
-            terms["circle"] = self.circle_weight * circle_loss(features, labels, **self.circle)
-        if self.center_weight > 0:
-            assert output.centers is not None
-            terms["center"] = self.center_weight * center_loss(features, output.centers, labels)
-        return terms
+    @torch.no_grad()
+    def after_backward(self, own: Output, peers: Sequence[Output], batch: Batch, state: Mapping[str, State]) -> None:
+        """Let the terms change their state, once the batch's gradient is there. Arguments as for a call."""
+        for term in self.parts:
+            if term.name in state:
+                term.after_backward(TermInputs(own, peers, batch, state[term.name]))
 
-    def move_centers(self, output: Output, batch: Batch) -> None:
-        assert output.centers is not None
-        move_centers(output.centers, output.features, batch.labels, self.center_rate)
+    def record(self) -> dict[str, Any]:
+        """What the run record says of the objective."""
+        found: dict[str, Any] = {"strategy": "independent", "regularisers": {}}
+        for term in self.parts:
+            own = term.record()
+            found["regularisers"] |= own.pop("regularisers", {})
+            found |= own
+        return found
+
+
+def build_objective(section: Mapping[str, Any]) -> Objective:
+    """The objective that the options of `OBJECTIVE` switch on."""
+    return Objective(active_terms(section))

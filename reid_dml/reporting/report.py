@@ -58,6 +58,7 @@ def write_report(
     table: MetricsTable,
     sections: Sequence[Section],
     references: Sequence[ReferenceRow] = (),
+    terms: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page.
 
@@ -68,14 +69,14 @@ def write_report(
         table: how the task shows its metrics.
         sections: the task's own parts of the page.
         references: published rows to show beside ours.
+        terms: titles of the curves of the loss terms, by their names in the log.
     """
-    metrics = record["metrics"]
+    metrics, terms = record["metrics"], terms or {}
     training = [
         draw_lines(curves, title=title, x_label="step", y_label=unit, percent=percent)
         for name, title, unit, percent in (
             ("loss", "Loss", "nats", False),
-            ("identity", "Loss on the labels", "nats", False),
-            ("mimicry", "Mimicry loss (KL to the peers)", "nats", False),
+            *((name, title, "", False) for name, title in terms.items()),
             ("accuracy", "Accuracy on training batches", "", True),
             ("learning_rate", "Learning rate", "", False),
         )

@@ -11,8 +11,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.config import load_config
-from reid_dml.config.reading import flatten
+from reid_dml.config import flatten, load_config
+from reid_dml.config.versions import CONFIG_VERSION, VERSION_KEY
 from reid_dml.device import describe_device, git_revision, versions
 from reid_dml.errors import UserError
 from reid_dml.files import exclusive, write_json, write_text
@@ -79,8 +79,8 @@ class RunFolder:
         self.write_config(cfg)
 
     def write_config(self, cfg: CfgNode) -> None:
-        """config.yml: every option of the run."""
-        write_text(self.config_file, cfg.dump())
+        """config.yml: every option of the run, and the version they are of."""
+        write_text(self.config_file, f"{VERSION_KEY}: {CONFIG_VERSION}\n{cfg.dump()}")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -109,7 +109,7 @@ class RunFolder:
             raise UserError(f"{self.config_file}: not found; {self.path} is not a run folder of tools/train_net.py")
         if not self.config_file.stat().st_size:
             raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")
-        return load_config(self.config_file)
+        return load_config(self.config_file, version=0)
 
     def training_data(self) -> dict[str, Any]:
         """classes.json: `person_ids` of the rows of the identity heads, and the fingerprint of the training images."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.config.reading import flatten
+from reid_dml.config import flatten
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network
@@ -23,6 +23,7 @@ from reid_dml.runs.folder import RunFolder
 _INPUTS = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE")
 _NETWORK = ("COHORT.NETWORKS", "MODEL.LAST_STRIDE", "MODEL.BN_EPS")
 _JOINED = ("TEST.ENSEMBLE",)  # of several networks
+_FORMER_TENSORS = ("centers",)  # config version 0: the center loss's state, which lies in checkpoints only since
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 
@@ -77,7 +78,8 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         if head is None or head.ndim != 2:
             raise UserError(f"{file}: has no identity head (head.weight); it is no network of tools/train_net.py")
         network = build_network(cfg, index, head.shape[0], initialise=False)
-        load_exact(network, file, what=f"network {index} ({cfg.COHORT.NETWORKS[index]})")
+        what = f"network {index} ({cfg.COHORT.NETWORKS[index]})"
+        load_exact(network, file, what=what, without=_FORMER_TENSORS)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
 

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.semi_supervised import hides_labels
 from reid_dml.files import write_json
+from reid_dml.mutual.objective import build_objective
 from reid_dml.runs.folder import RunFolder
 
 
@@ -25,27 +26,15 @@ def write_record(
     metrics: dict,
 ) -> dict:
     """Write result.json of a finished run of so many processes and return it."""
-    options, environment = cfg.OBJECTIVE, read_environment(folder)
-    objective: dict[str, Any] = {"strategy": options.STRATEGY, "label_smoothing": options.LABEL_SMOOTHING}
-    if options.STRATEGY != "independent":
-        objective |= {
-            "reduction": options.PEER_REDUCTION,
-            "temperature": options.TEMPERATURE,
-            "weight": options.WEIGHT,
-            "warmup_steps": options.WARMUP_STEPS,
-            **({"ensemble": options.ENSEMBLE} if options.STRATEGY == "dml_e" else {}),
-        }
+    environment = read_environment(folder)
     # A teacher's path without the folders of this machine.
     teachers = ["/".join(Path(path).parts[-2:]) for path in cfg.COHORT.TEACHERS]
-    names = ("entropy", "feature_l2", "triplet", "circle", "center")
-    weights = {name: options[f"{name.upper()}_WEIGHT"] for name in names}
-    regularisers = {name: weight for name, weight in weights.items() if weight > 0}
     record = {
         "experiment": cfg.EXPERIMENT,
         "task": task,
         "dataset": dataset,
         "scale": cfg.SCALE,
-        "objective": {**objective, "teachers": teachers, "regularisers": regularisers},
+        "objective": {**build_objective(cfg.OBJECTIVE).record(), "teachers": teachers},
         **({"semi_supervised": {key.lower(): value for key, value in cfg.SEMI.items()}} if hides_labels(cfg) else {}),
         "update": cfg.UPDATE.RULE,
         "networks": list(cfg.COHORT.NETWORKS),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reid_dml.config import default_config, flatten, load_config, per_network
+from reid_dml.config import all_options, default_config, flatten, load_config, per_network
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, published_rows
 from tests.conftest import REPOSITORY
@@ -194,8 +194,10 @@ def test_a_missing_config_suggests_a_neighbour(tmp_path):
         load_config(tmp_path / "quikstart.yml")
 
 
-def test_every_option_has_a_comment():
-    lines = (REPOSITORY / "reid_dml" / "config" / "defaults.py").read_text().splitlines()
-    options = [line for line in lines if line.startswith("_C.") and "CfgNode()" not in line]
-    assert len(options) == len(flatten(default_config()))
-    assert all("  # " in line for line in options)
+def test_every_option_says_what_it_means_and_what_it_may_be():
+    options = all_options()
+    assert list(flatten(default_config())) == list(options)
+    for key, option in options.items():
+        assert option.help, key
+        assert option.values(), key
+        assert not option.problem(option.default), key

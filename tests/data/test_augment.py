@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment, erased_pixels
-from reid_dml.data.pipeline.samplers import augmentation_draws
+from reid_dml.data.pipeline.draws import augmentation_draws
 
 SIZE, MEAN, STD = (12, 8), (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 IDENTITY = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}  # results in [0, 255]

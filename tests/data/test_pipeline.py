@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
-from reid_dml.data.pipeline.samplers import EpochSampler, augmentation_draws
+from reid_dml.data.pipeline.draws import augmentation_draws
+from reid_dml.data.pipeline.samplers.epoch import EpochSampler
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError

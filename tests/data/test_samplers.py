@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reid_dml.data.pipeline.samplers import CrossCameraSampler, IdentitySampler
+from reid_dml.data.pipeline.samplers.cross_camera import CrossCameraSampler
+from reid_dml.data.pipeline.samplers.identity import IdentitySampler
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.config import load_config
-from reid_dml.data.pipeline.samplers import QuotaSampler
+from reid_dml.data.pipeline.samplers.epoch import QuotaSampler
 from reid_dml.data.pipeline.sources import make_sampler
 from reid_dml.data.semi_supervised import choose_labelled
 from reid_dml.data.sets import load_data

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from reid_dml.commands.experiment import train_and_evaluate
 from reid_dml.data.pipeline import sources
 from reid_dml.data.sets import load_data
-from reid_dml.engine.trainer import build_cohort
+from reid_dml.engine.checkpoints import Checkpoints
+from reid_dml.engine.trainer import build_cohort, build_schedule
 from reid_dml.models.build import build_network
-from reid_dml.mutual.metric_losses import move_centers
 from reid_dml.mutual.objective import build_objective
+from reid_dml.mutual.terms.center import move_centers
 from reid_dml.runs.folder import class_names
 from tests.engine.test_resume import Killed, interrupt, metrics_without_speed, weights
 
@@ -75,21 +76,24 @@ def test_a_run_with_every_option_resumes_bit_for_bit(make_everything, monkeypatc
     record = json.loads((Path(whole.OUTPUT_DIR) / "result.json").read_text())
     assert record["objective"]["regularisers"] == {"triplet": 1.0, "circle": 0.1, "center": 0.0005}
     saved = load_file(Path(whole.OUTPUT_DIR) / "network_0.safetensors")
-    assert saved["centers"].any(1).all()  # every person was seen
+    assert "centers" not in saved  # nobody needs them but a training that goes on
     assert all(value.dtype in (torch.float32, torch.int64) for value in saved.values())
+    last = Checkpoints(Path(whole.OUTPUT_DIR) / "checkpoints")
+    kept = torch.load(last.path(last.steps()[-1]) / "network_0.pt", weights_only=True)["terms"]
+    assert kept["center"]["centers"].any(1).all()  # every person was seen
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
 def test_centers_follow_the_network_s_own_batches(make_config, rule):
-    from reid_dml.engine.schedules import Schedule
     from reid_dml.mutual.updates import UPDATE_RULES
 
     cfg = make_config("OBJECTIVE.CENTER_WEIGHT", "0.01", "OBJECTIVE.CENTER_RATE", "0.25")
     data = load_data(cfg)
-    objective = build_objective(cfg)
+    objective = build_objective(cfg.OBJECTIVE)
     cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
     source = sources.make_source(cfg, data.train, data.class_ids, 11, "cpu")
-    expected = [torch.zeros_like(member.network.centers) for member in cohort.members]
+    found = [member.term_state["center"]["centers"] for member in cohort.members]
+    expected = [torch.zeros_like(centers) for centers in found]
 
     for member in cohort.members:
 
@@ -103,24 +107,19 @@ def test_centers_follow_the_network_s_own_batches(make_config, rule):
     for step in range(2):
         batches = [source.batch(step * count + number) for number in range(count)]
         own = batches if rule == "fresh_batch" else batches * 2
-        UPDATE_RULES.get(rule)().step(cohort, objective, batches, Schedule(cfg, "cpu").scalars(step))
-    for member, centers in zip(cohort.members, expected, strict=True):
-        assert torch.equal(member.network.centers, centers)
+        UPDATE_RULES.get(rule)().step(cohort, objective, batches, build_schedule(cfg, objective, "cpu").scalars(step))
+    for centers, wanted in zip(found, expected, strict=True):
+        assert centers.shape == (5, 256)
+        assert torch.equal(centers, wanted)
         assert centers.any()
-        names = [name for name, _ in member.network.named_parameters()]
-        assert "centers" not in names  # no optimiser touches them
 
 
-def test_without_the_center_loss_there_are_no_centers(make_config):
-    assert "centers" not in build_network(make_config(), 0, 5).state_dict()
+def test_a_term_s_state_costs_the_network_nothing(make_config):
     network = build_network(make_config("OBJECTIVE.CENTER_WEIGHT", "0.1"), 0, 5)
     plain = build_network(make_config(), 0, 5)
-    assert network.centers.shape == (5, 256)
-    for name, value in plain.state_dict().items():  # nor do they cost a random number
+    assert network.state_dict().keys() == plain.state_dict().keys()
+    for name, value in plain.state_dict().items():
         assert torch.equal(network.state_dict()[name], value)
-    images = torch.zeros(2, 3, 32, 16)
-    assert network.train()(images).centers is network.centers
-    assert network.eval()(images).centers is None
 
 
 def test_the_numbers_of_an_option_that_is_off_change_no_bit(make_config, tiny_run):

@@ -12,9 +12,8 @@ from torch._dynamo.exc import TorchDynamoException
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
-from reid_dml.engine.schedules import Schedule
 from reid_dml.engine.step import make_step
-from reid_dml.engine.trainer import build_cohort
+from reid_dml.engine.trainer import build_cohort, build_schedule
 from reid_dml.errors import UserError
 from reid_dml.models.build import seed_dropout
 from reid_dml.models.reid_network import Dropout, ReIDNetwork
@@ -57,7 +56,8 @@ RECORDED = {
 def train(cfg, recorder=None, steps=8):
     """Reports and states of a cohort after some steps, with the plain step or a recorded one."""
     data = load_data(cfg)
-    objective, rule, schedule = build_objective(cfg), build_rule(cfg), Schedule(cfg, "cpu")
+    objective, rule = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
+    schedule = build_schedule(cfg, objective, "cpu")
     cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
     step = make_step(rule, cohort, objective, recorder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import json
 import math
@@ -14,147 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from reid_dml.commands.experiment import train_and_evaluate
-from reid_dml.engine.checkpoints import member_state, restore_member
 from reid_dml.engine.guard import NonFiniteGuard
-from reid_dml.engine.optimizers import build_optimizer, decayed_parameters
-from reid_dml.engine.schedules import Schedule, ema_decay, learning_rate_factor
 from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_text
-from reid_dml.models import ReIDNetwork, build_backbone
-from reid_dml.mutual.cohort import Member, update_member
+from reid_dml.models import ReIDNetwork
 from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
-
-
-def test_learning_rate_schedules_match_their_definitions():
-    assert learning_rate_factor(0, 100, warmup_steps=4) == 0.25
-    assert learning_rate_factor(3, 100, warmup_steps=4) == 1.0
-    assert learning_rate_factor(99, 100) == 1.0
-    cosine = {"name": "cosine", "warmup_steps": 20, "final": 0.1}
-    assert learning_rate_factor(20, 100, **cosine) == 1.0
-    assert learning_rate_factor(60, 100, **cosine) == pytest.approx(0.55)
-    assert learning_rate_factor(100, 100, **cosine) == pytest.approx(0.1)
-    assert learning_rate_factor(40, 100, **cosine) == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 4)) / 2)
-    steps = {"name": "multistep", "milestones": [60, 30], "gamma": 0.1}
-    assert [round(learning_rate_factor(step, 90, **steps), 6) for step in (29, 30, 59, 60, 89)] == [
-        1,
-        0.1,
-        0.1,
-        0.01,
-        0.01,
-    ]
-
-
-def test_schedules_of_the_paper_change_at_their_breakpoints():
-    epoch = 50_000 // 64  # CIFAR: 0.1 every 60 epochs
-    cifar = {"name": "multistep", "milestones": [60 * epoch, 120 * epoch, 180 * epoch]}
-    for passed, milestone in enumerate(cifar["milestones"]):
-        assert learning_rate_factor(milestone - 1, 200 * epoch, **cifar) == pytest.approx(0.1**passed)
-        assert learning_rate_factor(milestone, 200 * epoch, **cifar) == pytest.approx(0.1 ** (passed + 1))
-    assert learning_rate_factor(0, 200 * epoch, **cifar) == 1
-    every = 20 * (1_281_167 // 64)  # ImageNet: 0.16 every 20 epochs
-    imagenet = {"name": "staircase", "every": every, "gamma": 0.16}
-    for passed in range(4):
-        for step in (passed * every, (passed + 1) * every - 1):
-            assert learning_rate_factor(step, 5 * every, **imagenet) == pytest.approx(0.16**passed)
-    assert learning_rate_factor(every, 5 * every, warmup_steps=every + 1, **imagenet) == 1
-
-
-def test_the_average_s_decay_rises_to_its_limit():
-    assert ema_decay(0, 0.9999) == 0.1
-    assert ema_decay(90, 0.9999) == 0.91
-    assert ema_decay(10**6, 0.9999) == 0.9999
-
-
-def test_scalars_are_a_pure_function_of_the_step(make_config):
-    schedule = Schedule(make_config("COHORT.LR", "[0.1, 0.2]", "OBJECTIVE.WEIGHT", "0.5"), "cpu")
-    scalars = schedule.scalars(0)
-    torch.testing.assert_close(scalars.learning_rates, torch.tensor([0.05, 0.1], dtype=torch.float64))  # warm-up of 2
-    assert scalars.mimicry_weight.item() == 0.5
-    schedule.scalars(5)
-    assert torch.equal(schedule.scalars(0).learning_rates, scalars.learning_rates)
-
-
-@pytest.mark.parametrize("depthwise", [True, False])
-def test_weight_decay_spares_biases_norms_and_if_asked_depthwise(depthwise):
-    backbone = build_backbone("mobilenet_v1_0.25", (32, 32))
-    network = nn.Sequential(backbone, nn.Linear(256, 5))
-    decayed, free = decayed_parameters(network, depthwise=depthwise)
-    assert len(decayed) + len(free) == len(list(network.parameters()))
-    chosen = {id(parameter) for parameter in decayed}
-    names = {name for name, parameter in network.named_parameters() if id(parameter) in chosen}
-    pointwise = {name for name in names if "conv_pw" in name or "conv_stem" in name}
-    assert len(pointwise) == 14
-    assert names - pointwise - {"1.weight"} == (
-        {n for n, _ in network.named_parameters() if "conv_dw" in n} if depthwise else set()
-    )
-
-
-def test_weight_decay_on_everything_but_depthwise_convolutions():
-    network = nn.Sequential(build_backbone("mobilenet_v1_0.25", (32, 32)), nn.Linear(256, 5))
-    spared = {id(parameter) for parameter in decayed_parameters(network, depthwise=False, norm=True)[1]}
-    names = {name for name, _ in network.named_parameters()}
-    assert {n for n, p in network.named_parameters() if id(p) in spared} == {n for n in names if "conv_dw" in n}
-    assert len(decayed_parameters(network, depthwise=True, norm=True)[0]) == len(names)
-
-
-def test_rmsprop_follows_tensorflow_s_formula_at_the_scheduled_rates(make_config):
-    # ms <- 0.9 ms + 0.1 g^2 from 1; momentum <- 0.9 momentum + lr g / sqrt(ms + 1); w <- w - momentum
-    gradients, rates = (2.0, -1.0, 3.0, 0.5), (0.1, 0.1, 0.016, 0.016)
-    cfg = make_config(
-        "OPTIM.NAME", "rmsprop_tf", "OPTIM.EPS", "1.0", "OPTIM.WEIGHT_DECAY", "0.01", "OPTIM.DECAY_NORM", "True"
-    )  # fmt: skip
-    network = nn.Linear(1, 1)
-    nn.init.ones_(network.weight)
-    nn.init.ones_(network.bias)
-    member = Member(0, network, build_optimizer(cfg, network, rates[0]), torch.Generator())
-    weight, mean_square, momentum, trajectory = 1.0, 1.0, 0.0, []
-    for gradient, rate in zip(gradients, rates, strict=True):
-        restore_member(member, copy.deepcopy(member_state(member)), Path("a checkpoint"))  # may come at any step
-        for parameter in network.parameters():
-            parameter.grad = torch.full_like(parameter, gradient)
-        update_member(member, torch.tensor(rate, dtype=torch.float64), torch.tensor(0.0))
-        coupled = gradient + 0.01 * weight
-        mean_square = 0.9 * mean_square + 0.1 * coupled**2
-        momentum = 0.9 * momentum + rate * coupled / math.sqrt(mean_square + 1.0)
-        weight -= momentum
-        trajectory.append(weight)
-        assert network.weight.item() == pytest.approx(weight, rel=1e-6)
-        assert network.bias.item() == pytest.approx(weight, rel=1e-6)
-    assert trajectory[0] == pytest.approx(1 - 0.1 * 2.01 / math.sqrt(2.30401))
-
-
-@pytest.mark.parametrize("name", ["adam", "sgd", "adamw"])
-def test_one_step_equals_torch_s_ordinary_optimiser(make_config, name):
-    def network():
-        torch.manual_seed(0)
-        return nn.Linear(4, 3)
-
-    cfg = make_config("OPTIM.NAME", name, "OPTIM.WEIGHT_DECAY", "0.1", "OPTIM.BETAS", "[0.5, 0.99]")
-    ours, plain = network(), network()
-    optimizer = build_optimizer(cfg, ours, 0.01)
-    groups = [{"params": [plain.weight], "weight_decay": 0.1}, {"params": [plain.bias], "weight_decay": 0.0}]
-    ordinary = {
-        "adam": lambda: torch.optim.Adam(groups, lr=0.01, betas=(0.5, 0.99), foreach=False),
-        "adamw": lambda: torch.optim.AdamW(groups, lr=0.01, betas=(0.5, 0.99), foreach=False),
-        "sgd": lambda: torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True, foreach=False),
-    }[name]()
-    for _ in range(3):
-        for model, stepper in ((ours, optimizer), (plain, ordinary)):
-            stepper.zero_grad()
-            model(torch.ones(2, 4)).square().sum().backward()
-            stepper.step()
-    torch.testing.assert_close(ours.weight, plain.weight, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(ours.bias, plain.bias, rtol=1e-6, atol=1e-7)
-
-
-def test_milestones_behind_the_end_are_pointed_out(make_config):
-    cfg = make_config("SCHEDULE.NAME", "multistep", "SCHEDULE.MILESTONES", "[2, 6, 9]")
-    with pytest.warns(UserWarning, match=r"SCHEDULE\.MILESTONES: \[6, 9\] are never reached in TRAIN\.STEPS 6"):
-        Schedule(cfg, "cpu")
 
 
 def test_files_of_other_kinds_are_no_run(make_config):
@@ -333,9 +199,3 @@ def test_features_of_different_width_are_refused(make_config):
     cfg = make_config("OBJECTIVE.FEATURE_L2_WEIGHT", "0.01", "COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.5]")
     with pytest.raises(UserError, match="256 and 512 wide; only equal widths"):
         train_and_evaluate(cfg)
-
-
-def test_the_mimicry_weight_warms_up(make_config):
-    schedule = Schedule(make_config("OBJECTIVE.WEIGHT", "2.0", "OBJECTIVE.WARMUP_STEPS", "4"), "cpu")
-    weights = [schedule.scalars(step).mimicry_weight.item() for step in range(6)]
-    assert weights == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]

@@ -56,7 +56,7 @@ def main(size: int, output: str, how: str = "") -> None:
             cohort.links = DistributedLinks(placement)
         cfg = default_config()
         cfg.OBJECTIVE.LABEL_SMOOTHING = 0.1
-        objective = build_objective(cfg)
+        objective = build_objective(cfg.OBJECTIVE)
         one = torch.tensor(1.0, dtype=torch.float64)
         recorder = make_recorder(how, cohort) if how else None
         take = make_step(UPDATE_RULES.get("simultaneous")(), cohort, objective, recorder)
@@ -67,7 +67,7 @@ def main(size: int, output: str, how: str = "") -> None:
             labels = torch.randint(-1, C, (N,), generator=generator)
             batch = placement.part(Batch(images, labels, labels, torch.zeros(N, 1)))
             rates = torch.full((size,), 0.02, dtype=torch.float64)
-            report = take([batch], Scalars(rates, one, one))
+            report = take([batch], Scalars(rates, one.expand(len(objective.terms)), one))
         if placement.shard == 0:
             for member, row in zip(members, report, strict=True):
                 saved = {"weight": member.network.weight.detach(), "report": row, "bytes": cohort.links.received_bytes}

@@ -105,9 +105,9 @@ def test_bfloat16_computes_the_passes_and_nothing_else(rule):
     seen, cohorts, reports = [], [], []
 
     class Recording(Objective):
-        def __call__(self, output, peers, batch, scalars):
+        def __call__(self, output, peers, batch, scalars, state):
             seen.append({output.logits.dtype, *(peer.logits.dtype for peer in peers)})
-            terms = super().__call__(output, peers, batch, scalars)
+            terms = super().__call__(output, peers, batch, scalars, state)
             assert all(term.dtype != torch.bfloat16 for term in terms.values())
             return terms
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from reid_dml.mutual.losses import (
-    confidence_penalty,
     ensemble_log_probs,
-    feature_distance,
     identity_loss,
     mutual_losses,
     student_loss,
 )
+from reid_dml.mutual.terms.entropy import confidence_penalty
+from reid_dml.mutual.terms.feature_l2 import feature_distance
 
 N, C, K = 6, 7, 4
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}

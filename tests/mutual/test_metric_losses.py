@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reid_dml.mutual.metric_losses import center_loss, circle_loss, move_centers, triplet_loss
 from reid_dml.mutual.objective import build_objective
+from reid_dml.mutual.terms.center import center_loss, move_centers
+from reid_dml.mutual.terms.circle import circle_loss
+from reid_dml.mutual.terms.triplet import triplet_loss
 
 MARGIN, SCALE = 0.25, 8.0
 LOSSES = {
@@ -178,16 +180,19 @@ def test_every_metric_loss_is_a_weighted_term(make_config, rng):
             "True",
             "OBJECTIVE.CIRCLE_SCALE",
             "16",
-        )
+        ).OBJECTIVE
     )
     assert objective.terms == ("identity", "mimicry", "triplet", "circle", "center")
     assert not objective.uses_features  # of peers: nothing more travels between processes
     features, labels = torch.tensor(rng.normal(size=(6, 4))), torch.tensor([0, 0, 1, 1, 2, -1])
-    output = Output(torch.tensor(rng.normal(size=(6, 3))), features, torch.tensor(rng.normal(size=(3, 4))))
+    output = Output(torch.tensor(rng.normal(size=(6, 3))), features)
+    state = objective.new_state(3, 4, "cpu")
+    assert set(state) == {"center"}
+    state["center"]["centers"] += torch.tensor(rng.normal(size=(3, 4)), dtype=torch.float32)
     batch = Batch(features, labels, labels, features)
-    one = torch.tensor(1.0)
-    terms = objective(output, [output], batch, Scalars(one[None], one, one))
+    scalars = Scalars(torch.ones(1), torch.tensor(objective.weights_at(0)), torch.tensor(1.0))
+    terms = objective(output, [output], batch, scalars, state)
     assert tuple(terms) == objective.terms
     torch.testing.assert_close(terms["triplet"], 0.5 * triplet_loss(features, labels, margin=None))
     torch.testing.assert_close(terms["circle"], 0.25 * circle_loss(features, labels, margin=0.25, scale=16.0))
-    torch.testing.assert_close(terms["center"], 0.125 * center_loss(features, output.centers, labels))
+    torch.testing.assert_close(terms["center"], 0.125 * center_loss(features, state["center"]["centers"], labels))

@@ -14,8 +14,7 @@ from benchmarks.plain_step import plain_step
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import Batch, make_source
 from reid_dml.data.sets import load_data
-from reid_dml.engine.schedules import Schedule
-from reid_dml.engine.trainer import build_cohort
+from reid_dml.engine.trainer import build_cohort, build_schedule
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_ema
 from reid_dml.mutual.losses import student_terms
@@ -40,10 +39,13 @@ class Linear(nn.Module):
 class Objective:
     terms, uses_peers = ("identity", "mimicry"), True
 
-    def __call__(self, output, peers, batch, scalars):
+    def __call__(self, output, peers, batch, scalars, state):
         return student_terms(
-            output.logits, [peer.logits for peer in peers], batch.labels, weight=scalars.mimicry_weight
+            output.logits, [peer.logits for peer in peers], batch.labels, weight=scalars.term_weights[1]
         )
+
+    def after_backward(self, output, peers, batch, state):
+        assert not state
 
 
 def make_cohort(networks):
@@ -56,7 +58,7 @@ def make_cohort(networks):
 
 def scalars(size, rate=RATE):
     one = torch.tensor(1.0, dtype=torch.float64)
-    return Scalars(torch.full((size,), rate, dtype=torch.float64), one, one)
+    return Scalars(torch.full((size,), rate, dtype=torch.float64), one.expand(2), one)
 
 
 def softmax(z):
@@ -188,7 +190,7 @@ def test_networks_that_learn_alone_predict_each_batch_once(problem, rule, batche
     class Alone(Objective):
         terms, uses_peers = ("identity",), False
 
-        def __call__(self, output, peers, batch, scalars):
+        def __call__(self, output, peers, batch, scalars, state):
             assert not peers
             return student_terms(output.logits, [], batch.labels, strategy="independent")
 
@@ -254,7 +256,7 @@ def test_simultaneous_updates_are_mutual_learning_as_a_tutorial_writes_it(make_c
         "OBJECTIVE.LABEL_SMOOTHING", "0", "EMA.ENABLED", "False", "SCHEDULE.NAME", "constant",
         "SCHEDULE.WARMUP_STEPS", "0",
     )  # fmt: skip
-    data, objective, rule = load_data(cfg), build_objective(cfg), build_rule(cfg)
+    data, objective, rule = load_data(cfg), build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
     cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
     source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
     for member in cohort.members:
@@ -266,7 +268,7 @@ def test_simultaneous_updates_are_mutual_learning_as_a_tutorial_writes_it(make_c
     step = plain_step(networks, [sgd(network.parameters()) for network in networks])
     for number in range(12):
         batch = source.batch(number)
-        rule.step(cohort, objective, [batch], Schedule(cfg, "cpu").scalars(number))
+        rule.step(cohort, objective, [batch], build_schedule(cfg, objective, "cpu").scalars(number))
         step(cohort.inputs(batch), batch.labels)
     for member, network in zip(cohort.members, networks, strict=True):
         for name, value in network.state_dict().items():

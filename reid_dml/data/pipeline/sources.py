@@ -6,23 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.data.pipeline.cache import open_images
-from reid_dml.data.pipeline.samplers import (
-    CrossCameraSampler,
-    EpochSampler,
-    IdentitySampler,
-    QuotaSampler,
-    Sampler,
-    augmentation_draws,
-)
+from reid_dml.data.pipeline.draws import augmentation_draws
+from reid_dml.data.pipeline.samplers import Sampler, sampler_kind
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ReadAhead, StoredImages, read_all
 from reid_dml.device import to_device
-from reid_dml.errors import UserError
 
 _LOOK_AHEAD = 4  # batches a streaming source prepares in advance
 
@@ -94,37 +88,9 @@ def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list
 
 def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int]) -> Sampler:
     """The sampler of `SAMPLER.NAME`. Raises `UserError` where the data set is too small for its batches."""
-    batch_size, images = cfg.TRAIN.BATCH_SIZE, cfg.SAMPLER.IMAGES_PER_IDENTITY
-    if cfg.SAMPLER.LABELLED_PER_BATCH:
-        labels, quota = label_rows(records, class_ids), cfg.SAMPLER.LABELLED_PER_BATCH
-        if labels.count(-1) < batch_size - quota:
-            raise UserError(
-                f"SAMPLER.LABELLED_PER_BATCH: leaves {batch_size - quota} places for unlabelled images, there are "
-                f"{labels.count(-1)}; raise it or lower TRAIN.BATCH_SIZE"
-            )
-        return QuotaSampler(labels, batch_size, quota, cfg.SEED)
-    if cfg.SAMPLER.NAME == "epoch":
-        if len(records) < batch_size:
-            raise UserError(
-                f"TRAIN.BATCH_SIZE: a batch of {batch_size} is larger than the training set of {len(records)} images; "
-                "lower it"
-            )
-        return EpochSampler(len(records), batch_size, cfg.SEED)
-    labels, persons = label_rows(records, class_ids), batch_size // images
-    known = len(set(labels) - {-1})
-    if known < persons:
-        raise UserError(
-            f"TRAIN.BATCH_SIZE: {batch_size} images, {images} of a person, are {persons} persons, more than the "
-            f"training set's {known}; lower it or raise SAMPLER.IMAGES_PER_IDENTITY"
-        )
-    if cfg.SAMPLER.NAME == "identity":
-        return IdentitySampler(labels, persons, images, cfg.SEED)
-    cameras = [record.camera_id for record in records]
-    if len(set(cameras)) == 1:
-        raise UserError(
-            "SAMPLER.NAME: cross_camera needs at least two cameras, the training set has one; set it to identity"
-        )
-    return CrossCameraSampler(labels, cameras, persons, images, cfg.SEED)
+    labels = np.array(label_rows(records, class_ids), np.int64)
+    cameras = np.array([record.camera_id for record in records], np.int64)
+    return sampler_kind(cfg.SAMPLER).build(labels, cameras, cfg.TRAIN.BATCH_SIZE, cfg.SEED)
 
 
 def make_source(

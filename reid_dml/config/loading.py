@@ -1,0 +1,53 @@
+"""From a config file and a command line to a checked, frozen config.
+
+A config file may start with `_BASE_: other.yml` or a list of files (relative to itself). Options given later win:
+bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists
+of length 1 or K.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid_dml.config.checks import check_config
+from reid_dml.config.reading import merge, merge_overrides, read_with_bases
+from reid_dml.config.schema import default_config, get_option
+from reid_dml.config.versions import CONFIG_VERSION, upgrade
+
+
+def load_config(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int = CONFIG_VERSION
+) -> CfgNode:
+    """Defaults, the file with its bases, then `KEY VALUE ...` overrides; checked and frozen.
+
+    Args:
+        path: the config file.
+        overrides: keys and values in turn, as on a command line.
+        version: what a file's options are of where it has no `VERSION`; files written by hand are of today's.
+
+    Raises:
+        UserError: naming the key, the file and the nearest valid key.
+    """
+    path = Path(path)
+    cfg = default_config()
+    for source, options in read_with_bases(path):
+        merge(cfg, upgrade(options, source, version), source)
+    merge_overrides(cfg, overrides)
+    if not cfg.EXPERIMENT:
+        cfg.EXPERIMENT = path.stem
+    if not cfg.OUTPUT_DIR:
+        cfg.OUTPUT_DIR = f"runs/{cfg.EXPERIMENT}"
+    check_config(cfg, path, overrides[::2])
+    cfg.freeze()
+    return cfg
+
+
+def per_network(cfg: CfgNode, key: str) -> list[Any]:
+    """A per-network option as a list of length K."""
+    values = get_option(cfg, key)
+    return list(values) * len(cfg.COHORT.NETWORKS) if len(values) == 1 else list(values)

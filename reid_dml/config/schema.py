@@ -1,0 +1,107 @@
+"""All options, put together from their owners: by section, by dotted key, and as the tree of defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid_dml.config import sections
+from reid_dml.data.pipeline.samplers import SAMPLERS, SamplerOptions
+from reid_dml.engine.optimizers import OPTIMIZERS, OptimizerOptions
+from reid_dml.engine.optimizers.decay import WeightDecay
+from reid_dml.engine.schedules import SCHEDULES
+from reid_dml.engine.schedules.schedule import ScheduleOptions
+from reid_dml.mutual.terms import active_terms, term_kinds
+from reid_dml.mutual.updates import UPDATE_RULES, UpdateOptions
+from reid_dml.options import Component, Option, from_section, options_of
+from reid_dml.registry import Registry
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the config; an empty name stands for the keys at the top.
+
+    Attributes:
+        name: of the section.
+        owners: dataclasses whose options it always has.
+        choice: the registry that one component is chosen from by name; the options of all of them are here.
+        terms: whether it holds the options of all loss terms, each of which its own options switch on.
+    """
+
+    name: str
+    owners: Sequence[type] = ()
+    choice: Registry[Any] | None = None
+    terms: bool = False
+
+    def options(self) -> dict[str, Option]:
+        """Its options by key inside it. Raises ValueError if two components give one key different defaults."""
+        components = [*(self.choice.entries().values() if self.choice else ()), *(term_kinds() if self.terms else ())]
+        found: dict[str, Option] = {}
+        for owner in (*self.owners, *components):
+            for key, option in options_of(owner).items():
+                if found.setdefault(key, option).default != option.default:
+                    raise ValueError(f"{self.name}.{key}: has two defaults, of two components; name one otherwise")
+        return found
+
+    def chosen(self, cfg: CfgNode) -> list[Component]:
+        """The components that a config chooses here, with their options."""
+        if self.choice is not None:
+            name = get_option(cfg, self.choice.option)
+            return [from_section(self.choice.get(name), cfg[self.name])]
+        return list(active_terms(cfg[self.name])) if self.terms else []
+
+
+SECTIONS = (
+    Section("", [sections.Run]),
+    Section("DATA", [sections.Data]),
+    Section("SYNTHETIC", [sections.Synthetic]),
+    Section("SHAPES", [sections.Shapes]),
+    Section("SEMI", [sections.Semi]),
+    Section("INPUT", [sections.Input]),
+    Section("SAMPLER", [SamplerOptions], SAMPLERS),
+    Section("COHORT", [sections.CohortOptions]),
+    Section("MODEL", [sections.Model]),
+    Section("OBJECTIVE", terms=True),
+    Section("UPDATE", [UpdateOptions], UPDATE_RULES),
+    Section("OPTIM", [OptimizerOptions, WeightDecay], OPTIMIZERS),
+    Section("SCHEDULE", [ScheduleOptions], SCHEDULES),
+    Section("EMA", [sections.Ema]),
+    Section("TRAIN", [sections.Train]),
+    Section("TEST", [sections.Test]),
+)
+
+
+def all_options() -> dict[str, Option]:
+    """Every option by dotted key."""
+    return {
+        f"{section.name}.{key}" if section.name else key: option
+        for section in SECTIONS
+        for key, option in section.options().items()
+    }
+
+
+def default_config() -> CfgNode:
+    """A fresh, unfrozen tree of every option at its default."""
+    cfg = CfgNode()
+    for key, option in all_options().items():
+        *parents, name = key.split(".")
+        node = cfg
+        for parent in parents:
+            node = node.setdefault(parent, CfgNode())
+        node[name] = list(option.default) if isinstance(option.default, list) else option.default
+    return cfg
+
+
+def chosen_components(cfg: CfgNode) -> list[Component]:
+    """The sampler, loss terms, update rule, optimiser and schedule that a config chooses, with their options."""
+    return [component for section in SECTIONS for component in section.chosen(cfg)]
+
+
+def get_option(cfg: CfgNode, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg

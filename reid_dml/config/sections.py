@@ -1,0 +1,218 @@
+"""Options that belong to no single component: of the run, its data, images, networks, training and evaluation.
+
+Loss terms, optimisers, schedules, samplers and update rules own theirs (`config/schema.py` puts all of them together).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reid_dml.options import option
+
+
+@dataclass(frozen=True)
+class Run:
+    """The experiment as a whole; these keys stand at the top."""
+
+    experiment: str = option("", "name of the experiment; empty: the config file's name")
+    expected: list[str] = option(
+        [], "rows of the published tables to print beside the result (keys of reid_dml/paper/published.py)", items=str
+    )
+    scale: str = option(
+        "full",
+        "full (at its full length) | small (shortened) | smoke (only shows that it runs)",
+        choices=("full", "small", "smoke"),
+    )
+    output_dir: str = option("", "run folder; empty: runs/<EXPERIMENT>")
+    seed: int = option(0, "every random number of a run follows from it", least=0)
+    device: str = option("auto", "auto | cpu | cuda | cuda:N")
+    threads: int = option(0, "CPU threads; 0: all cores this process may use, or OMP_NUM_THREADS", least=0)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set and its decoded images."""
+
+    name: str = option("market1501", "the data set, which decides the task (retrieval or classification)")
+    root: str = option(
+        "datasets", "holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)"
+    )
+    stored_size: list[int] = option([160, 64], "height, width the decoded images are kept at", length=2)
+    cache_dir: str = option(
+        "auto", 'decoded images: a folder | auto (.cache/reid_dml in ROOT, else in the user\'s cache) | "" (none)'
+    )
+    source: str = option(
+        "auto",
+        "resident (all images in memory) | streaming (read per batch) | auto",
+        choices=("auto", "resident", "streaming"),
+    )
+    resident_limit_gb: float = option(8.0, "auto: resident up to this size", above=0)
+    workers: int = option(2, "threads that read or decode images", above=0)
+    cameras: str = option(
+        "required", "ignore: one camera or none, same-camera matches count", choices=("required", "ignore")
+    )
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """The drawn pedestrians of DATA.NAME synthetic."""
+
+    train_identities: int = option(80, "identities to train on", above=0)
+    test_identities: int = option(60, "further identities to search for", above=0)
+    cameras: int = option(4, "cameras, each with its own colour cast, exposure, blur and viewpoint", above=0)
+    images_per_camera: int = option(3, "images of one identity in one camera")
+    seed: int = option(0, "the drawing's own seed: the same data for every training seed", least=0)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The drawn shapes of DATA.NAME synthetic_shapes."""
+
+    train_per_class: int = option(200, "training images of each class", above=0)
+    test_per_class: int = option(100, "test images of each class", above=0)
+    seed: int = option(0, "the drawing's own seed", least=0)
+
+
+@dataclass(frozen=True)
+class Semi:
+    """Which training images keep their labels."""
+
+    labelled_share: float = option(
+        1.0, "share of the training images of each class or person whose labels are used", above=0, most=1
+    )
+    labelled_identities: int = option(0, "number of classes or persons whose labels are used; 0: all", least=0)
+    seed: int = option(0, "which ones; a smaller choice is part of a larger one", least=0)
+    unlabelled: str = option(
+        "use", "use (the others train without labels) | drop (they are left out)", choices=("use", "drop")
+    )
+
+
+@dataclass(frozen=True)
+class Input:
+    """What networks see of the images, and augmentation."""
+
+    size: list[int] = option([224, 224], "height, width the networks see (bilinear from the stored size)", length=2)
+    mean: list[float] = option([0.5, 0.5, 0.5], "subtracted from RGB in [0, 1]", length=3)
+    std: list[float] = option([0.5, 0.5, 0.5], "divides; 0.5/0.5 scales to [-1, 1]", length=3, above=0)
+    flip: float = option(0.5, "probability of a horizontal flip in training", least=0, most=1)
+    pad: int = option(
+        0, "pixels added on each side of the input, which is then cropped back at a random place", least=0
+    )
+    pad_mode: str = option("zeros", "zeros (black) | reflect", choices=("zeros", "reflect"))
+    brightness: float = option(0.0, "b: factor uniform in [1 - b, 1 + b]", least=0, most=1)
+    contrast: float = option(0.0, "likewise", least=0, most=1)
+    saturation: float = option(0.0, "likewise", least=0, most=1)
+    erase: float = option(0.0, "probability of erasing a random rectangle with the mean colour", least=0, most=1)
+    erase_area: list[float] = option([0.02, 0.4], "its least and largest share of the input", length=2)
+    erase_aspect: list[float] = option([0.3, 3.33], "its least and largest height / width", length=2)
+    crop: str = option(
+        "none",
+        "none | inception (training: a random window of the stored image, resized; test: its middle)",
+        choices=("none", "inception"),
+    )
+    crop_area: list[float] = option([0.08, 1.0], "its least and largest share of the stored image", length=2)
+    crop_aspect: list[float] = option([0.75, 1.3333], "its least and largest height / width", length=2)
+
+
+@dataclass(frozen=True)
+class CohortOptions:
+    """The networks that learn together."""
+
+    networks: list[str] = option(
+        ["mobilenet_v1", "mobilenet_v1"], "our own (docs/networks.md), timm's, torchvision/NAME"
+    )
+    init_weights: list[str] = option(
+        [""],
+        'a weights file of the backbone | "imagenet" (the library\'s download) | "" (from scratch)',
+        per_network=True,
+    )
+    lr: list[float] = option([2e-4], "learning rate of each network", per_network=True, above=0)
+    teachers: list[str] = option(
+        [], "frozen teachers of every network: run folders or .safetensors files of runs", items=str
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """How every network is built around its backbone."""
+
+    weights: str = option("", "for testing and extraction: a run folder (the cohort) or one .safetensors file")
+    init: str = option(
+        "default",
+        "default (the network's own) | truncated_normal (the authors')",
+        choices=("default", "truncated_normal"),
+    )
+    init_std: float = option(0.09, "standard deviation of truncated_normal", above=0)
+    bn_momentum: float = option(
+        0.0, "share of the new batch in the running statistics; 0: the network's own", least=0, most=1
+    )
+    bn_eps: float = option(0.0, "added to the variance; 0: the network's own", least=0)
+    last_stride: int = option(2, "1: the last stage keeps its resolution")
+    neck: str = option(
+        "none", "none | bn (batch norm between pooled feature and identity head)", choices=("none", "bn")
+    )
+    dropout: float = option(
+        0.0, "probability of dropping an entry of the feature before the identity head", least=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class Ema:
+    """The exponential moving average of every network's weights."""
+
+    enabled: bool = option(False, "keep it; evaluation uses it")
+    decay: float = option(0.9999, "reached from below as (1 + s) / (10 + s) at step s", least=0, below=1)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Length, batches and speed of the training."""
+
+    steps: int = option(
+        200000, "updates of each network, under every update rule; 0 evaluates the starting weights", least=0
+    )
+    batch_size: int = option(16, "images per batch", above=0)
+    accumulation: int = option(1, "batches whose mean gradient makes one update of a network", above=0)
+    precision: str = option(
+        "float32",
+        "float32 | bfloat16 (the networks' passes; weights and losses stay float32)",
+        choices=("float32", "bfloat16"),
+    )
+    log_interval: int = option(50, "steps between two lines of metrics.jsonl", above=0)
+    checkpoint_interval: int = option(1000, "steps between two checkpoints", above=0)
+    graph: bool = option(True, "on a GPU: the whole step as one CUDA graph")
+    compile: bool = option(False, "the backbones' training passes through torch.compile: faster steps, a slow start")
+    recompute: bool = option(
+        False, "compute the backbones' activations again in the backward pass: less memory, more time"
+    )
+    channels_last: bool = option(True, "memory layout; faster on CPUs and tensor cores")
+
+
+@dataclass(frozen=True)
+class Test:
+    """The evaluation."""
+
+    batch_size: int = option(128, "images per forward pass", above=0)
+    weights: str = option("auto", "auto (EMA where the run has it) | ema | last", choices=("auto", "ema", "last"))
+    multi_query: str = option(
+        "mean", "mean | max over the boxes of the query's identity and camera | none", choices=("mean", "max", "none")
+    )
+    ensemble: str = option(
+        "normalized", "normalized (each member first) | raw (the authors' code)", choices=("normalized", "raw")
+    )
+    flip: bool = option(False, "average the outputs of every image and its mirror image")
+    rerank: bool = option(False, "also rank by k-reciprocal re-ranking (--rerank of tools/test_net.py)")
+    rerank_k: list[int] = option(
+        [20, 6], "its neighbours k1, and the images k2 its query expansion averages", length=2, least=1
+    )
+    rerank_lambda: float = option(0.3, "its share of the original distance", least=0, most=1)
+    expand: int = option(0, "also expand queries by so many of their nearest gallery images; 0: not run", least=0)
+    expand_alpha: float = option(0.0, "exponent of their weights; 0: the average, 3 is usual", least=0)
+    fpr: list[float] = option(
+        [],
+        'false-positive rates at which to measure the true-positive rate of "same person?" decisions',
+        items=float,
+        least=0,
+        below=1,
+    )
+    train_accuracy: bool = option(False, "also evaluate on the training images")

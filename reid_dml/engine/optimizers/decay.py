@@ -1,0 +1,52 @@
+"""Which parameters weight decay falls on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from reid_dml.options import option
+
+
+@dataclass(frozen=True)
+class WeightDecay:
+    """Weight decay of any optimiser."""
+
+    weight_decay: float = option(0.0, "on convolution and linear weights", least=0)
+    decay_norm: bool = option(False, "also on biases and batch norm, as in most CIFAR code")
+    decay_depthwise: bool = option(True, "also on depthwise convolutions")
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """The trainable parameters in one or two groups, with and without weight decay."""
+        decayed, free = decayed_parameters(network, depthwise=self.decay_depthwise, norm=self.decay_norm)
+        return [
+            {"params": parameters, "weight_decay": decay}
+            for parameters, decay in ((decayed, self.weight_decay), (free, 0.0))
+            if parameters
+        ]
+
+
+def decayed_parameters(
+    network: nn.Module, *, depthwise: bool, norm: bool = False
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Trainable parameters with and without weight decay.
+
+    Decay falls on convolution and linear weights; on depthwise convolutions only if asked (TensorFlow's MobileNet
+    recipe leaves them out); with `norm` on everything else too, biases and normalisation (the Torch code of wide
+    residual networks, and most CIFAR code since).
+    """
+    weights: set[int] = set()
+    depthwise_weights: set[int] = set()
+    for module in network.modules():
+        is_depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            (depthwise_weights if is_depthwise else weights).add(id(module.weight))
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            wanted = depthwise if id(parameter) in depthwise_weights else norm or id(parameter) in weights
+            (decayed if wanted else free).append(parameter)
+    return decayed, free

@@ -1,0 +1,140 @@
+"""Options as fields of the dataclass that owns them: type, default, meaning and range in one line.
+
+    @dataclass(frozen=True)
+    class SGD:
+        momentum: float = option(0.9, "share of the last update", least=0)
+
+`reid_dml.config` puts the options of all components together into one tree, `OPTIM.MOMENTUM` and so on: the key of a
+field is its name in capitals, behind the owner's `prefix` if it has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from yacs.config import CfgNode
+
+Owner = TypeVar("Owner")
+Refuse = Callable[[str, str], None]  # of a key, and why its value will not do; raises `UserError`
+
+_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: what it is by default, what it means, and which values it may have.
+
+    Attributes:
+        default: a bool, int, float, str, or a list of one of these.
+        help: its meaning in one line.
+        choices: the only values, or a function that gives them; empty: any.
+        above, below: bounds that the value itself may not reach.
+        least, most: bounds that it may reach.
+        length: of a list whose length is fixed; 0: any.
+        items: type of the elements of a list that may be empty.
+        per_network: a list of one value for all networks of the cohort, or one for each.
+    """
+
+    default: Any
+    help: str
+    choices: tuple[str, ...] | Callable[[], list[str]] = ()
+    above: float | None = None
+    below: float | None = None
+    least: float | None = None
+    most: float | None = None
+    length: int = 0
+    items: type | None = None
+    per_network: bool = False
+
+    @property
+    def kind(self) -> type:
+        """Type of the value, or of the elements of a list."""
+        if isinstance(self.default, list):
+            return self.items or type(self.default[0])
+        return type(self.default)
+
+    def allowed(self) -> list[str]:
+        """The only values it may have; empty where any will do."""
+        return list(self.choices() if callable(self.choices) else self.choices)
+
+    def problem(self, value: Any) -> str:
+        """What is wrong with a value of the right type, to be read behind it; empty if nothing is."""
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            return "must be a finite number"
+        if (allowed := self.allowed()) and value not in allowed:
+            near = difflib.get_close_matches(str(value), allowed, 1)
+            return f"is not one of {', '.join(allowed)}" + (f"; did you mean {near[0]!r}?" if near else "")
+        if self.length and len(value) != self.length:
+            return f"needs {self.length} values"
+        return next((why for number in numbers if (why := self._out_of_range(number))), "")
+
+    def _out_of_range(self, number: Any) -> str:
+        if self.least is not None and self.most is not None:
+            if not self.least <= number <= self.most:
+                return f"must lie between {self.least:g} and {self.most:g}"
+        elif self.least is not None and self.below is not None:
+            if not self.least <= number < self.below:
+                return f"must lie between {self.least:g} and {self.below:g}, {self.below:g} excluded"
+        elif self.above is not None and self.most is not None:
+            if not self.above < number <= self.most:
+                return f"must lie between {self.above:g} and {self.most:g}, {self.above:g} excluded"
+        elif self.above is not None and not number > self.above:
+            return f"must be greater than {self.above:g}"
+        elif self.least is not None and number < self.least:
+            return "must not be negative" if self.least == 0 else f"must be at least {self.least:g}"
+        return ""
+
+    def values(self) -> str:
+        """The values it may have in words, for a page of all options."""
+        if allowed := self.allowed():
+            return ", ".join(allowed)
+        name = _NAMES[self.kind]
+        if isinstance(self.default, list):
+            count = f"{self.length} x " if self.length else "list of "
+            name = f"{count}{name.removeprefix('a ')}" + (", one or K" if self.per_network else "")
+        low = f"> {self.above:g}" if self.above is not None else f">= {self.least:g}" if self.least is not None else ""
+        high = f"< {self.below:g}" if self.below is not None else f"<= {self.most:g}" if self.most is not None else ""
+        return " ".join(filter(None, [name, low, high]))
+
+
+class Component:
+    """Base of what owns options: a frozen dataclass whose fields are made with `option`."""
+
+    prefix: ClassVar[str] = ""  # of its keys inside its section
+
+    def check(self, cfg: CfgNode, refuse: Refuse) -> None:
+        """Refuse options that do not go together (`refuse(key, why)`), once it is what the config chooses.
+
+        Values out of an option's own range have been refused before. `cfg` is the whole config, for options of others.
+        """
+
+
+def option(default: Any, help: str, **rules: Any) -> Any:
+    """A dataclass field that is an option; `rules` are further attributes of `Option`."""
+    found = Option(default, help, **rules)
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"option": found})
+    return field(default=default, metadata={"option": found})
+
+
+def options_of(owner: type) -> dict[str, Option]:
+    """The options that a dataclass owns, by key inside its section, in the order of the fields."""
+    prefix = getattr(owner, "prefix", "")  # plain dataclasses may hold options, too
+    return {
+        f"{prefix}{entry.name.upper()}": entry.metadata["option"]
+        for entry in dataclasses.fields(owner)
+        if "option" in entry.metadata
+    }
+
+
+def from_section(owner: type[Owner], section: Mapping[str, Any]) -> Owner:
+    """An owner with its options' values from a section of a config, such as `cfg.OPTIM`."""
+    prefix = getattr(owner, "prefix", "")
+    names = [entry.name for entry in dataclasses.fields(owner) if "option" in entry.metadata]  # type: ignore[arg-type]
+    return owner(**{name: section[f"{prefix}{name.upper()}"] for name in names})
