@@ -17,18 +17,18 @@ from yacs.config import CfgNode
 from reid_dml.config.checks import check_config
 from reid_dml.config.reading import merge, merge_overrides, read_with_bases
 from reid_dml.config.schema import default_config, get_option
-from reid_dml.config.versions import CONFIG_VERSION, upgrade
+from reid_dml.config.versions import upgrade
 
 
 def load_config(
-    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int = CONFIG_VERSION
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int | None = None
 ) -> CfgNode:
     """Defaults, the file with its bases, then `KEY VALUE ...` overrides; checked and frozen.
 
     Args:
         path: the config file.
         overrides: keys and values in turn, as on a command line.
-        version: what a file's options are of where it has no `VERSION`; files written by hand are of today's.
+        version: what a file without `VERSION` is of; None: written by hand, perhaps long ago.
 
     Raises:
         UserError: naming the key, the file and the nearest valid key.

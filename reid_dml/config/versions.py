@@ -21,19 +21,22 @@ REMOVED: dict[int, dict[str, Any]] = {}  # key: the value whose behaviour stayed
 ADDED: dict[int, dict[str, Any]] = {}  # key: what runs of before did, where that is not the default
 
 
-def upgrade(options: Mapping[str, Any], source: Path, version: int) -> dict[str, Any]:
+def upgrade(options: Mapping[str, Any], source: Path, version: int | None) -> dict[str, Any]:
     """Options of a file in today's terms.
 
     Args:
         options: nested sections as read.
         source: the file, for messages.
-        version: of a file without `VERSION`.
+        version: of a file without `VERSION`. None: written by hand; names of before are understood, but what it leaves
+            out is today's default.
 
     Raises:
         UserError: a file of a newer version, or a removed option at a value that nothing does any more.
     """
     options = _copy(options)
     found = options.pop(VERSION_KEY, version)
+    by_hand = found is None
+    found = 0 if by_hand else found
     if type(found) is not int or found < 0:
         raise UserError(f"{source}: {VERSION_KEY} takes a whole number, not {found!r}; leave it out")
     if found > CONFIG_VERSION:
@@ -52,7 +55,8 @@ def upgrade(options: Mapping[str, Any], source: Path, version: int) -> dict[str,
                     "reid_dml that made it (see environment.json)"
                 )
         for key, before in ADDED.get(step, {}).items():
-            _put(options, key, before)
+            if not by_hand:
+                _put(options, key, before)
     return options
 
 
