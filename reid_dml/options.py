@@ -96,11 +96,14 @@ class Option:
             return ", ".join(allowed)
         name = _NAMES[self.kind]
         if isinstance(self.default, list):
-            count = f"{self.length} x " if self.length else "list of "
-            name = f"{count}{name.removeprefix('a ')}" + (", one or K" if self.per_network else "")
-        low = f"> {self.above:g}" if self.above is not None else f">= {self.least:g}" if self.least is not None else ""
-        high = f"< {self.below:g}" if self.below is not None else f"<= {self.most:g}" if self.most is not None else ""
-        return " ".join(filter(None, [name, low, high]))
+            count = "1 or K" if self.per_network else self.length or "some"
+            name = f"{count} x {name.removeprefix('a ')}"
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (("above", self.above), ("from", self.least), ("to", self.most), ("below", self.below))
+            if bound is not None
+        ]
+        return " ".join([name, *bounds])
 
 
 class Component:

@@ -20,9 +20,7 @@ from reid_dml.config.schema import default_config, get_option
 from reid_dml.config.versions import upgrade
 
 
-def load_config(
-    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int | None = None
-) -> CfgNode:
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int | None = None) -> CfgNode:
     """Defaults, the file with its bases, then `KEY VALUE ...` overrides; checked and frozen.
 
     Args:

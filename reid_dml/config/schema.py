@@ -38,13 +38,22 @@ class Section:
 
     def options(self) -> dict[str, Option]:
         """Its options by key inside it. Raises ValueError if two components give one key different defaults."""
-        components = [*(self.choice.entries().values() if self.choice else ()), *(term_kinds() if self.terms else ())]
+        kinds = self.choice.entries().values() if self.choice else term_kinds() if self.terms else ()
         found: dict[str, Option] = {}
-        for owner in (*self.owners, *components):
+        for owner in (*self.owners, *kinds):
             for key, option in options_of(owner).items():
                 if found.setdefault(key, option).default != option.default:
                     raise ValueError(f"{self.name}.{key}: has two defaults, of two components; name one otherwise")
         return found
+
+    def owned_by(self, key: str) -> list[str]:
+        """Names of the components to choose from that have this option; empty for an option of the section itself."""
+        names = self.choice.entries() if self.choice else {}
+        return (
+            []
+            if key in {k for owner in self.owners for k in options_of(owner)}
+            else [name for name, kind in names.items() if key in options_of(kind)]
+        )
 
     def chosen(self, cfg: CfgNode) -> list[Component]:
         """The components that a config chooses here, with their options."""

@@ -21,7 +21,7 @@ class Adam(Optimizer):
     kind: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
 
     betas: list[float] = option([0.9, 0.999], "decay of the first and second moment", length=2, least=0, below=1)
-    eps: float = option(1e-8, "added to the root of the second moment", above=0)
+    eps: float = option(1e-8, "added to the root of the second moment (rmsprop_tf: inside the root)", above=0)
 
     def build(self, groups: list[dict[str, Any]], new_rate: Callable[[], Tensor]) -> torch.optim.Optimizer:
         rate = new_rate()

@@ -60,7 +60,7 @@ class QuotaSampler(Sampler):
 class Epoch(SamplerKind):
     """`EpochSampler` or, with a number of labelled images a batch, `QuotaSampler`."""
 
-    labelled_per_batch: int = option(0, "epoch: labelled images in every batch (see SEMI); 0: as they come", least=0)
+    labelled_per_batch: int = option(0, "labelled images in every batch (see SEMI); 0: as they come", least=0)
 
     def build(self, labels: np.ndarray, cameras: np.ndarray, batch_size: int, seed: int) -> Sampler:
         if self.labelled_per_batch:

@@ -53,7 +53,7 @@ class Identity(SamplerKind):
 
     gives_pairs: ClassVar[bool] = True
 
-    images_per_identity: int = option(4, "K of identity and cross_camera; P is TRAIN.BATCH_SIZE / K", above=0)
+    images_per_identity: int = option(4, "K, images of a person in a batch; P is TRAIN.BATCH_SIZE / K", above=0)
 
     def build(self, labels: np.ndarray, cameras: np.ndarray, batch_size: int, seed: int) -> Sampler:
         persons = self.persons_per_batch(labels, batch_size)
