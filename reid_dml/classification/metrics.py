@@ -56,7 +56,13 @@ def _judge(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) -> CalibrationBins:
-    """Images by confidence in bins (0, 1/B], (1/B, 2/B], ...; both arguments (N,)."""
+    """Images by confidence in bins (0, 1/B], (1/B, 2/B], ...
+
+    Args:
+        confidence: (N,) largest posterior probability of each image.
+        correct: (N,) bool, whether it was right.
+        bins: B.
+    """
     places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(places, minlength=bins)
     divisor = np.maximum(counts, 1)

@@ -55,7 +55,17 @@ def read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path,
 
 
 def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str = "") -> None:
-    """Put a file's options, of one section or of all, into a config. Raises `UserError` naming key and source."""
+    """Put a file's options into a config.
+
+    Args:
+        cfg: the whole config, changed in place.
+        options: nested sections as read.
+        source: where they stand, for messages.
+        section: dotted name of the section that `options` are of; empty: the top.
+
+    Raises:
+        UserError: naming key and source.
+    """
     node, known = get_option(cfg, section) if section else cfg, all_options()
     for name, value in options.items():
         key = f"{section}.{name}" if section else str(name)

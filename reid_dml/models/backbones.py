@@ -43,10 +43,16 @@ def register_backbone(name: str, *, stage_modules: tuple[str, str]) -> Callable[
 
 
 def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pretrained: bool = False) -> nn.Module:
-    """The backbone of this name for inputs of this (height, width).
+    """The backbone of a name.
 
-    `last_stride=1` keeps the resolution of the last stage (Luo et al., "Bag of Tricks", 2019). `pretrained` downloads
-    the library's weights. Raises `UserError` for an unknown name, a network without stages or a failed download.
+    Args:
+        name: our own, timm's, or `torchvision/` and torchvision's.
+        size: height and width of the inputs.
+        last_stride: 1 keeps the resolution of the last stage (Luo et al., "Bag of Tricks", 2019).
+        pretrained: download the library's ImageNet weights.
+
+    Raises:
+        UserError: an unknown name, a network without stages, or a failed download.
     """
     stages: tuple[str, str] | None
     if name in BACKBONES.names():

@@ -37,6 +37,12 @@ class ConvBlock(nn.Module):
     """A convolution that keeps the resolution at stride 1, batch norm and ReLU."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        """A block.
+
+        Args:
+            channels, out_channels: of its input and its result.
+            kernel, stride: of the convolution, square.
+        """
         super().__init__()
         self.conv = nn.Conv2d(channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(out_channels, eps=1e-3)
@@ -49,6 +55,13 @@ class InceptionModule(nn.Module):
     """Four branches side by side: 1x1, 3x3, "5x5", and a projected 3x3 max pooling."""
 
     def __init__(self, channels: int, widths: tuple[int, int, int, int, int, int], kernel: int) -> None:
+        """A module.
+
+        Args:
+            channels: of its input.
+            widths: of its convolutions, in the order of Table 1.
+            kernel: size of the third branch's second convolution.
+        """
         super().__init__()
         one, reduced3, three, reduced5, five, pooled = widths
         self.branch1 = ConvBlock(channels, one, 1)

@@ -35,6 +35,12 @@ class SeparableBlock(nn.Module):
     """Depthwise 3x3 and pointwise 1x1 convolution, each with batch norm and ReLU6."""
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
+        """A block.
+
+        Args:
+            channels, out_channels: of its input and its result.
+            stride: of the depthwise convolution.
+        """
         super().__init__()
         self.conv_dw = Conv2dSame(channels, channels, 3, stride, groups=channels, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)

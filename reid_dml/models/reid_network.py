@@ -39,12 +39,8 @@ class Dropout(nn.Module):
 class ReIDNetwork(nn.Module):
     """Maps images (N, 3, H, W) to `Output(logits (N, num_classes), features (N, feature_dim))`.
 
-    With `neck="bn"` (Luo et al., "Bag of Tricks", 2019) the head sees the batch-normalised feature; `features` are
-    the pooled ones in training (for metric losses) and the normalised ones in evaluation.
-
-    With `recompute` a training pass keeps nothing of the backbone but its result and computes the rest again in the
-    backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), with the same result. The
-    graphs of all networks of a cohort are alive at once, so this leaves one network's activations instead of K.
+    With a batch-norm neck `features` are the pooled ones in training (for metric losses) and the normalised ones in
+    evaluation.
     """
 
     def __init__(
@@ -56,6 +52,18 @@ class ReIDNetwork(nn.Module):
         dropout: float = 0.0,
         recompute: bool = False,
     ) -> None:
+        """A network around a backbone.
+
+        Args:
+            backbone: maps images to a feature map (N, C, h, w) or a pooled feature (N, C), with C in `num_features`.
+            num_classes: rows of the identity head.
+            neck: `none`, or `bn`: the head sees the batch-normalised feature (Luo et al., "Bag of Tricks", 2019).
+            dropout: probability of dropping an entry of the feature before the head.
+            recompute: a training pass keeps nothing of the backbone but its result and computes the rest again in the
+                backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), with the same
+                result. The graphs of all networks of a cohort are alive at once, so this leaves one network's
+                activations instead of K.
+        """
         super().__init__()
         self.backbone, self.recompute = backbone, recompute
         self.feature_dim = int(backbone.num_features)  # type: ignore[arg-type]  # nn.Module hides attribute types

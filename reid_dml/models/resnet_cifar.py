@@ -19,6 +19,12 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, and the shortcut around them."""
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
+        """A block.
+
+        Args:
+            channels, out_channels: of its input and its result; never fewer behind it.
+            stride: of the first convolution.
+        """
         super().__init__()
         self.conv1 = nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(out_channels)

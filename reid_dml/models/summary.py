@@ -22,9 +22,15 @@ class NetworkSummary:
 
 
 def summarize(name: str, size: tuple[int, int], num_classes: int) -> NetworkSummary:
-    """Size of the network of this name for inputs of this (height, width).
+    """Size of a network.
 
-    Raises `UserError` for an unknown name or a size that the network cannot take.
+    Args:
+        name: of its backbone.
+        size: height and width of the inputs.
+        num_classes: rows of its head.
+
+    Raises:
+        UserError: an unknown name, or a size that the network cannot take.
     """
     # The meta device has shapes only, which is all that counting takes; some of torchvision's cannot be built there.
     network = ReIDNetwork(build_backbone(name, size), num_classes).to("meta").eval()

@@ -19,6 +19,11 @@ def torchvision_names() -> list[str]:
 def build_torchvision(name: str, size: tuple[int, int], *, pretrained: bool) -> nn.Module:
     """A classifier without its last layer, from (N, 3, *size) to the pooled feature (N, D).
 
+    Args:
+        name: with the prefix.
+        size: height and width of the inputs.
+        pretrained: download the ImageNet weights.
+
     Raises whatever torchvision does for a size it cannot take or weights it cannot download.
     """
     from torchvision import models

@@ -111,9 +111,13 @@ def _of_backbone(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Te
 
 
 def load_exact(network: nn.Module, path: str | Path, *, what: str, without: Collection[str] = ()) -> None:
-    """Load a file that must fit tensor for tensor; arguments as for `load_partial`.
+    """Load a file that must fit tensor for tensor.
 
-    Raises `UserError` naming the first differences otherwise.
+    Args:
+        network, path, what, without: as for `load_partial`.
+
+    Raises:
+        UserError: naming the first differences.
     """
     report = load_partial(network, path, what=what, without=without)
     problems = [

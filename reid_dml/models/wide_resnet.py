@@ -21,6 +21,13 @@ class WideBlock(nn.Module):
     """Two 3x3 convolutions, each behind batch norm and ReLU, dropout between them, and the shortcut around them."""
 
     def __init__(self, channels: int, out_channels: int, stride: int, dropout: float) -> None:
+        """A block.
+
+        Args:
+            channels, out_channels: of its input and its result.
+            stride: of the first convolution.
+            dropout: probability of dropping an entry between the convolutions.
+        """
         super().__init__()
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False)
@@ -38,9 +45,16 @@ class WideBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """Maps (N, 3, H, W) to a feature map (N, num_features, H/4, W/4); `depth` is 6n + 4."""
+    """Maps (N, 3, H, W) to a feature map (N, num_features, H/4, W/4)."""
 
     def __init__(self, depth: int, width: int, dropout: float = 0.0) -> None:
+        """A network.
+
+        Args:
+            depth: number of layers, 6n + 4.
+            width: times the channels 16, 32 and 64.
+            dropout: probability of dropping an entry between the convolutions of a block.
+        """
         super().__init__()
         channels = 16
         self.conv1 = nn.Conv2d(3, channels, 3, padding=1, bias=False)

@@ -46,10 +46,16 @@ def kl_divergence(teacher_log_probs: Tensor, log_probs: Tensor) -> Tensor:
 def ensemble_log_probs(
     peers: Sequence[Tensor], *, average: EnsembleAverage = "probs", temperature: float = 1.0
 ) -> Tensor:
-    """Log-posterior of several networks as one teacher, Eq. (11): (N, C) from a list of (N, C) logits.
+    """Log-posterior of several networks as one teacher, Eq. (11).
 
-    `probs` averages the posteriors (the paper; the average is never sharper than its members), `logits` averages
-    before the softmax (it can be sharper).
+    Args:
+        peers: list of (N, C) logits.
+        average: `probs` averages the posteriors (the paper; the average is never sharper than its members), `logits`
+            averages before the softmax (it can be sharper).
+        temperature: divides the logits first.
+
+    Returns:
+        (N, C) log-probabilities.
     """
     stacked = torch.stack([promote(peer) for peer in peers]) / temperature
     if average == "logits":
@@ -76,6 +82,14 @@ def mimicry_loss(
       it Jensen-Shannon, as printed it is half the Jeffreys divergence
 
     With `mean` and probability averaging, dml and dml_e differ by a constant: their gradients are equal.
+
+    Args:
+        logits: (N, C) of the student.
+        peers: list of (N, C) logits; always constants.
+        strategy: which of these divergences.
+        peer_reduction: `mean` or `sum` over the peers.
+        ensemble: what `dml_e` averages, see `ensemble_log_probs`.
+        temperature: T.
 
     Returns:
         0-d tensor, nats.
@@ -114,7 +128,10 @@ def student_terms(
 ) -> dict[str, Tensor]:
     """The weighted terms of `student_loss` by name: `identity`, and `mimicry` unless the strategy is independent.
 
-    `label_count` is the `count` of `identity_loss`.
+    Args:
+        logits, peers, labels, strategy, peer_reduction, ensemble, temperature, weight, label_smoothing, labelled: as
+            for `student_loss`.
+        label_count: the `count` of `identity_loss`.
     """
     _check(logits, peers, labels, strategy, peer_reduction, ensemble, temperature)
     if labelled is not None:

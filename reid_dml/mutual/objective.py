@@ -61,7 +61,12 @@ class Objective:
         return [1.0 if weight is None else weight for weight in weights]
 
     def new_state(self, num_classes: int, feature_dim: int, device: str) -> dict[str, State]:
-        """What the terms keep for a network at the start, by term; terms without state are left out."""
+        """What the terms keep for a network at the start, by term; terms without state are left out.
+
+        Args:
+            num_classes, feature_dim: of the network's head and pooled feature.
+            device: where the network is trained.
+        """
         states = {term.name: term.new_state(num_classes, feature_dim) for term in self.parts}
         return {
             name: {key: tensor.to(device) for key, tensor in state.items()} for name, state in states.items() if state
@@ -69,7 +74,11 @@ class Objective:
 
     @torch.no_grad()
     def after_backward(self, own: Output, peers: Sequence[Output], batch: Batch, state: Mapping[str, State]) -> None:
-        """Let the terms change their state, once the batch's gradient is there. Arguments as for a call."""
+        """Let the terms change their state, once the batch's gradient is there.
+
+        Args:
+            own, peers, batch, state: as for a call.
+        """
         for term in self.parts:
             if term.name in state:
                 term.after_backward(TermInputs(own, peers, batch, state[term.name]))

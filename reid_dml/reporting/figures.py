@@ -31,7 +31,15 @@ def draw_lines(
     markers: bool = False,
     diagonal: str = "",
 ) -> str:
-    """Named curves {label: (x, y)} in one plot, as an SVG element; `diagonal` names a grey line through (0, 0)."""
+    """Named curves in one plot, as an SVG element.
+
+    Args:
+        curves: x and y of each by its label.
+        title, x_label, y_label: what stands around the plot.
+        percent: y is a fraction, shown in percent.
+        markers: show the points.
+        diagonal: label of a grey line through (0, 0) and (1, 1); empty: none.
+    """
     from matplotlib.ticker import PercentFormatter
 
     def draw(axes: Axes) -> None:

@@ -26,7 +26,13 @@ class MetricsTable:
     def rows(
         self, metrics: Mapping[str, Any], labels: Sequence[str], references: Sequence[ReferenceRow] = ()
     ) -> list[list[str]]:
-        """Header first: a row a network, the mean, the ensemble, and the published rows."""
+        """Header first: a row a network, the mean, the ensemble, and the published rows.
+
+        Args:
+            metrics: of a cohort, in the layout of `Task.evaluate`.
+            labels: of its networks.
+            references: published rows.
+        """
         rows = [["", *self.columns]]
         rows += [[label, *self.cells(found)] for label, found in zip(labels, metrics["networks"], strict=True)]
         rows += [[label, *self.cells(metrics[label])] for label in ("mean", "ensemble") if label in metrics]

@@ -36,6 +36,11 @@ def decayed_parameters(
     Decay falls on convolution and linear weights; on depthwise convolutions only if asked (TensorFlow's MobileNet
     recipe leaves them out); with `norm` on everything else too, biases and normalisation (the Torch code of wide
     residual networks, and most CIFAR code since).
+
+    Args:
+        network: whose parameters are meant.
+        depthwise: whether it falls on depthwise convolutions.
+        norm: whether it falls on all else, too.
     """
     weights: set[int] = set()
     depthwise_weights: set[int] = set()

@@ -14,7 +14,16 @@ from reid_dml.mutual.objective import Objective, Scalars
 def learn_together(
     cohort: Cohort, objective: Objective, batch: Batch, scalars: Scalars, batches: int, *, update: bool = False
 ) -> Tensor:
-    """One of several batches' share of every member's gradient, and behind the last batch the updates."""
+    """One of several batches' share of every member's gradient, all from the same predictions.
+
+    Args:
+        cohort, objective, batch, scalars: as for `UpdateRule.step`.
+        batches: number of batches that make one update.
+        update: whether this is the last of them: every member is updated.
+
+    Returns:
+        (members, T + 2), the batch's rows of the step's report.
+    """
     images = cohort.inputs(batch)
     outputs, predictions = cohort.forward(images), []
     if objective.uses_peers:
@@ -30,7 +39,13 @@ def learn_together(
 
 
 def predict_for_peers(cohort: Cohort, member: Member, images: Tensor) -> Output:
-    """A train-mode prediction for others to learn from, without a trace in the network."""
+    """A train-mode prediction for others to learn from, which leaves statistics and dropout generator untouched.
+
+    Args:
+        cohort: of the member; its precision is used.
+        member: whose network predicts.
+        images: (N, 3, H, W) network inputs.
+    """
     with torch.no_grad(), frozen_statistics(member):
         return cohort.predict(member.network, images)
 
@@ -44,9 +59,20 @@ def add_member_gradient(
     scalars: Scalars,
     batches: int,
 ) -> Tensor:
-    """One of several batches' share of a member's gradient, from its own output and the others' predictions.
+    """One of several batches' share of a member's gradient.
 
-    Returns the batch's row of the step's report.
+    Args:
+        member: whose gradient it is added to.
+        output: its own output, with a graph.
+        predictions: detached outputs of the whole cohort by index, then of the teachers; empty if nobody is mimicked.
+        objective, batch, scalars: as for `UpdateRule.step`.
+        batches: number of batches that make one update.
+
+    Returns:
+        (T + 2,), the batch's row of the step's report: terms, loss, accuracy.
+
+    Raises:
+        ValueError: the objective gives other terms than it announces.
     """
     peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
     terms = objective(output, peers, batch, scalars, member.term_state)
@@ -63,6 +89,13 @@ def add_member_gradient(
 
 
 def update_from_gradient(cohort: Cohort, member: Member, scalars: Scalars) -> None:
+    """Update a member with the gradient added up so far, averaged over the processes that share its network.
+
+    Args:
+        cohort: of the member.
+        member: what is updated, its weight average included.
+        scalars: of this step.
+    """
     network = member.network
     cohort.links.average([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
     cohort.links.average([buffer for buffer in network.buffers() if buffer.is_floating_point()])
