@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_metric, check_models, check_widths
 from reid_dml.files import save_with, write_json
 from reid_dml.search.index_folder import IMAGES, Contents, IndexFolder, IndexSpec, read_index, write_index
 from reid_dml.search.index_types import (
-    METRICS,
     add_vectors,
     default_parameters,
     make_index,
@@ -63,23 +63,20 @@ def build_index(
     Args:
         path: folder of the index; what an interrupted build of the same features left there is used.
         source: the features.
-        factory: type of the index, see `index.types.make_index`.
+        factory: type of the index, see `index_types.make_index`.
         metric: `cosine` or `euclidean`.
-        parameters: of searches, such as `nprobe=32`; empty: `index.types.default_parameters`.
+        parameters: of searches, such as `nprobe=32`; empty: `index_types.default_parameters`.
         overwrite: replace an index that is there, once the new one is whole.
 
     Raises:
         UserError: an index is there and is not to be replaced; features that cannot be compared or are of several
             models; two images of one path; a type of index that FAISS cannot make of them.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+    check_metric(metric)
     folder = IndexFolder(path)
     with folder.lock():
         if folder.exists() and not overwrite:
-            raise UserError(
-                f"{path}: holds an index; add to it with --add, replace it with --overwrite, or name another"
-            )
+            raise UserError(f"{path}: holds an index; add to it, replace it (overwrite), or name another folder")
         _begin(folder.building, source, [factory, metric])
         parts = _look_through(source, folder.building, metric)
         if not len(parts.images):
@@ -174,7 +171,9 @@ def _look_through(source: Source, building: Path, metric: str, like: IndexSpec |
     for number in range(len(source)):
         name, features = source.part(number, building)
         first = first or (name, features.features.shape[1], features.model)
-        check_comparable(name, features, *first)
+        other, width, made_by = first
+        check_widths(name, features.features.shape[1], other, width)
+        check_models(name, features.model, other, made_by, for_index=True)
         prepare(features, metric, name)
         tables.append(_images(features, sum(sizes)))
         sizes.append(len(features))
@@ -187,30 +186,6 @@ def _look_through(source: Source, building: Path, metric: str, like: IndexSpec |
             "and every image once"
         )
     return _Parts(images, dimension, model, sizes)
-
-
-def check_comparable(name: str, features: FeatureSet, other_name: str, dimension: int, model: str) -> None:
-    """Raise `UserError` unless features are as wide as others and of the same model."""
-    if (width := features.features.shape[1]) != dimension:
-        raise UserError(
-            f"{name}: features are {width}-d, those of {other_name} are {dimension}-d; extract both with the same "
-            "networks"
-        )
-    check_model(name, features.model, other_name, model)
-
-
-def check_model(name: str, model: str, other_name: str, other: str) -> None:
-    """Raise `UserError` unless two fingerprints are equal, or both sides say nothing of their model."""
-    if model == other:
-        return
-
-    def words(fingerprint: str) -> str:
-        return f"model {fingerprint[:12]}" if fingerprint else "an unknown model"
-
-    raise UserError(
-        f"{name}: features of {words(model)}, but {other_name} is of {words(other)}: they cannot be compared; extract "
-        "both with the same networks and options"
-    )
 
 
 def _images(features: FeatureSet, first: int) -> pa.Table:

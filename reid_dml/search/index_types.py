@@ -15,8 +15,8 @@ import numpy as np
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.validation import check_features
 
-METRICS = ("cosine", "euclidean")
 _GPU_NEIGHBOURS = 2048  # FAISS finds no more on a GPU
 _ENOUGH = 39  # vectors per centroid below which FAISS calls a training poor
 _BATCH = 16384  # vectors read back at a time
@@ -136,31 +136,17 @@ def set_parameters(index: faiss.Index, parameters: str) -> None:
 
 
 def prepare(features: FeatureSet, metric: str, where: str) -> np.ndarray:
-    """(N, D) vectors as an index of this metric holds them: of length 1 for cosine, as they are for Euclidean.
+    """(N, D) vectors as an index of this metric holds them, checked.
 
-    Raises `UserError` naming rows that cannot be compared: not finite, all 0 under cosine, or so large that their
-    squares leave float32.
+    Raises `FeatureError` naming rows of `where` that an index can neither hold nor be asked for.
     """
-    values = features.features
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("nd,nd->n", values, values)
-    for bad, what, remedy in (
-        (~np.isfinite(values).all(1), "NaN or infinite", "extract them again, or remove these images"),
-        (
-            ~values.any(1) if metric == "cosine" else np.zeros(len(values), bool),
-            "all 0, which has no direction for cosine similarity",
-            "remove these images, or use the Euclidean metric",
-        ),
-        (
-            ~np.isfinite(squares) if metric == "euclidean" else np.zeros(len(values), bool),
-            "too large for Euclidean distances in float32",
-            "scale them down, or use the cosine metric",
-        ),
-    ):
-        if rows := np.flatnonzero(bad).tolist():
-            named = ", ".join(f"{row} ({features.paths[row]})" for row in rows[:3])
-            raise UserError(f"{where}: {len(rows)} of {len(values)} features are {what}, first rows {named}; {remedy}")
-    return np.ascontiguousarray(normalize(values) if metric == "cosine" else values)
+    check_features(where, features, metric, for_index=True)
+    return as_vectors(features.features, metric)
+
+
+def as_vectors(features: np.ndarray, metric: str) -> np.ndarray:
+    """(N, D) vectors that FAISS compares by a metric: of length 1 for cosine, as they are for Euclidean."""
+    return np.ascontiguousarray(normalize(features) if metric == "cosine" else features)
 
 
 def remove_ids(index: faiss.Index, ids: np.ndarray, factory: str) -> None:
