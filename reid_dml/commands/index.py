@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from reid_dml.search.build import add_images, build_index, remove_images
-from reid_dml.search.sources import FeatureFiles, Images, Source
+from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 
 
 def feature_source(paths: Sequence[str | os.PathLike[str]]) -> Source:
@@ -35,7 +35,7 @@ def image_source(
 
     records = image_records(paths)
     extractor = open_extractor(run, config_file, options, network)
-    return Images(lambda part, title: extract_records(extractor, part, title=title), records, extractor.model)
+    return ImageFeatures(records, lambda part, title: extract_records(extractor, part, title=title), extractor.model)
 
 
 def build(

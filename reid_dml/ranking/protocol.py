@@ -5,8 +5,8 @@ is unknown. A **negative** is an image of any other id that is not junk: of anot
 unlabelled. All else is **left out**: junk (id -1), the query's own person in its own camera, and images of equal id of
 which nobody knows whether they show one person (two distractors, two unlabelled images).
 
-Arguments are `persons`, `cameras` of the queries and `gallery_persons`, `gallery_cameras`: int64 arrays of shapes that
-broadcast, such as (Q, 1) and (G,); results are bool arrays of the common shape.
+Arguments are int64 arrays of shapes that broadcast, such as (Q, 1) of the queries and (G,) of the gallery; results are
+bool arrays of the common shape.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ def in_own_camera(cameras: np.ndarray, gallery_cameras: np.ndarray) -> np.ndarra
 def is_match(
     persons: np.ndarray, cameras: np.ndarray, gallery_persons: np.ndarray, gallery_cameras: np.ndarray
 ) -> np.ndarray:
-    """Whether gallery images are true matches of the queries; ids as in the module's docstring."""
+    """Whether gallery images are true matches of the queries.
+
+    Args:
+        persons, cameras: int64 ids of the queries.
+        gallery_persons, gallery_cameras: int64 ids of the gallery images; all four broadcast.
+    """
     return (persons == gallery_persons) & (persons > DISTRACTOR) & ~in_own_camera(cameras, gallery_cameras)
 
 
@@ -46,5 +51,10 @@ def is_negative(persons: np.ndarray, gallery_persons: np.ndarray) -> np.ndarray:
 def is_left_out(
     persons: np.ndarray, cameras: np.ndarray, gallery_persons: np.ndarray, gallery_cameras: np.ndarray
 ) -> np.ndarray:
-    """Whether gallery images are no part of the queries' rankings; ids as in the module's docstring."""
+    """Whether gallery images are no part of the queries' rankings.
+
+    Args:
+        persons, cameras: int64 ids of the queries.
+        gallery_persons, gallery_cameras: int64 ids of the gallery images; all four broadcast.
+    """
     return ~(is_match(persons, cameras, gallery_persons, gallery_cameras) | is_negative(persons, gallery_persons))

@@ -116,7 +116,16 @@ class Scorer:
 
 
 def mean_scores(scorers: Sequence[Scorer], queries: range, buffer: np.ndarray) -> np.ndarray:
-    """The mean over members of their cosine similarities, or of their Euclidean distances, negated: (B, G) float32."""
+    """The mean over members of their cosine similarities, or of their Euclidean distances, negated.
+
+    Args:
+        scorers: one for each member.
+        queries: B rows of the query set.
+        buffer: (at least B, G) float32, working memory.
+
+    Returns:
+        (B, G) float32.
+    """
     total = np.zeros((len(queries), buffer.shape[1]), np.float32)
     for scorer in scorers:
         total += scorer.similarities(queries, buffer)

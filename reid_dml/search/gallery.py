@@ -43,6 +43,12 @@ class Gallery:
 
     An opened gallery is the index as it was at that moment, whatever other processes do to it since; any number of them
     may read, one may change it. So may threads with one gallery: a search sees the images before a change or after it.
+
+    Args:
+        path: folder of the index.
+        contents: what was read from it.
+        parameters: of searches in place of the index's own.
+        gpu: search on a GPU if FAISS sees one and supports this type of index there.
     """
 
     def __init__(
@@ -88,7 +94,13 @@ class Gallery:
         parameters: str = "",
         overwrite: bool = False,
     ) -> Gallery:
-        """Build an index of a feature set or of feature files and open it; see `search.build.build_index`."""
+        """Build an index and open it.
+
+        Args:
+            path: folder of the index.
+            features: a feature set, or feature files (.npz, .parquet or .mat).
+            factory, metric, parameters, overwrite: as for `search.build.build_index`; so are the errors.
+        """
         source = FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
         build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
         return Gallery.open(path)
@@ -141,7 +153,7 @@ class Gallery:
         return [ImageRecord(*row) for row in zip(*columns, strict=True)]
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
-        """Add images, here and on disk; see `search.build.add_images`."""
+        """Add a feature set, or feature files, here and on disk; see `search.build.add_images`."""
         added = add_images(
             self.path, FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
         )

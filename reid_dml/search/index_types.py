@@ -64,7 +64,16 @@ def training_size(index: faiss.Index) -> int:
 
 
 def train_index(index: faiss.Index, factory: str, vectors: np.ndarray) -> None:
-    """Train on (N, D) prepared vectors. Raises `UserError` if they are too few; warns if they are few."""
+    """Train an index; warns if the vectors are few.
+
+    Args:
+        index: an index that `make_index` made.
+        factory: its type, for messages.
+        vectors: (N, D) float32, prepared.
+
+    Raises:
+        UserError: too few vectors.
+    """
     core = _core(index)
     if isinstance(core, faiss.IndexIVF) and core.nlist <= len(vectors) < _ENOUGH * core.nlist:
         warnings.warn(
@@ -82,7 +91,17 @@ def train_index(index: faiss.Index, factory: str, vectors: np.ndarray) -> None:
 
 
 def add_vectors(index: faiss.Index, vectors: np.ndarray, ids: np.ndarray, factory: str) -> None:
-    """Add (N, D) prepared vectors under (N,) ids. Raises `UserError` if this type does not take them."""
+    """Add vectors to a trained index.
+
+    Args:
+        index: where to.
+        vectors: (N, D) float32, prepared.
+        ids: (N,) int64, by which searches will name them.
+        factory: type of the index, for messages.
+
+    Raises:
+        UserError: this type does not take them.
+    """
     try:
         index.add_with_ids(vectors, ids)
     except RuntimeError as error:
@@ -93,9 +112,18 @@ def add_vectors(index: faiss.Index, vectors: np.ndarray, ids: np.ndarray, factor
 
 
 def search(index: faiss.Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first, of (Q, D) prepared vectors.
+    """Search an index.
 
-    Raises `UserError` if the index cannot be searched so.
+    Args:
+        index: a filled index.
+        vectors: (Q, D) float32, prepared.
+        k: neighbours of each.
+
+    Returns:
+        FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first.
+
+    Raises:
+        UserError: the index cannot be searched so.
     """
     try:
         scores, ids = index.search(vectors, k)
@@ -138,7 +166,13 @@ def set_parameters(index: faiss.Index, parameters: str) -> None:
 def prepare(features: FeatureSet, metric: str, where: str) -> np.ndarray:
     """(N, D) vectors as an index of this metric holds them, checked.
 
-    Raises `FeatureError` naming rows of `where` that an index can neither hold nor be asked for.
+    Args:
+        features: what an index is to hold or to be searched with.
+        metric: `cosine` or `euclidean`.
+        where: what messages call the features.
+
+    Raises:
+        FeatureError: naming rows that an index can neither hold nor be asked for.
     """
     check_features(where, features, metric, for_index=True)
     return as_vectors(features.features, metric)
@@ -152,8 +186,15 @@ def as_vectors(features: np.ndarray, metric: str) -> np.ndarray:
 def remove_ids(index: faiss.Index, ids: np.ndarray, factory: str) -> None:
     """Take vectors out of an index, exactly: the others stay as they are.
 
-    A graph cannot forget: it is built anew from its own stored vectors. Raises `UserError` for the types that allow
-    neither.
+    A graph cannot forget: it is built anew from its own stored vectors.
+
+    Args:
+        index: a filled index.
+        ids: (n,) int64 of the vectors to take out.
+        factory: type of the index, for messages.
+
+    Raises:
+        UserError: a type that allows neither.
     """
     if isinstance(_core(index), faiss.IndexHNSW):
         _rebuild_without(index, ids)

@@ -64,19 +64,20 @@ class FeatureSets:
         return "features" if len(self) == 1 else f"features {number}", self.sets[number]
 
 
-class Images:
-    """Images through networks; every part's features are kept as a feature file until the index is whole.
-
-    Args:
-        extract: from records and a title for progress bars, their features.
-        records: the images.
-        model: fingerprint of the networks.
-    """
+class ImageFeatures:
+    """Features that are extracted from image files part by part; each part is kept until the index is whole."""
 
     def __init__(
-        self, extract: Callable[[Sequence[ImageRecord], str], FeatureSet], records: Sequence[ImageRecord], model: str
+        self, records: Sequence[ImageRecord], extract: Callable[[Sequence[ImageRecord], str], FeatureSet], model: str
     ) -> None:
-        self.extract, self.records, self.model = extract, list(records), model
+        """How to get the features.
+
+        Args:
+            records: the image files with their ids.
+            extract: from records and a title for its progress bar to their features, in their order.
+            model: fingerprint of what extracts.
+        """
+        self.records, self.extract, self.model = list(records), extract, model
 
     def plan(self) -> Any:
         images = "\n".join("\t".join(map(str, _stamp(Path(record.path)))) for record in self.records)

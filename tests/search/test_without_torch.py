@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from reid_dml.features import FeatureSet
+from reid_dml.features.formats import write_features
 from reid_dml.search import Gallery
 from tests.conftest import REPOSITORY
 
@@ -43,6 +45,7 @@ def test_building_and_searching_an_index_of_feature_files_loads_no_torch(rng, tm
         rng.normal(size=(9, 4)).astype(np.float32), np.arange(9), np.arange(9), [f"{row}.jpg" for row in range(9)]
     )
     features.save(tmp_path / "f.npz")
+    write_features(features, tmp_path / "f.parquet")
     run = """
 import runpy, sys
 sys.argv = sys.argv[1:]
@@ -54,8 +57,10 @@ except SystemExit as ended:
     index, file = tmp_path / "i", tmp_path / "f.npz"
     for tool, more in (
         ("build_index", ["--features", file]),
-        ("search_gallery", ["--query", file, "--k", 2, "--json", tmp_path / "found.json"]),
+        ("search_gallery", ["--query", tmp_path / "f.parquet", "--k", 2, "--json", tmp_path / "found.json"]),
     ):
         assert heavy_modules(run, REPOSITORY / "tools" / f"{tool}.py", "--index", index, *more) == []
     assert len(Gallery.open(index)) == 9
-    assert (tmp_path / "found.json").is_file()
+    answers = json.loads((tmp_path / "found.json").read_text())["answers"]
+    assert [answer["images"][0]["path"] for answer in answers] == features.paths.tolist()
+    assert answers[2]["query"] == {"path": "2.jpg", "person_id": 2, "camera_id": 2}
