@@ -75,7 +75,7 @@ def evaluate_rankings(
     """Metrics of ranking the gallery for every query by distance.
 
     Args:
-        query, gallery: features of equal width.
+        query, gallery: features of equal width; whose model they are is for the caller to know.
         metric: `cosine` or `euclidean`.
         max_rank: length of the CMC curve.
         unmatched: what queries without a match are: `skip` leaves them out of the means, `zero` counts them as 0 (the

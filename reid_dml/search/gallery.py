@@ -123,7 +123,7 @@ class Gallery:
         opened = self._opened  # once: another thread may replace it
         spec, count = opened.contents.spec, len(opened.ids)
         if not isinstance(query, FeatureSet):
-            query = _nameless(query, spec.model)
+            query = _unlabelled(query, spec.model)
         check_not_empty("query", len(query))
         if not count:
             raise UserError(f"{self.path}: holds no images; add some first")
@@ -167,7 +167,7 @@ class Gallery:
         return removed
 
 
-def _nameless(query: np.ndarray, model: str) -> FeatureSet:
+def _unlabelled(query: np.ndarray, model: str) -> FeatureSet:
     count = len(np.atleast_1d(query))
     return FeatureSet(
         query,

@@ -1,4 +1,4 @@
-"""FAISS indexes by factory string: made, trained, searched with more or less care, and made to forget.
+"""FAISS indexes by factory string: making, training, filling and searching them, and removing vectors.
 
 Every index answers with ids we choose, which stay with an image for good. Inverted files keep ids themselves; all
 others are wrapped in FAISS's IDMap.
@@ -256,7 +256,7 @@ def _keeps_ids(index: faiss.Index) -> bool:
 
 
 def _plain_training(index: faiss.Index) -> None:
-    """Spare what nobody would use or read.
+    """Turn off polysemous training and the warnings of small clusterings.
 
     Polysemous training orders the codes for a filter by Hamming distance that is off, and takes minutes; FAISS also
     warns once for each of its many small clusterings, where `train_index` warns once.
