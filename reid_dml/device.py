@@ -6,14 +6,12 @@ import ctypes
 import os
 import platform
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
 import torch
 
 from reid_dml.errors import UserError
-
-_VERSIONS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "faiss-gpu", "faiss-cpu")
+from reid_dml.versions import versions as versions
 
 
 def keep_freed_memory() -> None:
@@ -79,17 +77,6 @@ def describe_device(device: str) -> str:
                 break
     threads = torch.get_num_threads()
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide a result."""
-    found = {"python": platform.python_version()}
-    for package in _VERSIONS:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def git_revision() -> str:

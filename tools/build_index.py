@@ -47,37 +47,32 @@ def main() -> None:
     ):
         raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
 
-    from reid_dml.search.build import add_images, build_index, remove_images
-    from reid_dml.search.sources import FeatureFiles, Images, Source
+    from reid_dml.commands import index
 
     if arguments.remove:
-        removed = remove_images(arguments.index, arguments.remove)
-        print(f"{arguments.index}: {removed:,} images removed")
+        index.remove(arguments.index, arguments.remove)
         return
-    if arguments.features:
-        source: Source = FeatureFiles(arguments.features)
-    else:
-        from reid_dml.features.extractor import open_extractor
-        from reid_dml.features.folders import image_records
-
-        records = image_records(arguments.images)
-        extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
-        source = Images(extractor, records)
+    source = (
+        index.feature_source(arguments.features)
+        if arguments.features
+        else index.image_source(
+            arguments.images,
+            run=arguments.run,
+            config_file=arguments.config_file,
+            options=arguments.options,
+            network=arguments.network,
+        )
+    )
     if arguments.add:
-        print(f"{arguments.index}: {add_images(arguments.index, source):,} images added")
+        index.add(arguments.index, source)
         return
-    contents = build_index(
+    index.build(
         arguments.index,
         source,
         factory=arguments.type or "Flat",
         metric=arguments.metric or "cosine",
         parameters=arguments.search_parameters or "",
         overwrite=arguments.overwrite,
-    )
-    spec = contents.spec
-    print(
-        f"{arguments.index}: {len(contents.images):,} images, {spec.dimension}-d, {spec.metric}, type {spec.factory}"
-        + (f", searched with {spec.parameters}" if spec.parameters else "")
     )
 
 

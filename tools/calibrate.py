@@ -33,40 +33,16 @@ def main() -> None:
         if not 0 < getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: must lie between 0 and 1")
 
-    from reid_dml.features.feature_set import FeatureSet
-    from reid_dml.files import check_output, write_json
-    from reid_dml.ranking.calibration import calibrate
-    from reid_dml.search.build import check_comparable
+    from reid_dml.commands.calibrate import calibrate_and_print
 
-    if arguments.json:
-        check_output(arguments.json, arguments.features, arguments.gallery)
-    features = FeatureSet.load(arguments.features)
-    gallery = FeatureSet.load(arguments.gallery) if arguments.gallery else None
-    if gallery is not None:
-        check_comparable(arguments.gallery, gallery, arguments.features, features.features.shape[1], features.model)
-    found = calibrate(
-        features,
-        gallery,
+    calibrate_and_print(
+        arguments.features,
+        arguments.gallery,
         false_accept_rate=arguments.false_accept_rate,
-        metric=arguments.metric,
         confidence=arguments.confidence,
+        metric=arguments.metric,
+        json=arguments.json,
     )
-    if arguments.json:
-        write_json(arguments.json, found.as_dict())
-    what = "similarity of at least" if found.metric == "cosine" else "distance of at most"
-    pairs = f"{found.different_pairs:,} pairs of different persons, {found.same_pairs:,} of the same"
-    print(f"{pairs}, {found.persons:,} persons")
-    print(f"same person at a {what} {found.threshold:.4f} ({_interval(found.threshold_interval, 1, 4)})")
-    for name, rate, interval in (
-        ("false", found.false_accept_rate, found.false_accept_rate_interval),
-        ("true", found.true_accept_rate, found.true_accept_rate_interval),
-    ):
-        print(f"{name}-accept rate {100 * rate:.4g} % ({_interval(interval, 100, 3)} %)")
-    print(f"intervals: {100 * found.confidence:g} % confidence, {found.method}")
-
-
-def _interval(ends: tuple[float, float], scale: float, digits: int) -> str:
-    return " to ".join(f"{scale * end:.{digits}g}" for end in ends)
 
 
 if __name__ == "__main__":

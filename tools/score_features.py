@@ -69,20 +69,17 @@ def main() -> None:
 
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
-    from reid_dml.files import check_output, write_json
-    from reid_dml.ranking.scoring import Protocols, score_files
-    from reid_dml.reporting.retrieval_table import RETRIEVAL
-    from reid_dml.reporting.tables import format_table, without_empty_columns
-    from reid_dml.timing import stages_line
+    if arguments.search_parameters and not arguments.index:
+        raise UserError("--search-parameters are those of an index: name one with --index")
+    from reid_dml.commands.score import score_and_print
 
     files = {"query": arguments.query, "gallery": arguments.gallery}
     if arguments.multi_query:
         files["boxes"] = arguments.multi_query
-    if arguments.json:
-        check_output(arguments.json, *(path for paths in files.values() for path in paths))
-    if arguments.search_parameters and not arguments.index:
-        raise UserError("--search-parameters are those of an index: name one with --index")
-    protocols = Protocols(
+    score_and_print(
+        files,
+        ensemble=arguments.ensemble,
+        json=arguments.json,
         metric=arguments.metric,
         pooling=arguments.pooling,
         unmatched=arguments.unmatched,
@@ -94,14 +91,6 @@ def main() -> None:
         index=arguments.index or "Flat",
         parameters=arguments.search_parameters,
     )
-    metrics = score_files(files, protocols, ensemble=arguments.ensemble)
-    if arguments.json:
-        write_json(arguments.json, metrics)
-    table = {"networks": [metrics]}
-    print(format_table(without_empty_columns(RETRIEVAL.rows(table, [f"{arguments.metric} distance"]))))
-    for line in RETRIEVAL.notes(table):
-        print(line)
-    print(stages_line())
 
 
 if __name__ == "__main__":

@@ -41,45 +41,22 @@ def main() -> None:
     if arguments.show < 1:
         raise UserError(f"--show {arguments.show}: show at least one query")
 
-    from reid_dml.analysis.ranking_picture import check_picture, draw_answers
-    from reid_dml.features.feature_set import FeatureSet
-    from reid_dml.files import check_output, write_json
-    from reid_dml.reporting.tables import format_table
-    from reid_dml.search.answers import answer_rows, as_json, camera_name, find, person_name
-    from reid_dml.search.gallery import Gallery
+    from reid_dml.commands.search import search_and_print
 
-    for output in (arguments.json, arguments.picture):
-        if output:
-            check_output(output, arguments.query)
-    if arguments.picture:
-        check_picture(arguments.picture)
-    gallery = Gallery.open(arguments.index, parameters=arguments.search_parameters)
-    if arguments.query.endswith(".npz"):
-        query = FeatureSet.load(arguments.query)
-    else:
-        from reid_dml.features.extractor import open_extractor
-        from reid_dml.features.folders import extract_records, image_records
-        from reid_dml.search.build import check_model
-
-        records = image_records([arguments.query])
-        extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
-        check_model("query", extractor.model, arguments.index, gallery.spec.model)  # before the work
-        query = extract_records(extractor, records, title="queries")
-    answers = find(gallery, query, arguments.k, threshold=arguments.threshold)
-    if arguments.json:
-        write_json(arguments.json, as_json(gallery, answers))
-    score = "similarity" if gallery.spec.metric == "cosine" else "distance"
-    shown = answers[: arguments.show]
-    for answer in shown:
-        print(f"{answer.query.path} (person {person_name(answer.query)}, camera {camera_name(answer.query)})")
-        print(
-            format_table(answer_rows(answer, score)) if answer.images else "no image within the threshold", end="\n\n"
-        )
-    if len(shown) < len(answers):
-        print(f"{len(answers) - len(shown):,} more queries; print more with --show, or write all with --json")
-    if arguments.picture:
-        draw_answers(shown, arguments.picture)
-        print(arguments.picture)
+    search_and_print(
+        arguments.index,
+        arguments.query,
+        k=arguments.k,
+        threshold=arguments.threshold,
+        show=arguments.show,
+        json=arguments.json,
+        picture=arguments.picture,
+        parameters=arguments.search_parameters,
+        run=arguments.run,
+        config_file=arguments.config_file,
+        options=arguments.options,
+        network=arguments.network,
+    )
 
 
 if __name__ == "__main__":

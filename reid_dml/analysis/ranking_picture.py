@@ -16,7 +16,7 @@ from reid_dml.data.images import read_image
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.files import save_with
-from reid_dml.search.answers import Answer, camera_name, person_name, verdict
+from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name
 
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 _COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}
@@ -30,22 +30,23 @@ def check_picture(path: str | os.PathLike[str]) -> None:
         raise UserError(f"{path}: a picture's name ends in {', '.join(SUFFIXES)}")
 
 
-def draw_answers(answers: Sequence[Answer], path: str | os.PathLike[str]) -> None:
-    """Draw the answers and write the picture, in the format of its name."""
-    columns = 1 + max(len(answer.images) for answer in answers)
+def draw_lists(lists: Sequence[RankedList], path: str | os.PathLike[str]) -> None:
+    """Draw the lists and write the picture, in the format of its name."""
+    columns = 1 + max(len(entry.images) for entry in lists)
     figure, grid = plt.subplots(
-        len(answers),
+        len(lists),
         columns,
-        figsize=(_CELL[0] * columns, _CELL[1] * len(answers)),
+        figsize=(_CELL[0] * columns, _CELL[1] * len(lists)),
         squeeze=False,
         layout="constrained",
     )
     for axes in grid.flat:
         axes.set_axis_off()
-    for row, answer in zip(grid, answers, strict=True):
-        _cell(row[0], answer.query, "query", _QUERY_COLOUR)
-        for rank, (image, score) in enumerate(zip(answer.images, answer.scores, strict=True), 1):
-            _cell(row[rank], image, f"{rank}: {score:.3f}", _COLOURS[verdict(answer.query, image)])
+    for row, entry in zip(grid, lists, strict=True):
+        _cell(row[0], entry.query, "query", _QUERY_COLOUR)
+        columns_of_row = zip(row[1:], entry.images, entry.correct, entry.scores, strict=False)
+        for rank, (axes, image, correct, score) in enumerate(columns_of_row, 1):
+            _cell(axes, image, f"{rank}: {score:.3f}", _COLOURS[correct])
 
     def write(draft: Path) -> None:
         figure.savefig(draft, format=Path(path).suffix[1:].lower(), dpi=110)

@@ -14,6 +14,7 @@ import numpy as np
 
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError, require_file
+from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
@@ -83,6 +84,11 @@ class FeatureSet:
             model,
         )
 
+    def records(self) -> list[ImageRecord]:
+        """Path, person and camera of every image."""
+        columns = self.paths.tolist(), self.person_ids.tolist(), self.camera_ids.tolist()
+        return [ImageRecord(*row) for row in zip(*columns, strict=True)]
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a feature file (`.npz` without pickled objects), atomically."""
 
@@ -142,18 +148,6 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if "allow_pickle" in str(error):
             raise UserError(f"{path}: holds pickled objects, which are not opened; {_REMEDY}") from None
         raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {_REMEDY}") from None
-
-
-def check_finite(features: FeatureSet, where: str) -> FeatureSet:
-    """The same features, or a `UserError` naming the rows that are NaN or infinite."""
-    bad = np.flatnonzero(~np.isfinite(features.features).all(1))
-    if len(bad):
-        rows = ", ".join(f"{row} ({features.paths[row]})" for row in bad[:3])
-        raise UserError(
-            f"{where}: {len(bad)} of {len(features)} features are NaN or infinite, first rows {rows}; extract "
-            "them again, or remove these images"
-        )
-    return features
 
 
 def normalize(features: np.ndarray) -> np.ndarray:

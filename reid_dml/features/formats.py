@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from scipy.io import loadmat, savemat
 
 from reid_dml.errors import UserError, require_file
-from reid_dml.features.feature_set import FeatureSet, check_finite
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}

@@ -25,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA
+from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.search.index_types import METRICS, prepare
+from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
+from reid_dml.ranking.protocol import is_labelled, is_match, is_negative
+from reid_dml.search.index_types import as_vectors
 
 _BLOCK = 1 << 22  # pairs held at a time
 _BINS = 1 << 16
@@ -65,6 +67,7 @@ def calibrate(
     false_accept_rate: float = 1e-3,
     metric: str = "cosine",
     confidence: float = 0.95,
+    names: tuple[str, str] = ("features", "gallery"),
 ) -> Calibration:
     """The most permissive threshold whose false-accept rate on these features is at most the wanted one.
 
@@ -74,17 +77,18 @@ def calibrate(
         false_accept_rate: wanted share of accepted pairs among those of different persons, in (0, 1).
         metric: `cosine` or `euclidean`.
         confidence: of the intervals.
+        names: what messages call `features` and `gallery`, such as their files.
 
     Raises:
-        ValueError: unknown metric, a rate or confidence not in (0, 1), different widths.
-        UserError: features that cannot be compared, no pairs of the same or of different persons, or too few of them to
-            measure so small a rate.
+        ValueError: unknown metric, a rate or confidence not in (0, 1).
+        FeatureError: features that cannot be compared: different widths (it is a ValueError too) or models, not finite,
+            too large. Under cosine, zero vectors count as similarity 0, with a warning.
+        UserError: no pairs of the same or of different persons, or too few of them to measure so small a rate.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+    check_metric(metric)
     if not (0 < false_accept_rate < 1 and 0 < confidence < 1):
         raise ValueError(f"rate {false_accept_rate} and confidence {confidence} must lie between 0 and 1")
-    pairs = _Pairs(features, gallery, metric)
+    pairs = _Pairs(features, gallery, metric, names)
     histogram = pairs.histogram(lambda keys: keys >> 16)
     if not (count := int(histogram.sum())):
         raise UserError("there are no pairs of different persons; calibration needs images of at least two")
@@ -124,14 +128,16 @@ def calibrate(
 class _Pairs:
     """All judged pairs, block by block. A score is larger for nearer images; a key orders as scores do, as uint32."""
 
-    def __init__(self, features: FeatureSet, gallery: FeatureSet | None, metric: str) -> None:
+    def __init__(self, features: FeatureSet, gallery: FeatureSet | None, metric: str, names: tuple[str, str]) -> None:
         self.metric, self.alone = metric, gallery is None
-        sides = [side.select(side.person_ids >= 0) for side in (features, gallery) if side is not None]
-        if len({side.features.shape[1] for side in sides}) > 1:
-            widths = [side.features.shape[1] for side in sides]
-            raise ValueError(f"query features are {widths[0]}-d, gallery features {widths[1]}-d")
-        names = ("features",) if gallery is None else ("query", "gallery")
-        vectors = [prepare(side, metric, name) for side, name in zip(sides, names, strict=True)]
+        if gallery is not None:
+            check_widths(names[1], gallery.features.shape[1], names[0], features.features.shape[1])
+            check_models(names[1], gallery.model, names[0], features.model)
+        for name, side in zip(names, (features, gallery), strict=True):
+            if side is not None:
+                check_features(name, side, metric)
+        sides = [side.select(is_labelled(side.person_ids)) for side in (features, gallery) if side is not None]
+        vectors = [as_vectors(side.features, metric) for side in sides]
         people = np.concatenate([side.person_ids for side in sides])
         # Whom to leave out at a time: persons, and every distractor by itself.
         unit_ids, units = np.unique(
@@ -201,9 +207,8 @@ class _Pairs:
                 scores = np.minimum(2 * scores - own[:, None] - squares[first:], 0)
             rows, columns = self.left[1][start:stop], units[first:]
             persons, seen = self.left[2][start:stop], self.left[3][start:stop]
-            equal = persons[:, None] == people[first:]
-            own_camera = (seen[:, None] == cameras[first:]) & (seen[:, None] != UNKNOWN_CAMERA)
-            same, different = equal & ~own_camera & (persons[:, None] > 0), ~equal
+            same = is_match(persons[:, None], seen[:, None], people[first:], cameras[first:])
+            different = is_negative(persons[:, None], people[first:])
             if self.alone:  # each pair once, none of an image and itself
                 once = np.arange(stop - start)[:, None] < np.arange(scores.shape[1])
                 same, different = same & once, different & once

@@ -1,4 +1,4 @@
-"""How many wrong items come before each true match, counted without sorting the gallery."""
+"""How many negatives come before each true match, counted without sorting the gallery."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class NegativesAhead(NamedTuple):
 
     Attributes:
         lengths: (Q,) int64, m: the number of each query's true matches.
-        wrong: (sum of m,), n_1 ... n_m of one query after the other: how many wrong items score at least as high as its
+        counts: (sum of m,), n_1 ... n_m of one query after the other: how many negatives score at least as high as its
             i-th match from near to far. inf where a search did not return the match.
     """
 
     lengths: np.ndarray
-    wrong: np.ndarray
+    counts: np.ndarray
 
     @staticmethod
     def of(counts: Sequence[np.ndarray]) -> NegativesAhead:
@@ -45,7 +45,7 @@ def count_ahead(
     *,
     dtype: type = np.float32,
 ) -> NegativesAhead:
-    """Count for every query. Threads take blocks of queries in turn, each with a product of its own.
+    """Count the negatives ahead of every query's matches; threads take blocks of queries in turn.
 
     Args:
         scores: gives the scores of some queries (B, G), larger is nearer and NaN for junk, written into the buffer it
@@ -60,7 +60,7 @@ def count_ahead(
     waiting, counted = deque(enumerate(blocks)), [NegativesAhead.of([])] * len(blocks)
 
     def count_blocks(_: int) -> PairScores | None:
-        counter, own = AheadCounter(), pairs.part() if pairs is not None else None
+        counter, own = NegativeCounter(), pairs.part() if pairs is not None else None
         buffer: np.ndarray = np.empty((rows, relevance.gallery_size), dtype)
         while waiting:
             try:
@@ -87,7 +87,7 @@ def _block_rows(queries: int, row_bytes: int, threads: int) -> int:
 
 
 def _count_block(
-    scores: np.ndarray, queries: range, relevance: Relevance, counter: AheadCounter, pairs: PairScores | None
+    scores: np.ndarray, queries: range, relevance: Relevance, counter: NegativeCounter, pairs: PairScores | None
 ) -> NegativesAhead:
     rows, columns, is_match = relevance.same_person_pairs(queries)
     matches, lengths = falling_by_row(scores[rows, columns][is_match], rows[is_match], len(queries))
@@ -105,7 +105,16 @@ def _count_block(
 
 
 def falling_by_row(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's values (n,) from high to low, padded with NaN to (count, most), and their numbers (count,)."""
+    """Each row's values from high to low.
+
+    Args:
+        values: (n,) of all rows.
+        rows: (n,) int64, the row of each value.
+        count: number of rows.
+
+    Returns:
+        (count, most) the values, padded with NaN; (count,) int64, how many each row has.
+    """
     lengths = np.bincount(rows, minlength=count)
     order = np.lexsort((-values, rows))
     places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -114,42 +123,45 @@ def falling_by_row(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np
     return padded, lengths
 
 
-class AheadCounter:
-    """Counts how many items reach each match. Holds working memory, which is slow to get anew; one for each thread."""
+class NegativeCounter:
+    """Counts the negatives that score at least as high as each match; keeps its working memory, one for each thread."""
 
     def __init__(self) -> None:
         self._bytes: np.ndarray = np.empty(0, bool)
 
-    def of_rows(self, matches: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-        """How many wrong items of its query score at least as high as each match, (R, m) int64; 0 for NaN.
+    def of_rows(self, matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+        """Count for some queries.
 
         Args:
-            matches: (R, m) scores of the true matches, falling, padded with NaN.
-            wrong: (R, G) scores of the wrong items, in any order; NaN stands for an item that is left out.
+            matches: (R, m) scores of each query's true matches, falling, padded with NaN.
+            negatives: (R, G) scores of its negatives, in any order; NaN stands for an item that is left out.
+
+        Returns:
+            (R, m) int64, how many negatives score at least as high as each match; 0 for NaN.
         """
         if matches.shape[1] <= _FEW_MATCHES:
-            return self._by_passes(matches, wrong)
-        return np.stack([_by_ordering(*sides) for sides in zip(matches, wrong, strict=True)])
+            return self._by_passes(matches, negatives)
+        return np.stack([_by_ordering(*sides) for sides in zip(matches, negatives, strict=True)])
 
-    def _by_passes(self, matches: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    def _by_passes(self, matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
         """A comparison of all items for each match, stored as bytes of 0 or 1, of which eight are added at a time."""
-        (rows, width), items = matches.shape, wrong.shape[1]
+        (rows, width), items = matches.shape, negatives.shape[1]
         words = -(-items // 8)
         size = rows * width * 8 * words
         if self._bytes.size < size:
             self._bytes = np.empty(size, bool)
         reached = self._bytes[:size].reshape(rows, width, 8 * words)
         reached[:, :, items:] = False
-        np.greater_equal(wrong[:, None], matches[:, :, None], out=reached[:, :, :items])
+        np.greater_equal(negatives[:, None], matches[:, :, None], out=reached[:, :, :items])
         sums = np.add.reduceat(reached.view(np.uint64), np.arange(0, words, _CARRY), axis=2)
         return sums.view(np.uint8).sum(axis=2, dtype=np.int64)
 
 
-def _by_ordering(matches: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def _by_ordering(matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     """The same for one query, ordering the items that reach its last match."""
     real = matches[~np.isnan(matches)]
     found = np.zeros(len(matches), np.int64)
     if len(real):
-        ahead = np.sort(wrong[wrong >= real[-1]])
+        ahead = np.sort(negatives[negatives >= real[-1]])
         found[: len(real)] = len(ahead) - np.searchsorted(ahead, real, side="left")
     return found

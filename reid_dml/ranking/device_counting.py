@@ -16,7 +16,7 @@ _BLOCK_BYTES = 1 << 30  # of scores held on the device at a time
 def count_ahead_on(
     device: str, scorer: Scorer, relevance: Relevance, pairs: PairScores | None = None
 ) -> NegativesAhead:
-    """Count for every query.
+    """Count the negatives ahead of every query's matches.
 
     Args:
         device: torch's name of the device; the gallery's features must fit on it.

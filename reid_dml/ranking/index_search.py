@@ -1,11 +1,11 @@
-"""The same counts from a FAISS index, searched as deep as the matches lie: deeper only for queries that lack one."""
+"""The counts of `counting.count_ahead` from a FAISS index, searched only as deep as the true matches lie."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from reid_dml.features.feature_set import normalize
-from reid_dml.ranking.counting import AheadCounter, NegativesAhead
+from reid_dml.ranking.counting import NegativeCounter, NegativesAhead
 from reid_dml.ranking.relevance import Relevance
 from reid_dml.ranking.scores import Scorer
 from reid_dml.search.index_types import (
@@ -24,7 +24,7 @@ _RESULTS = 1 << 24  # search results held at a time
 def search_ahead(
     scorer: Scorer, relevance: Relevance, metric: str, *, factory: str = "Flat", parameters: str = ""
 ) -> NegativesAhead:
-    """Count for every query.
+    """Count the negatives ahead of every query's matches.
 
     With an approximate index, matches that its search never returns get n = inf: they count as not found.
 
@@ -32,8 +32,8 @@ def search_ahead(
         scorer: the checked features.
         relevance: what the gallery images are to each query.
         metric: `cosine` or `euclidean`.
-        factory: type of the index, see `index.types.make_index`; `Flat` is exact.
-        parameters: of the search, such as `nprobe=32`; empty: `index.types.default_parameters`.
+        factory: type of the index, see `index_types.make_index`; `Flat` is exact.
+        parameters: of the search, such as `nprobe=32`; empty: `index_types.default_parameters`.
 
     Raises:
         UserError: a type or parameters that FAISS does not know, or too few images to train the index.
@@ -69,11 +69,10 @@ def _count(query: int, scores: np.ndarray, rows: np.ndarray, matches: np.ndarray
     """n_i of one query from what the search returned; inf for matches that it did not."""
     found = rows[rows >= 0]
     scores = scores[: len(found)]
-    is_match = np.isin(found, matches)
-    left_out = np.isin(found, relevance.same_person(query)) | relevance.is_junk[found]
+    is_match, is_negative = relevance.of_rows(query, found)
     ahead = np.full(len(matches), np.inf)
     own = np.sort(scores[is_match])[::-1]
-    ahead[: len(own)] = AheadCounter().of_rows(own[None], scores[None, ~left_out])[0]
+    ahead[: len(own)] = NegativeCounter().of_rows(own[None], scores[None, is_negative])[0]
     return ahead
 
 

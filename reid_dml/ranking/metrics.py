@@ -1,15 +1,15 @@
 """Ranking metrics of person re-identification, exact and without sorting the gallery: pure functions of arrays.
 
-For the i-th nearest true match (i = 1 ... m) let n_i be the number of valid wrong items at the same distance or
-nearer. A wrong item wins a tie, so the order of the gallery cannot matter. Then
+For the i-th nearest true match (i = 1 ... m) let n_i be the number of negatives at the same distance or nearer. A
+negative wins a tie, so the order of the gallery cannot matter. Then
 
     AP = mean of i / (i + n_i)                                          ("plain")
     trapezoid AP = mean of ((i-1) / (i-1 + n_i) + i / (i + n_i)) / 2    (official MATLAB; 0/0 = 1)
     INP = m / (m + n_m)                                                 (Ye et al., 2021)
     CMC(k) = 1 if 1 + n_1 <= k else 0
 
-Gallery items of id -1 (junk) and those of the query's own person and camera are left out; id 0 (distractor) is a
-wrong item. Queries without a true match are left out of the means and counted.
+What is a true match, a negative, or left out (junk, the query's own person in its own camera), `ranking.protocol`
+says. Queries without a true match are left out of the means and counted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_not_empty
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
 from reid_dml.ranking.relevance import Relevance
@@ -74,7 +75,7 @@ def evaluate_rankings(
     """Metrics of ranking the gallery for every query by distance.
 
     Args:
-        query, gallery: features of equal width.
+        query, gallery: features of equal width; whose model they are is for the caller to know.
         metric: `cosine` or `euclidean`.
         max_rank: length of the CMC curve.
         unmatched: what queries without a match are: `skip` leaves them out of the means, `zero` counts them as 0 (the
@@ -88,8 +89,10 @@ def evaluate_rankings(
         device: where `counting` computes, `cpu` or a CUDA device.
 
     Raises:
-        ValueError: unknown metric, backend or rule, different widths, or fpr with `faiss`.
-        UserError: an empty side, features that are not finite, or no query with a match.
+        ValueError: unknown metric, backend or rule, or fpr with `faiss`.
+        FeatureError: different widths (it is a ValueError too), an empty side, features that are not finite. Under
+            cosine, zero vectors count as similarity 0 to everything, with a warning.
+        UserError: no query with a match.
     """
     if backend not in ("counting", "faiss"):
         raise ValueError(f"backend: {backend!r} is not one of counting, faiss")
@@ -102,9 +105,7 @@ def evaluate_rankings(
     elif device == "cpu":
         ahead = count_ahead(scorer.scores, relevance, pairs)
     else:
-        from reid_dml.ranking.device_counting import (
-            count_ahead_on,  # needs torch, which takes its time to import
-        )
+        from reid_dml.ranking.device_counting import count_ahead_on  # loads torch
 
         ahead = count_ahead_on(device, scorer, relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)
@@ -119,12 +120,21 @@ def evaluate_distances(
     unmatched: str = "skip",
     fpr: Sequence[float] = (),
 ) -> RankingMetrics:
-    """The same metrics from given distances (Q, G), smaller is nearer, e.g. after re-ranking."""
+    """The same metrics from given distances, e.g. after re-ranking.
+
+    Args:
+        distances: (Q, G), smaller is nearer.
+        query, gallery: whose ids are judged; their features are not used.
+        max_rank, unmatched, fpr: as for `evaluate_rankings`.
+
+    Raises:
+        ValueError: distances of another shape, an unknown rule.
+        UserError: an empty side, distances that are not finite, or no query with a match.
+    """
     if distances.shape != (len(query), len(gallery)):
         raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
     for name, side in (("query", query), ("gallery", gallery)):
-        if not len(side):
-            raise UserError(f"the {name} set is empty; there is nothing to evaluate")
+        check_not_empty(name, len(side))
     relevance = Relevance(query, gallery)
     pairs = _pairs(fpr, relevance)
     dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
@@ -155,6 +165,7 @@ def evaluate_mean_distances(
 
     Args:
         queries, galleries: one for each member, of the same images; the widths may differ between members.
+        metric, max_rank, unmatched, fpr: as for `evaluate_rankings`; so are the errors.
     """
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
     relevance = Relevance(queries[0], galleries[0])
@@ -173,19 +184,19 @@ def _summarise(ahead: NegativesAhead, max_rank: int, unmatched: str, pairs: Pair
     """Means of the closed forms; a count of inf stands for a match that was not found, of precision 0."""
     if unmatched not in ("skip", "zero"):
         raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
-    lengths, wrong = ahead.lengths[ahead.lengths > 0], ahead.wrong
+    lengths, counts = ahead.lengths[ahead.lengths > 0], ahead.counts
     if not len(lengths):
         raise UserError(
             "no query has a match in the gallery: no person id of the query set appears there under another "
             "camera; check the ids, or that the data has more than one camera"
         )
     firsts = np.cumsum(lengths) - lengths
-    i = np.arange(1, len(wrong) + 1) - np.repeat(firsts, lengths)
-    plain = i / (i + wrong)
-    before = np.divide(i - 1, i - 1 + wrong, out=np.ones(len(i)), where=i - 1 + wrong > 0)
+    i = np.arange(1, len(counts) + 1) - np.repeat(firsts, lengths)
+    plain = i / (i + counts)
+    before = np.divide(i - 1, i - 1 + counts, out=np.ones(len(i)), where=i - 1 + counts > 0)
     precisions = np.add.reduceat(plain, firsts) / lengths
     trapezoids = np.add.reduceat((before + plain) / 2, firsts) / lengths
-    first_ranks = wrong[firsts]
+    first_ranks = counts[firsts]
     ranks = np.bincount(first_ranks[first_ranks < max_rank].astype(np.int64), minlength=max_rank)
     total = len(lengths) if unmatched == "skip" else len(ahead.lengths)
     return RankingMetrics(

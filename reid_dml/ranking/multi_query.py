@@ -8,6 +8,7 @@ import numpy as np
 
 from reid_dml.data.records import UNKNOWN_CAMERA
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_widths
 
 
 def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean") -> FeatureSet:
@@ -26,12 +27,12 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
         warning that counts them.
 
     Raises:
-        ValueError: unknown `how`, or features of different width.
+        ValueError: unknown `how`.
+        FeatureError: different widths (it is a ValueError too).
     """
     if how not in ("mean", "max"):
         raise ValueError(f"how: {how!r} is not one of mean, max")
-    if query.features.shape[1] != boxes.features.shape[1]:
-        raise ValueError(f"query features are {query.features.shape[1]}-d, box features {boxes.features.shape[1]}-d")
+    check_widths("boxes", boxes.features.shape[1], "query", query.features.shape[1])
     rows: dict[tuple[int, int], list[int]] = {}
     for row, key in enumerate(zip(boxes.person_ids.tolist(), boxes.camera_ids.tolist(), strict=True)):
         rows.setdefault(key, []).append(row)

@@ -24,7 +24,8 @@ def expand_queries(query: np.ndarray, gallery: np.ndarray, *, count: int, alpha:
         (Q, D) float32, rows of length 1.
 
     Raises:
-        ValueError: negative alpha, or different widths.
+        ValueError: negative alpha.
+        FeatureError: features that cannot be compared, see `search.nearest.nearest`.
         UserError: count is not within 1 ... G.
     """
     if not alpha >= 0:

@@ -1,64 +1,65 @@
-"""What every gallery image is to a query: a true match, left out, or a wrong item."""
+"""The ranking protocol for one query set and gallery, indexed by person: a query's matches without a pass over all."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from reid_dml.data.records import JUNK, UNKNOWN_CAMERA
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.protocol import is_junk, is_match, is_negative
 
 
 class Relevance:
-    """The rules of the ranking protocol for one query set and gallery.
-
-    True matches are gallery images of the query's person (an id of at least 1) in another camera, or in any if a camera
-    is unknown. Left out are junk (id -1) and the other images of the query's person. All others are wrong items.
+    """What every gallery image is to every query, by the rules of `ranking.protocol`.
 
     Attributes:
         gallery_size: G.
-        is_junk: (G,) bool, gallery images of id -1, left out for every query.
+        is_junk: (G,) bool, gallery images that are left out for every query.
     """
 
     def __init__(self, query: FeatureSet, gallery: FeatureSet) -> None:
         self._persons, self._cameras = query.person_ids, query.camera_ids
-        self._gallery_cameras = gallery.camera_ids
+        self._gallery_persons, self._gallery_cameras = gallery.person_ids, gallery.camera_ids
         self._gallery_rows = np.argsort(gallery.person_ids, kind="stable")
         ordered = gallery.person_ids[self._gallery_rows]
         self._first = np.searchsorted(ordered, query.person_ids, side="left")
         self._end = np.searchsorted(ordered, query.person_ids, side="right")
         self.gallery_size = len(gallery)
-        self.is_junk = gallery.person_ids == JUNK
+        self.is_junk = is_junk(gallery.person_ids)
 
     def __len__(self) -> int:
         return len(self._persons)
 
-    def same_person(self, query: int) -> np.ndarray:
-        """Gallery rows of the query's id, whatever their camera."""
-        return self._gallery_rows[self._first[query] : self._end[query]]
-
     def matches(self, query: int) -> np.ndarray:
         """Gallery rows of the query's true matches."""
-        if self._persons[query] <= 0:
-            return self._gallery_rows[:0]
-        same, camera = self.same_person(query), self._cameras[query]
-        return same if camera == UNKNOWN_CAMERA else same[self._gallery_cameras[same] != camera]
+        same = self._gallery_rows[self._first[query] : self._end[query]]
+        return same[self._is_match(query, same)]
+
+    def of_rows(self, query: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some gallery rows are true matches of a query, and which are negatives: two masks (n,)."""
+        return self._is_match(query, rows), is_negative(self._persons[query], self._gallery_persons[rows])
 
     def same_person_pairs(self, queries: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All pairs of some queries and gallery images of one id: the query's place among them, the gallery row, and
-        whether it is a true match; one query after the other."""
+        """All pairs of some queries and gallery images of one id, one query after the other.
+
+        Returns:
+            (n,) the query's place among these queries; (n,) the gallery row; (n,) bool, whether it is a true match.
+        """
         part = slice(queries.start, queries.stop)
         first, lengths = self._first[part], self._end[part] - self._first[part]
-        rows = np.repeat(np.arange(len(queries)), lengths)
+        places = np.repeat(np.arange(len(queries)), lengths)
         before = np.cumsum(lengths) - lengths
-        columns = self._gallery_rows[np.arange(len(rows)) + np.repeat(first - before, lengths)]
-        cameras = self._cameras[part][rows]
-        is_match = (cameras == UNKNOWN_CAMERA) | (self._gallery_cameras[columns] != cameras)
-        return rows, columns, is_match & (self._persons[part][rows] > 0)
+        rows = self._gallery_rows[np.arange(len(places)) + np.repeat(first - before, lengths)]
+        return places, rows, self._is_match(queries.start + places, rows)
 
     def num_negatives(self) -> int:
-        """Number of wrong items in the rankings of all queries that have a match."""
-        _, _, is_match = pairs = self.same_person_pairs(range(len(self)))
+        """Number of negatives in the rankings of all queries that have a match."""
+        places, _, matching = self.same_person_pairs(range(len(self)))
         has_match = np.zeros(len(self), bool)
-        has_match[pairs[0][is_match]] = True
-        wrong = len(self._gallery_rows) - int(self.is_junk.sum()) - (self._end - self._first)
-        return int(wrong[has_match].sum())
+        has_match[places[matching]] = True
+        negatives = self.gallery_size - int(self.is_junk.sum()) - (self._end - self._first)
+        return int(negatives[has_match].sum())
+
+    def _is_match(self, queries: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return is_match(
+            self._persons[queries], self._cameras[queries], self._gallery_persons[rows], self._gallery_cameras[rows]
+        )

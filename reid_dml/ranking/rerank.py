@@ -21,8 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import sparse
 
-from reid_dml.errors import UserError
 from reid_dml.features.feature_set import power_of_two_scale
+from reid_dml.features.validation import check_not_empty, check_vectors, check_widths
 from reid_dml.ranking.threads import cpu_threads, row_parts
 
 _BLOCK = 512  # rows whose distances to all images are held at a time
@@ -50,22 +50,17 @@ def k_reciprocal_distances(
         (Q, G) float32.
 
     Raises:
-        ValueError: k1, k2 or lambda_value out of range, or features of different width.
-        UserError: an empty side, or features that are not finite.
+        ValueError: k1, k2 or lambda_value out of range.
+        FeatureError: different widths (it is a ValueError too), an empty side, or features that are not finite.
     """
     if k1 < 1 or k2 < 1:
         raise ValueError(f"k1 and k2 must be at least 1, got {k1} and {k2}")
     if not 0 <= lambda_value <= 1:
         raise ValueError(f"lambda_value must lie between 0 and 1, got {lambda_value}")
-    if query_features.shape[1] != gallery_features.shape[1]:
-        raise ValueError(
-            f"query features are {query_features.shape[1]}-d, gallery features {gallery_features.shape[1]}-d"
-        )
+    check_widths("gallery", gallery_features.shape[1], "query", query_features.shape[1])
     for name, side in (("query", query_features), ("gallery", gallery_features)):
-        if not len(side):
-            raise UserError(f"the {name} set is empty; there is nothing to re-rank")
-        if not np.isfinite(side).all():
-            raise UserError(f"{name} features are NaN or infinite; extract them again")
+        check_not_empty(name, len(side))
+        check_vectors(name, side)
     features = _centred(np.concatenate([query_features, gallery_features]).astype(np.float32, copy=False))
     queries, count = len(query_features), len(features)
     depth = min(max(k1 + 1, k2), count)

@@ -1,8 +1,8 @@
 """True-positive rates of verification at fixed false-positive rates, from the pairs of a ranking, exact and streamed.
 
-Every (query, gallery image) pair that counts in the rankings is a decision "the same person?": true matches are
-positives, wrong items negatives. At a false-positive rate f the threshold is the lowest score that lets through at most
-a share f of the N negatives, that is, a pair is accepted if it scores higher than the (floor(f N) + 1)-th highest
+Every (query, gallery image) pair that counts in the rankings is a decision "the same person?": positive for a true
+match, negative for any other image. At a false-positive rate f the threshold is the lowest score that lets through at
+most a share f of the N negatives, that is, a pair is accepted if it scores higher than the (floor(f N) + 1)-th highest
 negative; equal scores are refused. Queries without a match are left out, as everywhere.
 """
 
@@ -70,7 +70,13 @@ class PairScores:
         return own
 
     def add(self, query: int, matches: np.ndarray, others: np.ndarray) -> None:
-        """Take one query's scores; NaN among the others stands for images that are left out."""
+        """Take one query's scores.
+
+        Args:
+            query: its row.
+            matches: scores of its true matches.
+            others: scores of its negatives; NaN stands for images that are left out.
+        """
         if self.comparable is not None:
             matches, others = self.comparable(query, matches), self.comparable(query, others)
         self._positives.append(matches)

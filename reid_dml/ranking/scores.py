@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from reid_dml.data.records import JUNK
-from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet, normalize, power_of_two_scale
+from reid_dml.features.validation import (
+    check_features,
+    check_metric,
+    check_not_empty,
+    check_spread,
+    check_widths,
+    row_squares,
+)
+from reid_dml.ranking.protocol import is_junk
 
-METRICS = ("cosine", "euclidean")
-_CHUNK = 8192  # rows whose squares are held at a time
+_CHUNK = 8192  # rows compared at a time
 
 
 class Scorer:
@@ -35,22 +40,18 @@ class Scorer:
         scale: what Euclidean distances were multiplied by.
 
     Raises:
-        ValueError: unknown metric or different widths.
-        UserError: an empty side, features that are not finite, or too different in size for float32.
+        ValueError: unknown metric.
+        FeatureError: different widths, an empty side, features that are not finite, or too different in size for
+            float32. Zero vectors have the similarity 0 to everything, with a warning.
     """
 
     def __init__(self, query: FeatureSet, gallery: FeatureSet, metric: str) -> None:
-        if metric not in METRICS:
-            raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
-        widths = query.features.shape[1], gallery.features.shape[1]
-        if widths[0] != widths[1]:
-            raise ValueError(f"query features are {widths[0]}-d, gallery features {widths[1]}-d")
-        norms, junk = {}, gallery.person_ids == JUNK
+        check_metric(metric)
+        check_widths("gallery", gallery.features.shape[1], "query", query.features.shape[1])
+        norms, junk = {}, is_junk(gallery.person_ids)
         for name, side in (("query", query), ("gallery", gallery)):
-            if not len(side):
-                raise UserError(f"the {name} set is empty; there is nothing to evaluate")
-            norms[name] = np.sqrt(_row_squares(side.features))
-            _check_norms(name, norms[name], side.paths, metric)
+            check_not_empty(name, len(side))
+            norms[name] = check_features(name, side, metric, any_scale=True)
         norms["gallery"][junk] = np.nan  # counts for nothing, and is equal to nothing: no score is copied from it
         self.query, self.gallery = query.features, gallery.features
         self.divisor: np.ndarray | None = None
@@ -66,7 +67,7 @@ class Scorer:
             lengths = norms["gallery"]
             if _largest(lengths) > 2.0**40 or _smallest(lengths) < 2.0**-40:
                 self.gallery = normalize(self.gallery)
-                lengths = np.where(junk, np.nan, np.sqrt(_row_squares(self.gallery)))
+                lengths = np.where(junk, np.nan, np.sqrt(row_squares(self.gallery)))
             self.divisor = np.where(lengths == 0, 1, lengths)
             if not (_whole_numbers(query.features) and _whole_numbers(gallery.features)):
                 self.divisor = self.divisor.astype(np.float32)
@@ -74,13 +75,16 @@ class Scorer:
             largest = max(_largest(norms["query"]), _largest(norms["gallery"]))
             self.scale = power_of_two_scale(np.array([[largest]]))
             if self.scale != 1:
-                _check_range(norms["gallery"], gallery.paths, float(self.scale))
+                if (smallest := _smallest(norms["gallery"])) * float(self.scale) < 2.0**-60:
+                    check_spread(
+                        {"gallery": (norms["gallery"], gallery.paths), "query": (norms["query"], query.paths)}, smallest
+                    )
                 with np.errstate(over="ignore"):  # of junk
                     self.query, self.gallery = self.query * self.scale, self.gallery * self.scale
             with np.errstate(over="ignore"):
-                self.subtrahend = (_row_squares(self.gallery) / 2).astype(np.float32)
+                self.subtrahend = (row_squares(self.gallery) / 2).astype(np.float32)
             self.subtrahend[junk] = np.nan
-            self._terms = (_row_squares(self.query) / -2).astype(np.float32)
+            self._terms = (row_squares(self.query) / -2).astype(np.float32)
         self.copies, self.originals = _duplicates(self.gallery, norms["gallery"])
 
     def comparable(self, query: int, scores: np.ndarray) -> np.ndarray:
@@ -112,7 +116,16 @@ class Scorer:
 
 
 def mean_scores(scorers: Sequence[Scorer], queries: range, buffer: np.ndarray) -> np.ndarray:
-    """The mean over members of their cosine similarities, or of their Euclidean distances, negated: (B, G) float32."""
+    """The mean over members of their cosine similarities, or of their Euclidean distances, negated.
+
+    Args:
+        scorers: one for each member.
+        queries: B rows of the query set.
+        buffer: (at least B, G) float32, working memory.
+
+    Returns:
+        (B, G) float32.
+    """
     total = np.zeros((len(queries), buffer.shape[1]), np.float32)
     for scorer in scorers:
         total += scorer.similarities(queries, buffer)
@@ -129,41 +142,10 @@ def _smallest(norms: np.ndarray) -> float:
     return float(norms.min(initial=np.inf, where=norms > 0))
 
 
-def _check_range(norms: np.ndarray, paths: np.ndarray, scale: float) -> None:
-    """Refuse features whose squares leave float32 beside those of the largest."""
-    if _smallest(norms) * scale < 2.0**-60:
-        row = int(np.nanargmax(norms))
-        raise UserError(
-            f"gallery features are too different in size for Euclidean distances in float32: row {row} ({paths[row]}) "
-            f"has the length {norms[row]:.1e}, others less than 1e-18 of it; remove it, or use the cosine metric"
-        )
-
-
 def _whole_numbers(features: np.ndarray) -> bool:
     """Whether all entries are whole numbers; answers at the first chunk that has others."""
     chunks = (features[start : start + _CHUNK] for start in range(0, len(features), _CHUNK))
     return all(bool((chunk[:1] == np.rint(chunk[:1])).all() and (chunk == np.rint(chunk)).all()) for chunk in chunks)
-
-
-def _check_norms(name: str, norms: np.ndarray, paths: np.ndarray, metric: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(norms))
-    if len(bad):
-        rows = ", ".join(f"{row} ({paths[row]})" for row in bad[:3])
-        raise UserError(f"{name} features are NaN or infinite in {len(bad)} rows, first {rows}; extract them again")
-    zeros = int((norms == 0).sum())
-    if zeros and metric == "cosine":
-        warnings.warn(
-            f"{zeros} of {len(norms)} {name} features are all 0: cosine similarity says nothing of them", stacklevel=4
-        )
-
-
-def _row_squares(features: np.ndarray) -> np.ndarray:
-    """Squared lengths of the rows, (N,) float64; not finite where the row is not."""
-    squares = np.empty(len(features))
-    for start in range(0, len(features), _CHUNK):
-        part = features[start : start + _CHUNK].astype(np.float64)
-        squares[start : start + _CHUNK] = np.einsum("ij,ij->i", part, part)
-    return squares
 
 
 def _duplicates(features: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,32 +10,48 @@ from typing import Any
 
 import numpy as np
 
-from reid_dml.data.records import JUNK
 from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.validation import check_features, check_models, check_not_empty, check_widths, warned_before
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_mean_distances, evaluate_rankings
 from reid_dml.ranking.multi_query import pool_multi_query
+from reid_dml.ranking.protocol import is_junk
 from reid_dml.ranking.query_expansion import expand_queries
 from reid_dml.ranking.rerank import k_reciprocal_distances
 from reid_dml.timing import stage
 
 
 @dataclass(frozen=True)
-class Protocols:
-    """What is evaluated, and how."""
+class ScoringOptions:
+    """What is scored beside single queries, and how.
 
-    metric: str = "cosine"  # or euclidean
-    pooling: str = "mean"  # of multi-query, or max
-    unmatched: str = "skip"  # queries without a match: skip, or count as zero
-    fpr: Sequence[float] = ()  # false-positive rates at which to measure true-positive rates
-    rerank: tuple[int, int, float] | None = None  # k1, k2, lambda of k-reciprocal re-ranking
-    expand: int = 0  # gallery images that query expansion takes up; 0: not run
-    alpha: float = 0.0  # exponent of its weights
-    backend: str = "counting"  # or faiss
-    index: str = "Flat"  # faiss: the index to rank by
-    parameters: str = ""  # faiss: of the search, such as nprobe=32; empty: the type's default
-    device: str = "cpu"  # counting: cpu or a CUDA device
+    Attributes:
+        metric: `cosine` or `euclidean`.
+        pooling: how multi-query pools a query's boxes: `mean` or `max`.
+        unmatched: queries without a match: `skip` leaves them out of the means, `zero` counts them as 0.
+        fpr: false-positive rates in [0, 1) at which to measure true-positive rates of verification.
+        rerank: k1, k2 and lambda of k-reciprocal re-ranking; None: not run.
+        expand, alpha: gallery images that query expansion takes up, and the exponent of their weights; 0: not run.
+        backend: `counting` or `faiss`, see `evaluate_rankings`.
+        index, parameters: with `faiss`, the index to rank by and how carefully it searches.
+        device: with `counting`, `cpu` or a CUDA device.
+
+    Raises:
+        UserError: on construction, for options out of range or that do not go together.
+    """
+
+    metric: str = "cosine"
+    pooling: str = "mean"
+    unmatched: str = "skip"
+    fpr: Sequence[float] = ()
+    rerank: tuple[int, int, float] | None = None
+    expand: int = 0
+    alpha: float = 0.0
+    backend: str = "counting"
+    index: str = "Flat"
+    parameters: str = ""
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.rerank:
@@ -59,86 +75,116 @@ class Protocols:
             )
 
 
-def score(sets: Mapping[str, FeatureSet], protocols: Protocols | None = None) -> dict[str, Any]:
+def score(sets: Mapping[str, FeatureSet], options: ScoringOptions | None = None) -> dict[str, Any]:
     """Single-query metrics of `query` against `gallery`, and of every other protocol that is asked for.
 
     With `boxes` there are multi-query metrics. Returns the layout of metrics files; a protocol that was not run is
-    absent. Re-ranking and query expansion are of single queries.
+    absent. Re-ranking and query expansion are of single queries. Raises `FeatureError` for features that cannot be
+    compared; doubtful ones are warned of once.
     """
-    return score_members({name: [features] for name, features in sets.items()}, protocols or Protocols())
+    return score_members({name: [features] for name, features in sets.items()}, options or ScoringOptions())
 
 
-def score_members(members: Mapping[str, Sequence[FeatureSet]], protocols: Protocols) -> dict[str, Any]:
-    """`score` by the mean of several members' distances; `members` holds each split's features, member by member.
+def score_members(
+    members: Mapping[str, Sequence[FeatureSet]],
+    options: ScoringOptions,
+    *,
+    names: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """`score` by the mean of several members' distances.
 
-    Raises `UserError` for re-ranking or query expansion by more than one member: these need one feature.
+    Args:
+        members: each split's features, member by member.
+        options: what is scored.
+        names: what messages call them, such as their files; None: by split.
+
+    Raises:
+        FeatureError: features that cannot be compared.
+        UserError: re-ranking, query expansion or an index for more than one member: these need one feature.
     """
-    queries, galleries, boxes = members["query"], members["gallery"], members.get("boxes")
-    if len(queries) > 1 and (protocols.rerank or protocols.expand or protocols.backend == "faiss"):
+    if len(members["query"]) > 1 and (options.rerank or options.expand or options.backend == "faiss"):
         raise UserError(
             "re-ranking, query expansion and an index need one feature of an image, not the mean of several "
             "distances; set the ensemble to normalized or raw"
         )
+    _check(members, names or {split: [split] * len(found) for split, found in members.items()}, options.metric)
+    with warned_before():
+        return _score_checked(members, options)
+
+
+def _check(members: Mapping[str, Sequence[FeatureSet]], names: Mapping[str, Sequence[str]], metric: str) -> None:
+    """Refuse what cannot be scored together, split by split and member by member."""
+    queries = list(zip(names["query"], members["query"], strict=True))
+    for split, found in members.items():
+        for name, member, (query_name, query) in zip(names[split], found, queries, strict=True):
+            check_not_empty(name, len(member))
+            check_widths(name, member.features.shape[1], query_name, query.features.shape[1])
+            check_models(name, member.model, query_name, query.model)
+            check_features(name, member, metric, any_scale=True)
+
+
+def _score_checked(members: Mapping[str, Sequence[FeatureSet]], options: ScoringOptions) -> dict[str, Any]:
+    queries, galleries, boxes = members["query"], members["gallery"], members.get("boxes")
     with stage("single query"):
-        metrics = {"single_query": _rank(queries, galleries, protocols)}
+        metrics = {"single_query": _rank(queries, galleries, options)}
     if boxes is not None:
         with stage("multi query"):
-            pooled = [_pooled(*sides, protocols) for sides in zip(queries, boxes, strict=True)]
-            metrics["multi_query"] = _rank(pooled, galleries, protocols)
-    if not (protocols.rerank or protocols.expand):
+            pooled = [_pooled(*sides, options) for sides in zip(queries, boxes, strict=True)]
+            metrics["multi_query"] = _rank(pooled, galleries, options)
+    if not (options.rerank or options.expand):
         return metrics
-    query, gallery = _prepared(queries[0], protocols), _prepared(without_junk(galleries[0]), protocols)
-    if protocols.expand:
+    query, gallery = _prepared(queries[0], options), _prepared(without_junk(galleries[0]), options)
+    if options.expand:
         with stage("query expansion"):
-            features = expand_queries(query.features, gallery.features, count=protocols.expand, alpha=protocols.alpha)
-            metrics["expanded"] = _rank([query.with_features(features)], [gallery], protocols)
-    if protocols.rerank:
-        k1, k2, lambda_value = protocols.rerank
+            features = expand_queries(query.features, gallery.features, count=options.expand, alpha=options.alpha)
+            metrics["expanded"] = _rank([query.with_features(features)], [gallery], options)
+    if options.rerank:
+        k1, k2, lambda_value = options.rerank
         with stage("re-ranking"):
             distances = k_reciprocal_distances(
                 query.features, gallery.features, k1=k1, k2=k2, lambda_value=lambda_value
             )
-            found = evaluate_distances(distances, query, gallery, unmatched=protocols.unmatched, fpr=protocols.fpr)
+            found = evaluate_distances(distances, query, gallery, unmatched=options.unmatched, fpr=options.fpr)
             metrics["reranked"] = found.as_dict()
     return metrics
 
 
 def without_junk(gallery: FeatureSet) -> FeatureSet:
     """The gallery as a search would know it: images of id -1 are left out."""
-    return gallery.select(gallery.person_ids != JUNK)
+    return gallery.select(~is_junk(gallery.person_ids))
 
 
-def _rank(queries: Sequence[FeatureSet], galleries: Sequence[FeatureSet], protocols: Protocols) -> dict[str, Any]:
+def _rank(queries: Sequence[FeatureSet], galleries: Sequence[FeatureSet], options: ScoringOptions) -> dict[str, Any]:
     common: dict[str, Any] = {
-        "metric": protocols.metric,
-        "unmatched": protocols.unmatched,
-        "fpr": protocols.fpr,
+        "metric": options.metric,
+        "unmatched": options.unmatched,
+        "fpr": options.fpr,
     }
     if len(queries) > 1:
         return evaluate_mean_distances(queries, galleries, **common).as_dict()
     return evaluate_rankings(
         queries[0],
         galleries[0],
-        backend=protocols.backend,
-        index=protocols.index,
-        parameters=protocols.parameters,
-        device=protocols.device,
+        backend=options.backend,
+        index=options.index,
+        parameters=options.parameters,
+        device=options.device,
         **common,
     ).as_dict()
 
 
-def _prepared(side: FeatureSet, protocols: Protocols) -> FeatureSet:
+def _prepared(side: FeatureSet, options: ScoringOptions) -> FeatureSet:
     """Under cosine each image has the same say, whatever the length of its feature."""
-    return side.with_features(normalize(side.features)) if protocols.metric == "cosine" else side
+    return side.with_features(normalize(side.features)) if options.metric == "cosine" else side
 
 
-def _pooled(query: FeatureSet, boxes: FeatureSet, protocols: Protocols) -> FeatureSet:
-    return pool_multi_query(_prepared(query, protocols), _prepared(boxes, protocols), how=protocols.pooling)
+def _pooled(query: FeatureSet, boxes: FeatureSet, options: ScoringOptions) -> FeatureSet:
+    return pool_multi_query(_prepared(query, options), _prepared(boxes, options), how=options.pooling)
 
 
 def score_files(
     files: Mapping[str, Sequence[str | os.PathLike[str]]],
-    protocols: Protocols | None = None,
+    options: ScoringOptions | None = None,
     *,
     ensemble: str = "normalized",
 ) -> dict[str, Any]:
@@ -148,7 +194,7 @@ def score_files(
 
     Args:
         files: one or more feature files each.
-        protocols: what is evaluated.
+        options: what is scored.
         ensemble: `normalized` or `raw` concatenation, or `distances` (the mean of the members' distances).
 
     Raises:
@@ -158,34 +204,21 @@ def score_files(
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{count} for {name}" for name, count in counts.items())
         raise UserError(f"an ensemble needs as many files for every split, got {listed}")
-    protocols = protocols or Protocols()
+    options = options or ScoringOptions()
     with stage("reading"):
         members = {name: _load_members(paths) for name, paths in files.items()}
-        for name, paths in files.items():
-            for path, member, other, query in zip(paths, members[name], files["query"], members["query"], strict=True):
-                if member.features.shape[1] != query.features.shape[1]:
-                    raise UserError(
-                        f"{path}: features are {member.features.shape[1]}-d, those of {other} are "
-                        f"{query.features.shape[1]}-d; extract both with the same networks"
-                    )
-                if member.model and query.model and member.model != query.model:
-                    raise UserError(
-                        f"{path}: features of the model {member.model}, those of {other} of {query.model}; extract "
-                        "both with the same networks"
-                    )
-                if protocols.metric == "cosine":
-                    _refuse_zeros(member, path)
-    if ensemble == "distances":
-        return score_members(members, protocols)
-    whole = {name: _concatenated(found, ensemble, protocols.metric) for name, found in members.items()}
-    return score(whole, protocols)
+    names = {name: [str(path) for path in paths] for name, paths in files.items()}
+    if ensemble == "distances" or len(members["query"]) == 1:
+        return score_members(members, options, names=names)
+    _check(members, names, options.metric)
+    with warned_before():
+        whole = {name: _concatenated(found, ensemble, options.metric) for name, found in members.items()}
+        return _score_checked({name: [features] for name, features in whole.items()}, options)
 
 
 def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
     members = [FeatureSet.load(path) for path in paths]
     for path, member in zip(paths, members, strict=True):
-        if not len(member):
-            raise UserError(f"{path}: holds no features; extract them again with tools/extract_features.py")
         if len(member) != len(members[0]):
             raise UserError(
                 f"{path}: holds {len(member)} images, {paths[0]} holds {len(members[0])}; an ensemble needs features "
@@ -201,19 +234,7 @@ def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
     return members
 
 
-def _refuse_zeros(member: FeatureSet, path: str | os.PathLike[str]) -> None:
-    rows = np.flatnonzero(~member.features.any(1) & (member.person_ids != JUNK))
-    if len(rows):
-        named = ", ".join(f"{row} ({member.paths[row]})" for row in rows[:3])
-        raise UserError(
-            f"{path}: {len(rows)} of {len(member)} features are all 0, which has no direction for cosine similarity, "
-            f"first rows {named}; remove these images, or use the Euclidean metric"
-        )
-
-
 def _concatenated(members: Sequence[FeatureSet], how: str, metric: str) -> FeatureSet:
-    if len(members) == 1:
-        return members[0]
     features = [member.features for member in members]
     if how == "raw" and metric == "euclidean":  # distances depend on the lengths: as they are
         return replace(members[0], features=np.concatenate(features, axis=1), model="")

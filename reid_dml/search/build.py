@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_metric, check_models, check_widths
 from reid_dml.files import save_with, write_json
 from reid_dml.search.index_folder import IMAGES, Contents, IndexFolder, IndexSpec, read_index, write_index
 from reid_dml.search.index_types import (
-    METRICS,
     add_vectors,
     default_parameters,
     make_index,
@@ -40,8 +40,8 @@ _SAVE_SECONDS = 60  # between two copies of a half-filled index
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """A source that was looked through once: everything but the features."""
+class _Summary:
+    """Of a source, everything but the features."""
 
     images: pa.Table
     dimension: int
@@ -63,39 +63,36 @@ def build_index(
     Args:
         path: folder of the index; what an interrupted build of the same features left there is used.
         source: the features.
-        factory: type of the index, see `index.types.make_index`.
+        factory: type of the index, see `index_types.make_index`.
         metric: `cosine` or `euclidean`.
-        parameters: of searches, such as `nprobe=32`; empty: `index.types.default_parameters`.
+        parameters: of searches, such as `nprobe=32`; empty: `index_types.default_parameters`.
         overwrite: replace an index that is there, once the new one is whole.
 
     Raises:
         UserError: an index is there and is not to be replaced; features that cannot be compared or are of several
             models; two images of one path; a type of index that FAISS cannot make of them.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric: {metric!r} is not one of {', '.join(METRICS)}")
+    check_metric(metric)
     folder = IndexFolder(path)
     with folder.lock():
         if folder.exists() and not overwrite:
-            raise UserError(
-                f"{path}: holds an index; add to it with --add, replace it with --overwrite, or name another"
-            )
+            raise UserError(f"{path}: holds an index; add to it, replace it (overwrite), or name another folder")
         _begin(folder.building, source, [factory, metric])
-        parts = _look_through(source, folder.building, metric)
-        if not len(parts.images):
+        summary = _summarise(source, folder.building, metric)
+        if not len(summary.images):
             raise UserError(f"{path}: there are no features to build an index from")
-        index = _trained(folder.building, source, parts, factory, metric)
+        index = _trained(folder.building, source, summary, factory, metric)
         set_parameters(index, parameters)  # refused before the work of filling
         spec = IndexSpec(
             factory=factory,
             metric=metric,
-            dimension=parts.dimension,
-            model=parts.model,
+            dimension=summary.dimension,
+            model=summary.model,
             parameters=parameters or default_parameters(index),
-            next_id=len(parts.images),
+            next_id=len(summary.images),
         )
-        _fill(index, source, folder.building, spec, len(parts.images))
-        contents = Contents(spec, index, parts.images)
+        _fill(index, source, folder.building, spec, len(summary.images))
+        contents = Contents(spec, index, summary.images)
         folder.write(contents)
         shutil.rmtree(folder.building)
     return contents
@@ -111,18 +108,18 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
         contents = folder.read(mapped=False)
         spec = contents.spec
         _begin(folder.building, source, [])
-        parts = _look_through(source, folder.building, spec.metric, like=spec)
+        summary = _summarise(source, folder.building, spec.metric, like=spec)
         there = pc.filter(
-            parts.images["path"], pc.is_in(parts.images["path"], contents.images["path"].combine_chunks())
+            summary.images["path"], pc.is_in(summary.images["path"], contents.images["path"].combine_chunks())
         )
         if len(there):
             raise UserError(
-                f"{path}: {len(there)} of these {len(parts.images)} images are in the index already, first {there[0]}; "
-                "remove them from it first, or add the others only"
+                f"{path}: {len(there)} of these {len(summary.images)} images are in the index already, first "
+                f"{there[0]}; remove them from it first, or add the others only"
             )
-        _fill(contents.index, source, folder.building, spec, len(parts.images), first=spec.next_id, save=False)
-        ids = pa.array(np.arange(len(parts.images)) + spec.next_id)
-        added = parts.images.set_column(0, IMAGES.field("id"), ids)
+        _fill(contents.index, source, folder.building, spec, len(summary.images), first=spec.next_id, save=False)
+        ids = pa.array(np.arange(len(summary.images)) + spec.next_id)
+        added = summary.images.set_column(0, IMAGES.field("id"), ids)
         images = pa.concat_tables([contents.images, added])
         spec = replace(spec, next_id=spec.next_id + len(added))
         folder.write(Contents(spec, contents.index, images))
@@ -167,14 +164,16 @@ def _begin(building: Path, source: Source, kind: Sequence[str]) -> None:
     write_json(file, plan)
 
 
-def _look_through(source: Source, building: Path, metric: str, like: IndexSpec | None = None) -> _Parts:
-    """Check every part: comparable features of one width and model, those of `like` if given; no image twice."""
+def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | None = None) -> _Summary:
+    """Check every part of a source: features of one width and model, those of `like` if given; no image twice."""
     tables, sizes = [IMAGES.empty_table()], list[int]()
     first = ("the index", like.dimension, like.model) if like else None
     for number in range(len(source)):
         name, features = source.part(number, building)
         first = first or (name, features.features.shape[1], features.model)
-        check_comparable(name, features, *first)
+        other, width, made_by = first
+        check_widths(name, features.features.shape[1], other, width)
+        check_models(name, features.model, other, made_by, for_index=True)
         prepare(features, metric, name)
         tables.append(_images(features, sum(sizes)))
         sizes.append(len(features))
@@ -186,31 +185,7 @@ def _look_through(source: Source, building: Path, metric: str, like: IndexSpec |
             f"{len(repeated)} images are named more than once, first {repeated[0]['values']}; give every feature file "
             "and every image once"
         )
-    return _Parts(images, dimension, model, sizes)
-
-
-def check_comparable(name: str, features: FeatureSet, other_name: str, dimension: int, model: str) -> None:
-    """Raise `UserError` unless features are as wide as others and of the same model."""
-    if (width := features.features.shape[1]) != dimension:
-        raise UserError(
-            f"{name}: features are {width}-d, those of {other_name} are {dimension}-d; extract both with the same "
-            "networks"
-        )
-    check_model(name, features.model, other_name, model)
-
-
-def check_model(name: str, model: str, other_name: str, other: str) -> None:
-    """Raise `UserError` unless two fingerprints are equal, or both sides say nothing of their model."""
-    if model == other:
-        return
-
-    def words(fingerprint: str) -> str:
-        return f"model {fingerprint[:12]}" if fingerprint else "an unknown model"
-
-    raise UserError(
-        f"{name}: features of {words(model)}, but {other_name} is of {words(other)}: they cannot be compared; extract "
-        "both with the same networks and options"
-    )
+    return _Summary(images, dimension, model, sizes)
 
 
 def _images(features: FeatureSet, first: int) -> pa.Table:
@@ -221,16 +196,16 @@ def _images(features: FeatureSet, first: int) -> pa.Table:
     )
 
 
-def _trained(building: Path, source: Source, parts: _Parts, factory: str, metric: str) -> faiss.Index:
+def _trained(building: Path, source: Source, summary: _Summary, factory: str, metric: str) -> faiss.Index:
     """The half-filled index of an interrupted build, or an empty one, trained on a random sample."""
     file = building / "filled.faiss"
     if file.is_file():
         return read_index(file)
-    index = make_index(factory, parts.dimension, metric)
-    if wanted := min(training_size(index), len(parts.images)):
-        chosen = np.sort(np.random.default_rng(0).choice(len(parts.images), wanted, replace=False))
+    index = make_index(factory, summary.dimension, metric)
+    if wanted := min(training_size(index), len(summary.images)):
+        chosen = np.sort(np.random.default_rng(0).choice(len(summary.images), wanted, replace=False))
         sample, start = [], 0
-        for number, size in enumerate(parts.sizes):
+        for number, size in enumerate(summary.sizes):
             rows = chosen[(chosen >= start) & (chosen < start + size)] - start
             name, features = source.part(number, building)
             sample.append(prepare(features.select(rows), metric, name))

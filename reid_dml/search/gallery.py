@@ -12,7 +12,8 @@ import numpy as np
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.search.build import add_images, build_index, check_comparable, remove_images
+from reid_dml.features.validation import check_models, check_not_empty, check_widths
+from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
 from reid_dml.search.index_types import fits_gpu, on_gpu, prepare, search, set_parameters
 from reid_dml.search.sources import FeatureFiles, FeatureSets
@@ -42,6 +43,12 @@ class Gallery:
 
     An opened gallery is the index as it was at that moment, whatever other processes do to it since; any number of them
     may read, one may change it. So may threads with one gallery: a search sees the images before a change or after it.
+
+    Args:
+        path: folder of the index.
+        contents: what was read from it.
+        parameters: of searches in place of the index's own.
+        gpu: search on a GPU if FAISS sees one and supports this type of index there.
     """
 
     def __init__(
@@ -87,7 +94,13 @@ class Gallery:
         parameters: str = "",
         overwrite: bool = False,
     ) -> Gallery:
-        """Build an index of a feature set or of feature files and open it; see `index.build.build_index`."""
+        """Build an index and open it.
+
+        Args:
+            path: folder of the index.
+            features: a feature set, or feature files (.npz, .parquet or .mat).
+            factory, metric, parameters, overwrite: as for `search.build.build_index`; so are the errors.
+        """
         source = FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
         build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
         return Gallery.open(path)
@@ -103,18 +116,19 @@ class Gallery:
             k: at most the number of images.
 
         Raises:
-            UserError: features of another model or width, NaN, infinite or zero ones, an empty side, or too large a k.
+            FeatureError: features of another model or width, NaN, infinite or zero ones, or none.
+            UserError: no images, or too large a k.
             ValueError: an array of another shape or type.
         """
         opened = self._opened  # once: another thread may replace it
         spec, count = opened.contents.spec, len(opened.ids)
         if not isinstance(query, FeatureSet):
-            query = _nameless(query, spec.model)
-        if not len(query):
-            raise UserError("query: there are no features to search for")
+            query = _unlabelled(query, spec.model)
+        check_not_empty("query", len(query))
         if not count:
-            raise UserError(f"{self.path}: holds no images; add some with tools/build_index.py --add")
-        check_comparable("query", query, str(self.path), spec.dimension, spec.model)
+            raise UserError(f"{self.path}: holds no images; add some first")
+        check_widths("query", query.features.shape[1], str(self.path), spec.dimension)
+        check_models("query", query.model, str(self.path), spec.model, for_index=True)
         if not 0 < k <= count:
             raise UserError(f"{k} neighbours were asked for, {self.path} holds {count} images; ask for 1 to {count}")
         on_device = opened.gpu_index if fits_gpu(k) else None
@@ -139,7 +153,7 @@ class Gallery:
         return [ImageRecord(*row) for row in zip(*columns, strict=True)]
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
-        """Add images, here and on disk; see `index.build.add_images`."""
+        """Add a feature set, or feature files, here and on disk; see `search.build.add_images`."""
         added = add_images(
             self.path, FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
         )
@@ -147,13 +161,13 @@ class Gallery:
         return added
 
     def remove(self, names: Sequence[str]) -> int:
-        """Remove images by path or pattern, here and on disk; see `index.build.remove_images`."""
+        """Remove images by path or pattern, here and on disk; see `search.build.remove_images`."""
         removed = remove_images(self.path, names)
         self._show(IndexFolder(self.path).read())
         return removed
 
 
-def _nameless(query: np.ndarray, model: str) -> FeatureSet:
+def _unlabelled(query: np.ndarray, model: str) -> FeatureSet:
     count = len(np.atleast_1d(query))
     return FeatureSet(
         query,

@@ -1,4 +1,4 @@
-"""FAISS indexes by factory string: made, trained, searched with more or less care, and made to forget.
+"""FAISS indexes by factory string: making, training, filling and searching them, and removing vectors.
 
 Every index answers with ids we choose, which stay with an image for good. Inverted files keep ids themselves; all
 others are wrapped in FAISS's IDMap.
@@ -15,8 +15,8 @@ import numpy as np
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.validation import check_features
 
-METRICS = ("cosine", "euclidean")
 _GPU_NEIGHBOURS = 2048  # FAISS finds no more on a GPU
 _ENOUGH = 39  # vectors per centroid below which FAISS calls a training poor
 _BATCH = 16384  # vectors read back at a time
@@ -64,7 +64,16 @@ def training_size(index: faiss.Index) -> int:
 
 
 def train_index(index: faiss.Index, factory: str, vectors: np.ndarray) -> None:
-    """Train on (N, D) prepared vectors. Raises `UserError` if they are too few; warns if they are few."""
+    """Train an index; warns if the vectors are few.
+
+    Args:
+        index: an index that `make_index` made.
+        factory: its type, for messages.
+        vectors: (N, D) float32, prepared.
+
+    Raises:
+        UserError: too few vectors.
+    """
     core = _core(index)
     if isinstance(core, faiss.IndexIVF) and core.nlist <= len(vectors) < _ENOUGH * core.nlist:
         warnings.warn(
@@ -82,7 +91,17 @@ def train_index(index: faiss.Index, factory: str, vectors: np.ndarray) -> None:
 
 
 def add_vectors(index: faiss.Index, vectors: np.ndarray, ids: np.ndarray, factory: str) -> None:
-    """Add (N, D) prepared vectors under (N,) ids. Raises `UserError` if this type does not take them."""
+    """Add vectors to a trained index.
+
+    Args:
+        index: where to.
+        vectors: (N, D) float32, prepared.
+        ids: (N,) int64, by which searches will name them.
+        factory: type of the index, for messages.
+
+    Raises:
+        UserError: this type does not take them.
+    """
     try:
         index.add_with_ids(vectors, ids)
     except RuntimeError as error:
@@ -93,9 +112,18 @@ def add_vectors(index: faiss.Index, vectors: np.ndarray, ids: np.ndarray, factor
 
 
 def search(index: faiss.Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first, of (Q, D) prepared vectors.
+    """Search an index.
 
-    Raises `UserError` if the index cannot be searched so.
+    Args:
+        index: a filled index.
+        vectors: (Q, D) float32, prepared.
+        k: neighbours of each.
+
+    Returns:
+        FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first.
+
+    Raises:
+        UserError: the index cannot be searched so.
     """
     try:
         scores, ids = index.search(vectors, k)
@@ -136,38 +164,37 @@ def set_parameters(index: faiss.Index, parameters: str) -> None:
 
 
 def prepare(features: FeatureSet, metric: str, where: str) -> np.ndarray:
-    """(N, D) vectors as an index of this metric holds them: of length 1 for cosine, as they are for Euclidean.
+    """(N, D) vectors as an index of this metric holds them, checked.
 
-    Raises `UserError` naming rows that cannot be compared: not finite, all 0 under cosine, or so large that their
-    squares leave float32.
+    Args:
+        features: what an index is to hold or to be searched with.
+        metric: `cosine` or `euclidean`.
+        where: what messages call the features.
+
+    Raises:
+        FeatureError: naming rows that an index can neither hold nor be asked for.
     """
-    values = features.features
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("nd,nd->n", values, values)
-    for bad, what, remedy in (
-        (~np.isfinite(values).all(1), "NaN or infinite", "extract them again, or remove these images"),
-        (
-            ~values.any(1) if metric == "cosine" else np.zeros(len(values), bool),
-            "all 0, which has no direction for cosine similarity",
-            "remove these images, or use the Euclidean metric",
-        ),
-        (
-            ~np.isfinite(squares) if metric == "euclidean" else np.zeros(len(values), bool),
-            "too large for Euclidean distances in float32",
-            "scale them down, or use the cosine metric",
-        ),
-    ):
-        if rows := np.flatnonzero(bad).tolist():
-            named = ", ".join(f"{row} ({features.paths[row]})" for row in rows[:3])
-            raise UserError(f"{where}: {len(rows)} of {len(values)} features are {what}, first rows {named}; {remedy}")
-    return np.ascontiguousarray(normalize(values) if metric == "cosine" else values)
+    check_features(where, features, metric, for_index=True)
+    return as_vectors(features.features, metric)
+
+
+def as_vectors(features: np.ndarray, metric: str) -> np.ndarray:
+    """(N, D) vectors that FAISS compares by a metric: of length 1 for cosine, as they are for Euclidean."""
+    return np.ascontiguousarray(normalize(features) if metric == "cosine" else features)
 
 
 def remove_ids(index: faiss.Index, ids: np.ndarray, factory: str) -> None:
     """Take vectors out of an index, exactly: the others stay as they are.
 
-    A graph cannot forget: it is built anew from its own stored vectors. Raises `UserError` for the types that allow
-    neither.
+    A graph cannot forget: it is built anew from its own stored vectors.
+
+    Args:
+        index: a filled index.
+        ids: (n,) int64 of the vectors to take out.
+        factory: type of the index, for messages.
+
+    Raises:
+        UserError: a type that allows neither.
     """
     if isinstance(_core(index), faiss.IndexHNSW):
         _rebuild_without(index, ids)
@@ -229,7 +256,7 @@ def _keeps_ids(index: faiss.Index) -> bool:
 
 
 def _plain_training(index: faiss.Index) -> None:
-    """Spare what nobody would use or read.
+    """Turn off polysemous training and the warnings of small clusterings.
 
     Polysemous training orders the codes for a filter by Hamming distance that is off, and takes minutes; FAISS also
     warns once for each of its many small clusterings, where `train_index` warns once.

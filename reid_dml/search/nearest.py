@@ -1,13 +1,13 @@
-"""Nearest-neighbour search and ranked lists through FAISS."""
+"""Exact nearest neighbours of arrays, through FAISS."""
 
 from __future__ import annotations
 
 import faiss
 import numpy as np
 
-from reid_dml.data.records import JUNK, UNKNOWN_CAMERA
 from reid_dml.errors import UserError
-from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.validation import check_metric, check_vectors, check_widths
+from reid_dml.search.index_types import as_vectors
 
 
 def nearest(query: np.ndarray, gallery: np.ndarray, k: int, *, metric: str = "cosine") -> tuple[np.ndarray, np.ndarray]:
@@ -20,38 +20,36 @@ def nearest(query: np.ndarray, gallery: np.ndarray, k: int, *, metric: str = "co
 
     Returns:
         scores (Q, k) float32 and rows (Q, k) int64.
+
+    Raises:
+        ValueError: unknown metric.
+        FeatureError: different widths (it is a ValueError too), features that are not finite, or too large for
+            Euclidean distances in float32. Under cosine, zero vectors count as similarity 0, with a warning.
+        UserError: k is not within 1 ... G.
     """
-    if query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"query features are {query.shape[1]}-d, gallery features {gallery.shape[1]}-d")
-    if not 0 < k <= len(gallery):
-        raise UserError(
-            f"{k} neighbours were asked for, the gallery has {len(gallery)} images; ask for 1 to {len(gallery)}"
-        )
-    if metric == "cosine":
-        query, gallery = normalize(query), normalize(gallery)
-    kind = faiss.IndexFlatIP if metric == "cosine" else faiss.IndexFlatL2
-    index = kind(gallery.shape[1])
-    index.add(np.ascontiguousarray(gallery))
-    return index.search(np.ascontiguousarray(query), k)
+    check_metric(metric)
+    check_widths("gallery", gallery.shape[1], "query", query.shape[1])
+    for name, side in (("query", query), ("gallery", gallery)):
+        check_vectors(name, side, metric=metric)
+    return ExactIndex(gallery, metric).search(query, k)
 
 
-def ranked_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str = "cosine") -> list[np.ndarray]:
-    """The k nearest valid gallery rows of every query: junk and its own person in its own camera are passed over.
+class ExactIndex:
+    """A gallery to be searched several times, of features that were checked.
 
-    Searches deeper only for the queries whose list came out short.
+    Args:
+        gallery: (G, D) float32.
+        metric: `cosine` or `euclidean`.
     """
-    lists: list[np.ndarray] = [np.empty(0, np.int64)] * len(query)
-    open_rows, depth = np.arange(len(query)), min(len(gallery), 2 * k)
-    while len(open_rows):
-        _, found = nearest(query.features[open_rows], gallery.features, depth, metric=metric)
-        short = []
-        for row, candidates in zip(open_rows, found, strict=True):
-            own = gallery.person_ids[candidates] == query.person_ids[row]
-            same_camera = gallery.camera_ids[candidates] == query.camera_ids[row]
-            junk = gallery.person_ids[candidates] == JUNK
-            hidden = junk | (own & same_camera & (query.camera_ids[row] != UNKNOWN_CAMERA))
-            lists[row] = candidates[~hidden][:k]
-            if len(lists[row]) < k and depth < len(gallery):
-                short.append(row)
-        open_rows, depth = np.array(short, np.int64), min(len(gallery), 4 * depth)
-    return lists
+
+    def __init__(self, gallery: np.ndarray, metric: str) -> None:
+        self._metric = metric
+        kind = faiss.IndexFlatIP if metric == "cosine" else faiss.IndexFlatL2
+        self._index = kind(gallery.shape[1])
+        self._index.add(as_vectors(gallery, metric))
+
+    def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`."""
+        if not 0 < k <= (count := self._index.ntotal):
+            raise UserError(f"{k} neighbours were asked for, the gallery has {count} images; ask for 1 to {count}")
+        return self._index.search(as_vectors(query, self._metric), k)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError, require_file
-from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.folders import extract_records
 
 _PART = 4096  # images whose features are kept by an interrupted command
 
@@ -66,16 +64,25 @@ class FeatureSets:
         return "features" if len(self) == 1 else f"features {number}", self.sets[number]
 
 
-class Images:
-    """Images through networks; every part's features are kept as a feature file until the index is whole."""
+class ImageFeatures:
+    """Features that are extracted from image files part by part; each part is kept until the index is whole."""
 
-    def __init__(self, extractor: FeatureExtractor, records: Sequence[ImageRecord]) -> None:
-        self.extractor, self.records = extractor, list(records)
+    def __init__(
+        self, records: Sequence[ImageRecord], extract: Callable[[Sequence[ImageRecord], str], FeatureSet], model: str
+    ) -> None:
+        """How to get the features.
+
+        Args:
+            records: the image files with their ids.
+            extract: from records and a title for its progress bar to their features, in their order.
+            model: fingerprint of what extracts.
+        """
+        self.records, self.extract, self.model = list(records), extract, model
 
     def plan(self) -> Any:
         images = "\n".join("\t".join(map(str, _stamp(Path(record.path)))) for record in self.records)
         digest = sha256(images.encode(errors="surrogateescape")).hexdigest()
-        return {"images": digest, "model": self.extractor.model, "part": _PART}
+        return {"images": digest, "model": self.model, "part": _PART}
 
     def __len__(self) -> int:
         return -(-len(self.records) // _PART)
@@ -85,7 +92,7 @@ class Images:
         title = f"images, part {number + 1} of {len(self)}" if len(self) > 1 else "images"
         if not file.is_file():
             records = self.records[number * _PART : (number + 1) * _PART]
-            extract_records(self.extractor, records, title=title).save(file)
+            self.extract(records, title).save(file)
         return title, FeatureSet.load(file)
 
 

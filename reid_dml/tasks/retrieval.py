@@ -24,7 +24,7 @@ from reid_dml.inference.prediction import predict
 from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank, world_size
-from reid_dml.ranking.scoring import Protocols, score
+from reid_dml.ranking.scoring import ScoringOptions, score
 from reid_dml.reporting.retrieval_table import RETRIEVAL
 from reid_dml.reporting.sections import Section
 from reid_dml.reporting.tables import MetricsTable
@@ -135,9 +135,9 @@ class RetrievalTask:
     def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
         return retrieval_sections(metrics, self.features)
 
-    def _protocols(self, device: str) -> Protocols:
+    def _protocols(self, device: str) -> ScoringOptions:
         test = self.cfg.TEST
-        return Protocols(
+        return ScoringOptions(
             pooling=test.MULTI_QUERY,
             fpr=test.FPR,
             rerank=(*test.RERANK_K, test.RERANK_LAMBDA) if test.RERANK else None,

@@ -1,4 +1,4 @@
-"""Feature sets and their files, ensembles, multi-query pooling and search."""
+"""Feature sets and their files, ensembles and multi-query pooling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from reid_dml.features import FeatureSet
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.feature_set import normalize
 from reid_dml.ranking.multi_query import pool_multi_query
-from reid_dml.search.nearest import nearest, ranked_lists
 
 
 def random_set(rng, count=20, width=6, persons=4):
@@ -145,29 +144,5 @@ class TestMultiQuery:
     def test_wrong_arguments_are_refused(self, rng):
         with pytest.raises(ValueError, match="how"):
             pool_multi_query(random_set(rng), random_set(rng), how="median")
-        with pytest.raises(ValueError, match="6-d, box features 5-d"):
+        with pytest.raises(ValueError, match="boxes: features are 5-d, those of query are 6-d"):
             pool_multi_query(random_set(rng), random_set(rng, width=5))
-
-
-class TestSearch:
-    @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-    def test_neighbours_match_brute_force(self, rng, metric):
-        query, gallery = random_set(rng).features, random_set(rng, 50).features
-        _, rows = nearest(query, gallery, 7, metric=metric)
-        if metric == "cosine":
-            query, gallery = normalize(query), normalize(gallery)
-        distances = ((query[:, None] - gallery[None]) ** 2).sum(2)
-        np.testing.assert_array_equal(rows, np.argsort(distances, axis=1)[:, :7])
-
-    def test_ranked_lists_pass_over_junk_and_the_own_camera(self, rng):
-        query, gallery = random_set(rng, 30), random_set(rng, 200, persons=3)
-        similarity = normalize(query.features) @ normalize(gallery.features).T
-        for row, found in enumerate(ranked_lists(query, gallery, 25)):
-            own = gallery.person_ids == query.person_ids[row]
-            hidden = (gallery.person_ids == -1) | (own & (gallery.camera_ids == query.camera_ids[row]))
-            order = [g for g in np.argsort(-similarity[row]) if not hidden[g]]
-            np.testing.assert_array_equal(found, order[:25])
-
-    def test_more_neighbours_than_images_are_refused(self, rng):
-        with pytest.raises(UserError, match="the gallery has 20 images"):
-            nearest(random_set(rng).features, random_set(rng).features, 21)

@@ -152,13 +152,19 @@ def test_what_cannot_be_calibrated_is_refused(rng):
     cases = [
         (replace(features, person_ids=np.ones(40, int)), "no pairs of different persons"),
         (replace(features, camera_ids=np.ones(40, int)), "no pairs of one person under different cameras"),
-        (features.with_features(np.zeros((40, 3), np.float32)), "40 of 40 features are all 0"),
+        (features.with_features(np.full((40, 3), 1e30, np.float32)), "features: 40 of 40 features are too large"),
         (features.with_features(np.full((40, 3), np.nan, np.float32)), "NaN or infinite, first rows 0"),
         (replace(features, person_ids=np.full(40, -2)), "no pairs of different persons"),
     ]
     for wrong, words in cases:
         with pytest.raises(UserError, match=words):
-            calibrate(wrong, false_accept_rate=0.1)
+            calibrate(wrong, false_accept_rate=0.1, metric="euclidean")
+    for other, words in (
+        (features.with_features(features.features[:, :2]), "b.npz: features are 2-d, those of a.npz are 3-d"),
+        (replace(features, model="other"), "b.npz: features of model other, but a.npz is of model mine"),
+    ):
+        with pytest.raises(UserError, match=words):
+            calibrate(replace(features, model="mine"), other, names=("a.npz", "b.npz"))
     with pytest.raises(UserError, match=r"1e-06 cannot be measured on \d+ pairs"):
         calibrate(features, false_accept_rate=1e-6)
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_info
 
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
+from reid_dml.features.validation import DoubtfulFeatures
 from reid_dml.ranking import counting, index_search
-from reid_dml.ranking.counting import AheadCounter
+from reid_dml.ranking.counting import NegativeCounter
 from reid_dml.ranking.device_counting import count_ahead_on
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_rankings
 from reid_dml.ranking.relevance import Relevance
@@ -121,7 +122,7 @@ def test_both_back_ends_and_the_device_path_agree(problem, metric, depth):
     expected = counting.count_ahead(scorer.scores, relevance)
     found = count_ahead_on("cpu", scorer, relevance)
     np.testing.assert_array_equal(found.lengths, expected.lengths)
-    np.testing.assert_array_equal(found.wrong, expected.wrong)
+    np.testing.assert_array_equal(found.counts, expected.counts)
 
 
 @given(retrieval_problems(), st.sampled_from([0.0, 1e-3, 0.05, 0.5]))
@@ -165,7 +166,7 @@ def test_highest_negatives_survive_many_blocks(rng):
 
 def test_many_matches_are_counted_like_few(rng):
     matches, wrong = np.sort(rng.integers(0, 50, 200))[::-1], rng.integers(0, 50, 1000)
-    found = AheadCounter().of_rows(matches[None].astype(float), wrong[None].astype(float))
+    found = NegativeCounter().of_rows(matches[None].astype(float), wrong[None].astype(float))
     assert found[0].tolist() == [(wrong >= value).sum() for value in matches]
 
 
@@ -225,7 +226,7 @@ def test_a_junk_row_of_any_size_changes_nothing(rng):
             features[-1] = size
             results.append(evaluate_rankings(query, feature_set(features, persons, np.ones(61, int)), metric=metric))
         assert results[0].as_dict() == results[1].as_dict()
-    with pytest.raises(UserError, match=r"too different in size.*row 60"):
+    with pytest.raises(UserError, match=r"gallery: 1 of 61 .* too different in size.*first rows 60 \(60\.jpg\);"):
         evaluate_rankings(query, feature_set(features, abs(persons), np.ones(61, int)), metric="euclidean")
 
 
@@ -296,7 +297,7 @@ def test_the_scale_of_the_features_does_not_matter(rng, metric, scale):
 @pytest.mark.filterwarnings("error")
 def test_features_of_length_zero_are_reported():
     query, gallery = feature_set([[0.0, 0]], [1], [1]), feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])
-    with pytest.raises(UserWarning, match="1 of 1 query features are all 0"):
+    with pytest.raises(DoubtfulFeatures, match=r"query: 1 of 1 features are all 0.*first rows 0 \(0\.jpg\)"):
         evaluate_rankings(query, gallery)
 
 
@@ -316,9 +317,19 @@ def test_an_unknown_camera_hides_nothing():
 @pytest.mark.parametrize(
     ("query", "gallery", "error", "words"),
     [
-        (([[np.nan, 1]], [1], [1]), ([[1.0, 1]], [1], [2]), UserError, "query features are NaN or infinite in 1 rows"),
-        (([[1.0, 1]], [1], [1]), ([[np.inf, 1]], [1], [2]), UserError, "gallery features are NaN or infinite"),
-        (([[1.0, 1]], [1], [1]), ([[1.0, 1, 1]], [1], [2]), ValueError, "query features are 2-d, gallery features 3-d"),
+        (
+            ([[np.nan, 1]], [1], [1]),
+            ([[1.0, 1]], [1], [2]),
+            UserError,
+            r"query: 1 of 1 features are NaN.*rows 0 \(0\.jpg\)",
+        ),
+        (([[1.0, 1]], [1], [1]), ([[np.inf, 1]], [1], [2]), UserError, "gallery: 1 of 1 features are NaN or infinite"),
+        (
+            ([[1.0, 1]], [1], [1]),
+            ([[1.0, 1, 1]], [1], [2]),
+            ValueError,
+            "features are 3-d, those of query are 2-d",
+        ),
         (([[1.0, 1]], [1], [1]), ([[1.0, 1]], [1], [1]), UserError, "no query has a match"),
     ],
 )
@@ -330,9 +341,9 @@ def test_unusable_features_are_refused(query, gallery, error, words):
 def test_an_empty_side_is_refused():
     full = feature_set([[1.0, 2]], [1], [1])
     empty = full.select(np.array([], int))
-    with pytest.raises(UserError, match="the query set is empty"):
+    with pytest.raises(UserError, match="query: holds no features"):
         evaluate_rankings(empty, full)
-    with pytest.raises(UserError, match="the gallery set is empty"):
+    with pytest.raises(UserError, match="gallery: holds no features"):
         evaluate_rankings(full, empty)
     with pytest.raises(ValueError, match="distances are"):
         evaluate_distances(np.zeros((2, 2)), full, full)

@@ -70,11 +70,11 @@ def test_lambda_one_is_the_scaled_original_distance():
 
 def test_unusable_input_is_refused():
     good, bad = np.ones((3, 2), np.float32), np.full((3, 2), np.nan, np.float32)
-    with pytest.raises(UserError, match="gallery features are NaN or infinite"):
+    with pytest.raises(UserError, match="gallery: 3 of 3 features are NaN or infinite, first rows 0, 1, 2;"):
         k_reciprocal_distances(good, bad)
-    with pytest.raises(UserError, match="the query set is empty"):
+    with pytest.raises(UserError, match="query: holds no features"):
         k_reciprocal_distances(good[:0], good)
-    with pytest.raises(ValueError, match="2-d, gallery features 1-d"):
+    with pytest.raises(ValueError, match="gallery: features are 1-d, those of query are 2-d"):
         k_reciprocal_distances(good, good[:, :1])
     with pytest.raises(ValueError, match="k1 and k2"):
         k_reciprocal_distances(good, good, k1=0)

@@ -1,8 +1,9 @@
-"""Protocols beside the single and multi query ones: ensembles of files, query expansion, re-ranking, verification."""
+"""Scoring beside single and multi queries: ensembles of files, query expansion, re-ranking, verification."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +13,11 @@ from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.feature_set import normalize
+from reid_dml.features.validation import DoubtfulFeatures
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_mean_distances, evaluate_rankings
 from reid_dml.ranking.query_expansion import expand_queries
 from reid_dml.ranking.rerank import k_reciprocal_distances
-from reid_dml.ranking.scoring import Protocols, score, score_files
+from reid_dml.ranking.scoring import ScoringOptions, score, score_files
 
 
 def images(rng, count, width, *, camera, centres=12, junk=0.0):
@@ -38,7 +40,7 @@ def other_member(rng, side, width):
 
 def test_reranked_metrics_are_those_of_the_distances_without_junk(sides):
     query, gallery = sides
-    found = score({"query": query, "gallery": gallery}, Protocols(rerank=(10, 3, 0.3)))
+    found = score({"query": query, "gallery": gallery}, ScoringOptions(rerank=(10, 3, 0.3)))
     kept = gallery.select(gallery.person_ids != -1)
     distances = k_reciprocal_distances(normalize(query.features), normalize(kept.features), k1=10, k2=3)
     assert found["reranked"] == evaluate_distances(distances, query, kept).as_dict()
@@ -56,7 +58,7 @@ def test_query_expansion_is_the_weighted_sum_of_the_nearest(sides, alpha):
         weights = np.maximum(similarities[nearest], 0) ** alpha
         expected = query[row] + (weights[:, None] * gallery[nearest]).sum(0)
         np.testing.assert_allclose(found[row], expected / np.linalg.norm(expected), atol=1e-5)
-    metrics = score({"query": sides[0], "gallery": sides[1]}, Protocols(expand=4, alpha=alpha))
+    metrics = score({"query": sides[0], "gallery": sides[1]}, ScoringOptions(expand=4, alpha=alpha))
     kept = sides[1].select(sides[1].person_ids != -1)
     expanded = expand_queries(sides[0].features, kept.features, count=4, alpha=alpha)
     assert metrics["expanded"] == evaluate_rankings(sides[0].with_features(expanded), kept).as_dict()
@@ -101,7 +103,7 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
     )
     with pytest.raises(UserError, match="as many files for every split, got 2 for query, 1 for gallery"):
         score_files({"query": paths["query"], "gallery": paths["gallery"][:1]})
-    for protocols in (Protocols(expand=1), Protocols(backend="faiss")):
+    for protocols in (ScoringOptions(expand=1), ScoringOptions(backend="faiss")):
         with pytest.raises(UserError, match="query expansion and an index need one feature"):
             score_files(paths, protocols, ensemble="distances")
     members["query"][1].select(np.arange(49)).save(paths["query"][1])
@@ -125,32 +127,51 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
 )
 def test_unusable_options_are_refused(options, words):
     with pytest.raises(UserError, match=words):
-        Protocols(**options)
+        ScoringOptions(**options)
 
 
 def test_more_neighbours_than_the_gallery_holds(sides):
     with pytest.raises(UserError, match="the gallery has"):
-        score({"query": sides[0], "gallery": sides[1]}, Protocols(expand=1000))
+        score({"query": sides[0], "gallery": sides[1]}, ScoringOptions(expand=1000))
 
 
-def test_features_of_two_models_or_without_direction_are_refused_by_file(sides, tmp_path):
+def test_features_of_two_models_are_refused_and_of_an_unknown_one_reported_by_file(sides, tmp_path):
     query, gallery = sides
     paths = {"query": [tmp_path / "q.npz"], "gallery": [tmp_path / "g.npz"]}
     replace(query, model="a").save(paths["query"][0])
     replace(gallery, model="b").save(paths["gallery"][0])
-    with pytest.raises(UserError, match=r"g\.npz: features of the model b, those of .*q\.npz of a"):
+    with pytest.raises(UserError, match=r"g\.npz: features of model b, but .*q\.npz is of model a"):
         score_files(paths)
-    gallery.features[np.flatnonzero(gallery.person_ids > 0)[0]] = 0
     gallery.save(paths["gallery"][0])
-    with pytest.raises(UserError, match=r"g\.npz: 1 of 300 features are all 0"):
-        score_files(paths)
-    assert score_files(paths, Protocols(metric="euclidean"))["single_query"]["mAP"] > 0
+    with pytest.warns(
+        DoubtfulFeatures, match=r"g\.npz: features of an unknown model, but .*q\.npz is of model a"
+    ) as seen:
+        found = score_files(paths)
+    assert len(seen) == 1
+    assert found == score({"query": query, "gallery": gallery})
+
+
+@pytest.mark.parametrize("ensemble", ["normalized", "distances"])
+def test_features_without_direction_are_reported_once_by_file(sides, tmp_path, ensemble):
+    query, gallery = sides
+    gallery.features[np.flatnonzero(gallery.person_ids > 0)[0]] = 0
+    gallery.features[np.flatnonzero(gallery.person_ids == -1)] = 0  # junk, which says nothing anyway
+    paths = {"query": [tmp_path / "q.npz"], "gallery": [tmp_path / "g.npz"]}
+    query.save(paths["query"][0])
+    gallery.save(paths["gallery"][0])
+    options = ScoringOptions(rerank=(5, 2, 0.3), expand=2) if ensemble == "normalized" else ScoringOptions()
+    with pytest.warns(DoubtfulFeatures, match=r"g\.npz: 1 of 300 features are all 0") as seen:
+        assert score_files(paths, options, ensemble=ensemble)["single_query"]["mAP"] > 0
+    assert len(seen) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert score_files(paths, ScoringOptions(metric="euclidean"))["single_query"]["mAP"] > 0
 
 
 def test_raw_members_keep_their_lengths_under_euclidean_distance(rng, sides, tmp_path):
     paths = {name: [tmp_path / f"{name}.npz"] * 2 for name in ("query", "gallery")}
     for name, side in zip(paths, sides, strict=True):
         side.save(paths[name][0])
-    one = score({"query": sides[0], "gallery": sides[1]}, Protocols(metric="euclidean"))
-    twice = score_files(paths, Protocols(metric="euclidean"), ensemble="raw")
+    one = score({"query": sides[0], "gallery": sides[1]}, ScoringOptions(metric="euclidean"))
+    twice = score_files(paths, ScoringOptions(metric="euclidean"), ensemble="raw")
     assert twice["single_query"]["mAP"] == pytest.approx(one["single_query"]["mAP"], abs=1e-6)

@@ -48,10 +48,9 @@ def test_lists_are_spread_over_the_queries_that_have_a_person_to_find(rng):
         [f"q{i:02d}" for i in range(30)],
     )
     lists = choose_lists(query, gallery, count=4, length=5)
-    assert [entry.query for entry in lists] == ["q00", "q09", "q19", "q28"]
+    assert [entry.query.path for entry in lists] == ["q00", "q09", "q19", "q28"]
     for entry in lists:
-        assert len(entry.paths) == 5
-        assert -1 not in entry.person_ids
-        cosine = np.array(entry.similarities)
-        assert (np.diff(cosine) <= 1e-6).all()
-        assert entry.correct == [person == entry.person_id for person in entry.person_ids]
+        assert len(entry.images) == 5
+        assert -1 not in [image.person_id for image in entry.images]
+        assert (np.diff(entry.scores) <= 1e-6).all()
+        assert entry.correct == [image.person_id == entry.query.person_id for image in entry.images]

@@ -16,10 +16,10 @@ from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.feature_set import normalize
 from reid_dml.files import exclusive
+from reid_dml.search import Gallery
 from reid_dml.search import build as index_build
 from reid_dml.search import gallery as index_gallery
 from reid_dml.search import index_folder as index_file
-from reid_dml.search.gallery import Gallery
 from reid_dml.search.sources import FeatureSets
 
 COLUMNS = ("features", "person_ids", "camera_ids", "paths")
@@ -94,7 +94,7 @@ class TestSearch:
             (replace(query, model="b" * 32), "model bbbbbbbbbbbb, but .* model aaaaaaaaaaaa: they cannot be compared"),
             (replace(query, model=""), "an unknown model, but"),
             (images(rng, 3, width=5), "features are 5-d, those of .* are 8-d"),
-            (query.select(np.array([], int)), "no features to search for"),
+            (query.select(np.array([], int)), "query: holds no features"),
             (query.with_features(np.full((3, 8), np.nan, np.float32)), "3 of 3 features are NaN or infinite"),
             (query.with_features(np.diag([1, 0, 1]).astype(np.float32) @ query.features), "1 of 3 .* all 0.* rows 1"),
             (np.zeros((1, 8), np.float32), r"all 0, which .* rows 0 \(row 0\)"),
@@ -176,7 +176,7 @@ class TestChange:
             monkeypatch.undo()
             gallery.remove(here.paths[1:].tolist())
 
-        monkeypatch.setattr(index_gallery, "check_comparable", change_meanwhile)
+        monkeypatch.setattr(index_gallery, "check_widths", change_meanwhile)
         np.testing.assert_array_equal(gallery.search(query, 30).ids, before.ids)
         assert len(gallery) == 1
         with pytest.raises(ValueError, match="no image of the gallery has"):
@@ -200,7 +200,10 @@ class TestChange:
             ),
             (lambda: gallery.add(images(rng, 3, first=50, width=4)), "4-d, those of the index are 8-d"),
             (lambda: gallery.remove(["folder/0001_c1.jpg", "folder/x"]), "no image folder/x; nothing was removed"),
-            (lambda: Gallery.build(tmp_path / "i", images(rng, 3)), "holds an index; add to it with --add"),
+            (
+                lambda: Gallery.build(tmp_path / "i", images(rng, 3)),
+                r"holds an index; add to it, replace it \(overwrite\)",
+            ),
         ]
         for change, words in cases:
             with pytest.raises(UserError, match=words):

@@ -1,0 +1,55 @@
+"""Calibrating a threshold on feature files."""
+
+from __future__ import annotations
+
+import os
+
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.files import check_output, write_json
+from reid_dml.ranking.calibration import Calibration, calibrate
+
+
+def calibrate_and_print(
+    features: str | os.PathLike[str],
+    gallery: str | os.PathLike[str] | None = None,
+    *,
+    false_accept_rate: float = 1e-3,
+    confidence: float = 0.95,
+    metric: str = "cosine",
+    json: str | os.PathLike[str] | None = None,
+) -> Calibration:
+    """Find the threshold for a wanted false-accept rate, print it, and return what was found.
+
+    Args:
+        features: feature file with person and camera ids.
+        gallery: second file, to judge the pairs between the two.
+        false_accept_rate, confidence, metric: as for `ranking.calibration.calibrate`.
+        json: file for the result.
+    """
+    if json:
+        check_output(json, features, gallery)
+    found = calibrate(
+        FeatureSet.load(features),
+        FeatureSet.load(gallery) if gallery else None,
+        false_accept_rate=false_accept_rate,
+        metric=metric,
+        confidence=confidence,
+        names=(str(features), str(gallery)),
+    )
+    if json:
+        write_json(json, found.as_dict())
+    what = "similarity of at least" if found.metric == "cosine" else "distance of at most"
+    pairs = f"{found.different_pairs:,} pairs of different persons, {found.same_pairs:,} of the same"
+    print(f"{pairs}, {found.persons:,} persons")
+    print(f"same person at a {what} {found.threshold:.4f} ({_interval(found.threshold_interval, 1, 4)})")
+    for name, rate, interval in (
+        ("false", found.false_accept_rate, found.false_accept_rate_interval),
+        ("true", found.true_accept_rate, found.true_accept_rate_interval),
+    ):
+        print(f"{name}-accept rate {100 * rate:.4g} % ({_interval(interval, 100, 3)} %)")
+    print(f"intervals: {100 * found.confidence:g} % confidence, {found.method}")
+    return found
+
+
+def _interval(ends: tuple[float, float], scale: float, digits: int) -> str:
+    return " to ".join(f"{scale * end:.{digits}g}" for end in ends)

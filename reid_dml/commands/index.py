@@ -1,0 +1,66 @@
+"""Building an index, adding images to it and removing some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from reid_dml.search.build import add_images, build_index, remove_images
+from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
+
+
+def feature_source(paths: Sequence[str | os.PathLike[str]]) -> Source:
+    """The features of files, .npz, .parquet or .mat."""
+    return FeatureFiles(paths)
+
+
+def image_source(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    run: str | os.PathLike[str] | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    options: Sequence[str] = (),
+    network: str = "ensemble",
+) -> Source:
+    """The features of images and of folders of images.
+
+    Args:
+        paths: files and folders.
+        run: run folder of the networks, or
+        config_file, options: the config of the networks with `MODEL.WEIGHTS`, and its overrides.
+        network: `ensemble`, or the index of one network.
+    """
+    from reid_dml.features.extractor import open_extractor  # loads torch
+    from reid_dml.features.folders import extract_records, image_records
+
+    records = image_records(paths)
+    extractor = open_extractor(run, config_file, options, network)
+    return ImageFeatures(records, lambda part, title: extract_records(extractor, part, title=title), extractor.model)
+
+
+def build(
+    path: str | os.PathLike[str],
+    source: Source,
+    *,
+    factory: str = "Flat",
+    metric: str = "cosine",
+    parameters: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Build the index in a folder and say what it is; see `search.build.build_index`."""
+    contents = build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
+    spec = contents.spec
+    print(
+        f"{path}: {len(contents.images):,} images, {spec.dimension}-d, {spec.metric}, type {spec.factory}"
+        + (f", searched with {spec.parameters}" if spec.parameters else "")
+    )
+
+
+def add(path: str | os.PathLike[str], source: Source) -> None:
+    """Add images to the index in a folder; see `search.build.add_images`."""
+    print(f"{path}: {add_images(path, source):,} images added")
+
+
+def remove(path: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Remove images from the index in a folder; see `search.build.remove_images`."""
+    print(f"{path}: {remove_images(path, names):,} images removed")

@@ -1,0 +1,101 @@
+"""Searching an index: ranked lists as tables, a JSON file and a picture. Features from files need no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.formats import read_features
+from reid_dml.features.validation import check_models
+from reid_dml.files import check_output, write_json
+from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
+from reid_dml.reporting.tables import format_table
+from reid_dml.search.gallery import Gallery
+
+_FEATURE_FILES = (".npz", ".parquet", ".mat")
+
+
+def search_and_print(
+    index: str | os.PathLike[str],
+    query: str | os.PathLike[str],
+    *,
+    k: int = 10,
+    threshold: float | None = None,
+    show: int = 5,
+    json: str | os.PathLike[str] | None = None,
+    picture: str | os.PathLike[str] | None = None,
+    parameters: str = "",
+    run: str | os.PathLike[str] | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    options: Sequence[str] = (),
+    network: str = "ensemble",
+) -> list[RankedList]:
+    """Search an index, print the first ranked lists, and return all.
+
+    Args:
+        index: folder of the index.
+        query: a feature file (.npz, .parquet or .mat), an image, or a folder of images.
+        k, threshold: as for `ranking.ranked_list.search_lists`.
+        show: lists to print and to draw.
+        json: file for all lists.
+        picture: file for a drawing of the first lists.
+        parameters: of the search in place of the index's own.
+        run, config_file, options, network: the networks, for images; see `commands.index.image_source`.
+    """
+    for output in (json, picture):
+        if output:
+            check_output(output, query)
+    if picture:
+        from reid_dml.analysis.ranking_picture import check_picture, draw_lists  # loads matplotlib
+
+        check_picture(picture)
+    gallery = Gallery.open(index, parameters=parameters)
+    if Path(query).suffix in _FEATURE_FILES:
+        features = read_features(query)
+    else:
+        features = _extract(gallery, query, run, config_file, options, network)
+    lists = search_lists(gallery, features, k, threshold=threshold)
+    if json:
+        write_json(json, as_json(gallery, lists))
+    score = "similarity" if gallery.spec.metric == "cosine" else "distance"
+    for entry in lists[:show]:
+        print(f"{entry.query.path} (person {person_name(entry.query)}, camera {camera_name(entry.query)})")
+        print(format_table(entry.rows(score)) if entry.images else "no image within the threshold", end="\n\n")
+    if show < len(lists):
+        print(f"{len(lists) - show:,} more queries; print more with --show, or write all with --json")
+    if picture:
+        draw_lists(lists[:show], picture)
+        print(picture)
+    return lists
+
+
+def as_json(gallery: Gallery, lists: Sequence[RankedList]) -> dict[str, Any]:
+    """A whole search for a JSON file."""
+    spec = gallery.spec
+    return {
+        "index": str(gallery.path),
+        "type": spec.factory,
+        "metric": spec.metric,
+        "model": spec.model,
+        "answers": [entry.as_dict() for entry in lists],
+    }
+
+
+def _extract(
+    gallery: Gallery,
+    query: str | os.PathLike[str],
+    run: str | os.PathLike[str] | None,
+    config_file: str | os.PathLike[str] | None,
+    options: Sequence[str],
+    network: str,
+) -> FeatureSet:
+    from reid_dml.features.extractor import open_extractor  # loads torch
+    from reid_dml.features.folders import extract_records, image_records
+
+    records = image_records([query])
+    extractor = open_extractor(run, config_file, options, network)
+    check_models("query", extractor.model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
+    return extract_records(extractor, records, title="queries")

@@ -1,0 +1,139 @@
+"""Ranked lists: a query and the gallery images nearest to it, for tables, JSON files, pictures and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_features, check_metric, check_widths
+from reid_dml.ranking.protocol import is_junk, is_left_out
+from reid_dml.search.nearest import ExactIndex
+
+if TYPE_CHECKING:
+    from reid_dml.search.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """One query and the gallery images nearest to it, nearest first.
+
+    Attributes:
+        query: path, person and camera of the query.
+        images: the same of the gallery images.
+        scores: cosine similarity (falling) or Euclidean distance (rising) of each.
+        ids: of each image in the index that was searched; None where there was no index.
+    """
+
+    query: ImageRecord
+    images: Sequence[ImageRecord]
+    scores: Sequence[float]
+    ids: Sequence[int] | None = None
+
+    @property
+    def correct(self) -> list[bool | None]:
+        """Whether each image shows the query's person; None where that is not known."""
+        return [
+            None if self.query.person_id <= DISTRACTOR or image.person_id < DISTRACTOR
+            else image.person_id == self.query.person_id
+            for image in self.images
+        ]  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """The layout of JSON files."""
+        found: list[dict[str, Any]] = [
+            {"rank": rank, "score": score} | _ids(image)
+            for rank, (image, score) in enumerate(zip(self.images, self.scores, strict=True), 1)
+        ]
+        for place, number in enumerate(self.ids or ()):
+            found[place]["id"] = number
+        return {"query": _ids(self.query), "images": found}
+
+    def rows(self, score: str) -> list[list[str]]:
+        """A table of the list, header first; `score` names the last column."""
+        rows = [["image", "person", "camera", score]]
+        rows += [
+            [f"{rank:>3}  {image.path}", person_name(image), camera_name(image), f"{value:.4f}"]
+            for rank, (image, value) in enumerate(zip(self.images, self.scores, strict=True), 1)
+        ]
+        return rows
+
+
+def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str = "cosine") -> list[RankedList]:
+    """The k nearest images of every query among those that count in its ranking: the rest is passed over.
+
+    Args:
+        query, gallery: features of equal width.
+        k: length of the lists; one is shorter where fewer images count.
+        metric: `cosine` or `euclidean`.
+
+    Raises:
+        ValueError: unknown metric.
+        FeatureError: features that cannot be compared, see `features.validation.check_features`.
+    """
+    check_metric(metric)
+    check_widths("gallery", gallery.features.shape[1], "query", query.features.shape[1])
+    for name, side in (("query", query), ("gallery", gallery)):
+        check_features(name, side, metric)
+    kept = gallery.select(~is_junk(gallery.person_ids)) if is_junk(gallery.person_ids).any() else gallery
+    lists = [RankedList(record, [], []) for record in query.records()]
+    if not len(kept):
+        return lists
+    index = ExactIndex(kept.features, metric)
+    waiting, depth = np.arange(len(query)), min(len(kept), 2 * k)
+    while len(waiting):  # deeper only for the queries whose list came out short
+        scores, found = index.search(query.features[waiting], depth)
+        if metric == "euclidean":
+            scores = np.sqrt(np.maximum(scores, 0))
+        sides = query.person_ids[waiting, None], query.camera_ids[waiting, None]
+        counts = ~is_left_out(*sides, kept.person_ids[found], kept.camera_ids[found])
+        for place, row in enumerate(waiting):
+            first = np.flatnonzero(counts[place])[:k]
+            images = kept.select(found[place, first]).records()
+            lists[row] = RankedList(lists[row].query, images, scores[place, first].tolist())
+        short = counts.sum(1) < k
+        waiting = waiting[short] if depth < len(kept) else waiting[:0]
+        depth = min(len(kept), 4 * depth)
+    return lists
+
+
+def search_lists(gallery: Gallery, query: FeatureSet, k: int, *, threshold: float | None = None) -> list[RankedList]:
+    """The k nearest images of every query in an index, whoever they show.
+
+    Args:
+        gallery: the opened index.
+        query: features of its model.
+        k: length of the lists; one is shorter where an approximate index finds fewer.
+        threshold: only images at least as similar, or under Euclidean distance at most as far.
+
+    Raises:
+        UserError: what `Gallery.search` refuses.
+    """
+    ids, scores = gallery.search(query, k)
+    kept = ids >= 0
+    if threshold is not None:
+        kept &= scores >= threshold if gallery.spec.metric == "cosine" else scores <= threshold
+    return [
+        RankedList(record, gallery.images(ids[row, kept[row]]), scores[row, kept[row]].tolist(),
+                   ids[row, kept[row]].tolist())
+        for row, record in enumerate(query.records())
+    ]  # fmt: skip
+
+
+def person_name(image: ImageRecord) -> str:
+    """The person of an image in words."""
+    special = {UNKNOWN_PERSON: "unknown", JUNK: "junk", DISTRACTOR: "distractor"}
+    return special.get(image.person_id, str(image.person_id))
+
+
+def camera_name(image: ImageRecord) -> str:
+    """The camera of an image in words."""
+    return "unknown" if image.camera_id == UNKNOWN_CAMERA else str(image.camera_id)
+
+
+def _ids(image: ImageRecord) -> dict[str, Any]:
+    return {"path": image.path, "person_id": image.person_id, "camera_id": image.camera_id}
