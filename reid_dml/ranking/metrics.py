@@ -14,7 +14,7 @@ says. Queries without a true match are left out of the means and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_not_empty
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
+from reid_dml.ranking.measures import Matches, all_measures
 from reid_dml.ranking.relevance import Relevance
 from reid_dml.ranking.roc import PairScores
 from reid_dml.ranking.scores import Scorer, mean_scores
@@ -35,21 +36,32 @@ from reid_dml.ranking.scores import Scorer, mean_scores
 class RankingMetrics:
     """Means over the queries that have a match (or, with unmatched="zero", over all), fractions in [0, 1]."""
 
-    mAP: float
-    mAP_trapezoid: float
-    mINP: float
+    measures: Mapping[str, float]  # by name: mAP, mAP_trapezoid, mINP and whatever else is registered
     cmc: np.ndarray  # (max_rank,) float64, CMC at ranks 1 ... max_rank
     num_queries: int  # with a match
     num_unmatched: int  # without
     tpr_at_fpr: dict[str, float] = field(default_factory=dict)  # true-positive rates of verification, if asked for
     unmatched: str = "skip"  # what queries without a match are: left out of the means (skip), or 0 (zero)
 
+    @property
+    def mAP(self) -> float:
+        """The mean over queries of the mean precision at their matches."""
+        return self.measures["mAP"]
+
+    @property
+    def mAP_trapezoid(self) -> float:
+        """mAP of the official MATLAB evaluation."""
+        return self.measures["mAP_trapezoid"]
+
+    @property
+    def mINP(self) -> float:
+        """The mean over queries of the precision at the hardest match."""
+        return self.measures["mINP"]
+
     def as_dict(self) -> dict[str, Any]:
         """The layout of metrics files."""
         found: dict[str, Any] = {
-            "mAP": self.mAP,
-            "mAP_trapezoid": self.mAP_trapezoid,
-            "mINP": self.mINP,
+            **self.measures,
             "cmc": [float(value) for value in self.cmc],
             "num_queries": self.num_queries,
             "num_unmatched": self.num_unmatched,
@@ -184,28 +196,21 @@ def _summarise(ahead: NegativesAhead, max_rank: int, unmatched: str, pairs: Pair
     """Means of the closed forms; a count of inf stands for a match that was not found, of precision 0."""
     if unmatched not in ("skip", "zero"):
         raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
-    lengths, counts = ahead.lengths[ahead.lengths > 0], ahead.counts
-    if not len(lengths):
+    matches = Matches(ahead.lengths[ahead.lengths > 0], ahead.counts)
+    count = len(matches.lengths)
+    if not count:
         raise UserError(
             "no query has a match in the gallery: no person id of the query set appears there under another "
             "camera; check the ids, or that the data has more than one camera"
         )
-    firsts = np.cumsum(lengths) - lengths
-    i = np.arange(1, len(counts) + 1) - np.repeat(firsts, lengths)
-    plain = i / (i + counts)
-    before = np.divide(i - 1, i - 1 + counts, out=np.ones(len(i)), where=i - 1 + counts > 0)
-    precisions = np.add.reduceat(plain, firsts) / lengths
-    trapezoids = np.add.reduceat((before + plain) / 2, firsts) / lengths
-    first_ranks = counts[firsts]
-    ranks = np.bincount(first_ranks[first_ranks < max_rank].astype(np.int64), minlength=max_rank)
-    total = len(lengths) if unmatched == "skip" else len(ahead.lengths)
+    nearest = matches.negatives[matches.firsts]  # n_1
+    ranks = np.bincount(nearest[nearest < max_rank].astype(np.int64), minlength=max_rank)
+    total = count if unmatched == "skip" else len(ahead.lengths)
     return RankingMetrics(
-        mAP=float(np.sum(precisions) / total),
-        mAP_trapezoid=float(np.sum(trapezoids) / total),
-        mINP=float(np.sum(plain[firsts + lengths - 1]) / total),
+        measures={name: float(np.sum(measure.of_queries(matches)) / total) for name, measure in all_measures().items()},
         cmc=np.cumsum(ranks) / total,
-        num_queries=len(lengths),
-        num_unmatched=len(ahead.lengths) - len(lengths),
+        num_queries=count,
+        num_unmatched=len(ahead.lengths) - count,
         tpr_at_fpr=pairs.rates_found() if pairs else {},
         unmatched=unmatched,
     )

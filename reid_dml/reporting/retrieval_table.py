@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reid_dml.ranking.measures import all_measures
 from reid_dml.reporting.tables import MetricsTable, percent
 
 _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
@@ -14,7 +15,7 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
     single = found["single_query"]
     train = found.get("classification", {}).get("train", {}).get("top1")
     ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
-    values = [train, single["mAP"], single["mAP_trapezoid"], single["mINP"], *ranks]
+    values = [train, *(single.get(name) for name in all_measures()), *ranks]  # records may be older than a measure
     for protocol in _FURTHER:
         values += [found[protocol]["mAP"], found[protocol]["cmc"][0]] if protocol in found else [None, None]
     return [percent(value) for value in values]
@@ -45,9 +46,7 @@ RETRIEVAL = MetricsTable(
     "Retrieval metrics (%)",
     (
         "train accuracy",
-        "mAP",
-        "mAP trapezoid",
-        "mINP",
+        *(measure.title for measure in all_measures().values()),
         "rank-1",
         "rank-5",
         "rank-10",
