@@ -48,7 +48,7 @@ def main() -> None:
         raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
 
     from reid_dml.search.build import add_images, build_index, remove_images
-    from reid_dml.search.sources import FeatureFiles, Images, Source
+    from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 
     if arguments.remove:
         removed = remove_images(arguments.index, arguments.remove)
@@ -57,12 +57,12 @@ def main() -> None:
     if arguments.features:
         source: Source = FeatureFiles(arguments.features)
     else:
-        from reid_dml.features.extractor import open_extractor
-        from reid_dml.features.folders import image_records
+        from reid_dml.commands.extract import open_extractor
+        from reid_dml.data.image_paths import image_records
 
         records = image_records(arguments.images)
         extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
-        source = Images(extractor, records)
+        source = ImageFeatures(records, extractor.extract, extractor.model)
     if arguments.add:
         print(f"{arguments.index}: {add_images(arguments.index, source):,} images added")
         return

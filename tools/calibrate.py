@@ -33,15 +33,15 @@ def main() -> None:
         if not 0 < getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: must lie between 0 and 1")
 
-    from reid_dml.features.feature_set import FeatureSet
+    from reid_dml.features.formats import read_features
     from reid_dml.files import check_output, write_json
     from reid_dml.ranking.calibration import calibrate
     from reid_dml.search.build import check_comparable
 
     if arguments.json:
         check_output(arguments.json, arguments.features, arguments.gallery)
-    features = FeatureSet.load(arguments.features)
-    gallery = FeatureSet.load(arguments.gallery) if arguments.gallery else None
+    features = read_features(arguments.features)
+    gallery = read_features(arguments.gallery) if arguments.gallery else None
     if gallery is not None:
         check_comparable(arguments.gallery, gallery, arguments.features, features.features.shape[1], features.model)
     found = calibrate(

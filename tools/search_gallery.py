@@ -42,7 +42,7 @@ def main() -> None:
         raise UserError(f"--show {arguments.show}: show at least one query")
 
     from reid_dml.analysis.ranking_picture import check_picture, draw_answers
-    from reid_dml.features.feature_set import FeatureSet
+    from reid_dml.features.formats import read_features
     from reid_dml.files import check_output, write_json
     from reid_dml.reporting.tables import format_table
     from reid_dml.search.answers import answer_rows, as_json, camera_name, find, person_name
@@ -54,17 +54,17 @@ def main() -> None:
     if arguments.picture:
         check_picture(arguments.picture)
     gallery = Gallery.open(arguments.index, parameters=arguments.search_parameters)
-    if arguments.query.endswith(".npz"):
-        query = FeatureSet.load(arguments.query)
+    if arguments.query.endswith((".npz", ".parquet", ".mat")):
+        query = read_features(arguments.query)
     else:
-        from reid_dml.features.extractor import open_extractor
-        from reid_dml.features.folders import extract_records, image_records
+        from reid_dml.commands.extract import open_extractor
+        from reid_dml.data.image_paths import image_records
         from reid_dml.search.build import check_model
 
         records = image_records([arguments.query])
         extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, arguments.network)
         check_model("query", extractor.model, arguments.index, gallery.spec.model)  # before the work
-        query = extract_records(extractor, records, title="queries")
+        query = extractor.extract(records, "queries")
     answers = find(gallery, query, arguments.k, threshold=arguments.threshold)
     if arguments.json:
         write_json(arguments.json, as_json(gallery, answers))

@@ -14,6 +14,7 @@ from reid_dml.data.records import JUNK
 from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.formats import read_features
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_mean_distances, evaluate_rankings
 from reid_dml.ranking.multi_query import pool_multi_query
 from reid_dml.ranking.query_expansion import expand_queries
@@ -182,7 +183,7 @@ def score_files(
 
 
 def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
-    members = [FeatureSet.load(path) for path in paths]
+    members = [read_features(path) for path in paths]
     for path, member in zip(paths, members, strict=True):
         if not len(member):
             raise UserError(f"{path}: holds no features; extract them again with tools/extract_features.py")

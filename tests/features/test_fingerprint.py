@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from reid_dml.runs.networks import fingerprint, load_networks
+from reid_dml.features.fingerprint import fingerprint
+from reid_dml.runs.networks import load_networks
 
 
 def test_it_is_that_of_the_weights_and_of_what_changes_features(make_config, tiny_run):
