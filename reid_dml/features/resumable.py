@@ -73,7 +73,7 @@ def extract_resumably(
     parts = {
         part: {int(index): values for index, values in arrays.items()}
         for part in own
-        if (arrays := store.load(part)) is not None
+        if (arrays := store.load(part, map(str, networks))) is not None
     }
     if parts:
         done = sum(len(positions[part]) for part in parts)

@@ -96,7 +96,7 @@ class ImageFeatures:
         title = f"images, part {number + 1} of {len(self)}" if len(self) > 1 else "images"
         records = self.records[number * _PART : (number + 1) * _PART]
         store = PartStore(building, self._fingerprint)
-        if (kept := store.load(number)) is not None:
+        if (kept := store.load(number, ["features"])) is not None:
             return title, FeatureSet.of(kept["features"], records, self.model)
         features = self.extract(records, title)
         store.save(number, {"features": features.features})
