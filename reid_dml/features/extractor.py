@@ -28,6 +28,13 @@ class FeatureExtractor:
     """Features of images for search: `FeatureExtractor.from_run("runs/quickstart")(images)`."""
 
     def __init__(self, cfg: CfgNode, networks: Mapping[int, ReIDNetwork], device: str) -> None:
+        """Networks that are open already; otherwise use `from_run`.
+
+        Args:
+            cfg: the config they were trained with: sizes, normalisation, `TEST.ENSEMBLE`, `TEST.FLIP`.
+            networks: by their index in `COHORT.NETWORKS`.
+            device: where they are: cpu or cuda:N.
+        """
         self.cfg, self.networks, self.device = cfg, dict(networks), device
         self.spec = AugmentSpec.of(cfg)
 

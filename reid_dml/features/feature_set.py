@@ -74,7 +74,13 @@ class FeatureSet:
 
     @staticmethod
     def of(features: np.ndarray, records: Sequence[ImageRecord], model: str = "") -> FeatureSet:
-        """Features of records, in their order."""
+        """Features of records.
+
+        Args:
+            features: (N, D) float32.
+            records: N, in the same order.
+            model: fingerprint of the networks that made the features; empty: unknown.
+        """
         return FeatureSet(
             features,
             np.array([record.person_id for record in records], np.int64),
