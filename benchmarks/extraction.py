@@ -36,12 +36,12 @@ def main() -> None:
 
     import torch
 
+    from reid_dml.data.image_paths import folder_records
     from reid_dml.data.pipeline.augment import AugmentSpec, augment
     from reid_dml.data.pipeline.cache import CachedImages
     from reid_dml.data.stored import ImageFiles, StoredImages, read_all
     from reid_dml.device import keep_freed_memory, resolve_device
     from reid_dml.features.extraction import extract_features
-    from reid_dml.features.folders import folder_records
     from reid_dml.inference.speed import Speed
     from reid_dml.models import ReIDNetwork, build_backbone
 

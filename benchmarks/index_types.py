@@ -44,14 +44,12 @@ def main() -> None:
 
     import faiss
 
-    from reid_dml.features.feature_set import FeatureSet
+    from reid_dml.features.formats import read_features
     from reid_dml.files import write_json
     from reid_dml.search.index_types import prepare
 
     if arguments.gallery:
-        gallery, query = (
-            prepare(FeatureSet.load(path), "cosine", path) for path in (arguments.gallery, arguments.query)
-        )
+        gallery, query = (prepare(read_features(path), "cosine", path) for path in (arguments.gallery, arguments.query))
         data = {"what": "features"}
     else:
         gallery, query = synthetic(arguments.vectors, arguments.queries, arguments.dimension)

@@ -30,13 +30,13 @@ def main() -> None:
     import numpy as np
     from dense_reranking import dense
 
-    from reid_dml.features import FeatureSet
     from reid_dml.features.feature_set import normalize
+    from reid_dml.features.formats import read_features
     from reid_dml.ranking.rerank import k_reciprocal_distances
     from reid_dml.ranking.scoring import without_junk
 
     if arguments.features:
-        sides = [FeatureSet.load(path) for path in arguments.features]
+        sides = [read_features(path) for path in arguments.features]
     else:
         sides = list(draw(arguments.queries, arguments.gallery, arguments.persons))
     query, gallery = normalize(sides[0].features), normalize(without_junk(sides[1]).features)

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_dml.data.image_paths import image_records
 from reid_dml.data.sets import load_data
 from reid_dml.features import FeatureSet
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.search import sources as index_sources
+from reid_dml.search.gallery import Gallery
 
 
 @pytest.fixture
@@ -66,6 +68,43 @@ def test_images_and_feature_files_give_the_same_index_and_the_same_answers(
     nearest = (query.features @ gallery.features.T).argmax(1)
     assert [answer["images"][0]["path"] for answer in answers[0]] == gallery.paths[nearest].tolist()
     assert FeatureExtractor.from_run(tiny_run, device="cpu").model == query.model
+
+
+def test_an_interrupted_index_of_images_goes_on_where_it_stopped(command, tiny_run, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_sources, "_PART", 8)
+    build = ("build_index", "--images", folders[1], "--run", tiny_run, "--index")
+    assert command(*build, tmp_path / "whole").code == 0
+    extract, extracted = FeatureExtractor.extract, []
+
+    def stop(self, records, title):
+        if len(extracted) == 2:
+            raise KeyboardInterrupt
+        extracted.append(title)
+        return extract(self, records, title)
+
+    monkeypatch.setattr(FeatureExtractor, "extract", stop)
+    assert command(*build, tmp_path / "i").code == 130
+    first, second = sorted((tmp_path / "i" / "building").glob("*.npz"))
+    first.write_bytes(first.read_bytes()[:-30])  # a damaged part is made anew
+    made = []
+
+    def note(self, records, title):
+        made.append(title)
+        return extract(self, records, title)
+
+    monkeypatch.setattr(FeatureExtractor, "extract", note)
+    assert command(*build, tmp_path / "i").code == 0
+    monkeypatch.setattr(FeatureExtractor, "extract", extract)
+    count = len(Gallery.open(tmp_path / "i"))
+    parts = -(-count // 8)
+    assert made == [f"images, part {n} of {parts}" for n in (1, *range(3, parts + 1))]
+    query = FeatureExtractor.from_run(tiny_run).extract(image_records([folders[0]]))
+    for found, expected in zip(
+        Gallery.open(tmp_path / "i").search(query, count), Gallery.open(tmp_path / "whole").search(query, count),
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_array_equal(found, expected)
+    assert not second.exists()
 
 
 def test_adding_removing_and_one_image(command, tiny_run, folders, features, tmp_path):

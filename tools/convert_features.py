@@ -30,19 +30,12 @@ def main() -> None:
     if inputs and arguments.split:
         raise UserError("--split is for reading a .mat file; leave it out with --query and --gallery")
 
-    from reid_dml.features.formats import read_features, write_features, write_splits
-    from reid_dml.files import check_output
+    from reid_dml.commands.convert import convert_file, join_splits
 
-    output = arguments.files[-1]
-    check_output(output, *(inputs.values() if inputs else arguments.files[:1]))
     if inputs:
-        sets = {split: read_features(path) for split, path in inputs.items()}
-        write_splits(sets, output)
-        print(f"{output}: " + ", ".join(f"{len(features):,} {split} features" for split, features in sets.items()))
-        return
-    features = read_features(arguments.files[0], arguments.split)
-    write_features(features, output)
-    print(f"{output}: {len(features):,} features of {features.features.shape[1]} dimensions")
+        join_splits(inputs, arguments.files[0])
+    else:
+        convert_file(*arguments.files, split=arguments.split)
 
 
 if __name__ == "__main__":

@@ -30,13 +30,11 @@ def main() -> None:
     )
     arguments = parser.parse_intermixed_args()
 
+    from reid_dml.commands.extract import extract_folder
     from reid_dml.config import load_config
-    from reid_dml.features.folders import extract_folder
 
     cfg = load_config(arguments.config_file, arguments.options)
-    features = extract_folder(cfg, arguments.images, arguments.output, network=arguments.network)
-    if features is not None:
-        print(f"{arguments.output}: {len(features):,} features of {features.features.shape[1]} dimensions")
+    extract_folder(cfg, arguments.images, arguments.output, network=arguments.network)
 
 
 if __name__ == "__main__":

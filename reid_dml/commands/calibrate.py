@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.formats import read_features
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.calibration import Calibration, calibrate
 
@@ -29,8 +29,8 @@ def calibrate_and_print(
     if json:
         check_output(json, features, gallery)
     found = calibrate(
-        FeatureSet.load(features),
-        FeatureSet.load(gallery) if gallery else None,
+        read_features(features),
+        read_features(gallery) if gallery else None,
         false_accept_rate=false_accept_rate,
         metric=metric,
         confidence=confidence,

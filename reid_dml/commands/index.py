@@ -30,12 +30,12 @@ def image_source(
         config_file, options: the config of the networks with `MODEL.WEIGHTS`, and its overrides.
         network: `ensemble`, or the index of one network.
     """
-    from reid_dml.features.extractor import open_extractor  # loads torch
-    from reid_dml.features.folders import extract_records, image_records
+    from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.data.image_paths import image_records
 
     records = image_records(paths)
     extractor = open_extractor(run, config_file, options, network)
-    return ImageFeatures(records, lambda part, title: extract_records(extractor, part, title=title), extractor.model)
+    return ImageFeatures(records, extractor.extract, extractor.model)
 
 
 def build(

@@ -92,10 +92,10 @@ def _extract(
     options: Sequence[str],
     network: str,
 ) -> FeatureSet:
-    from reid_dml.features.extractor import open_extractor  # loads torch
-    from reid_dml.features.folders import extract_records, image_records
+    from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.data.image_paths import image_records
 
     records = image_records([query])
     extractor = open_extractor(run, config_file, options, network)
     check_models("query", extractor.model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
-    return extract_records(extractor, records, title="queries")
+    return extractor.extract(records, "queries")

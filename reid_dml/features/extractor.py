@@ -6,30 +6,35 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from yacs.config import CfgNode
 
-from reid_dml.config import load_config
-from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.records import ImageRecord
+from reid_dml.data.stored import ImageFiles, StoredImages
 from reid_dml.device import resolve_device
-from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
-from reid_dml.inference.forward import run_networks
+from reid_dml.features.extraction import extract_features
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.fingerprint import fingerprint
+from reid_dml.features.input_images import InputImage, InputImages
 from reid_dml.models import ReIDNetwork
 from reid_dml.runs.folder import RunFolder
-from reid_dml.runs.networks import choose_network, fingerprint, load_networks
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from reid_dml.runs.networks import choose_network, load_networks
 
 
 class FeatureExtractor:
     """Features of images for search: `FeatureExtractor.from_run("runs/quickstart")(images)`."""
 
     def __init__(self, cfg: CfgNode, networks: Mapping[int, ReIDNetwork], device: str) -> None:
+        """Networks that are open already; otherwise use `from_run`.
+
+        Args:
+            cfg: the config they were trained with: sizes, normalisation, `TEST.ENSEMBLE`, `TEST.FLIP`.
+            networks: by their index in `COHORT.NETWORKS`.
+            device: where they are: cpu or cuda:N.
+        """
         self.cfg, self.networks, self.device = cfg, dict(networks), device
         self.spec = AugmentSpec.of(cfg)
 
@@ -64,65 +69,43 @@ class FeatureExtractor:
         """Fingerprint of the networks: features may be compared only with others of the same model."""
         return fingerprint(self.cfg, self.networks)
 
-    def __call__(self, images: Sequence[np.ndarray | Image | str | os.PathLike[str]]) -> np.ndarray:
+    def __call__(self, images: Sequence[InputImage]) -> np.ndarray:
         """Features of images.
 
         Args:
-            images: paths, PIL images or (H, W, 3) uint8 RGB arrays, of any size and mixed as you like.
+            images: paths, PIL images or (H, W, 3) uint8 RGB arrays, of any size and mixed as you like; what becomes of
+                PIL images of more than 8 bits: `input_images.as_rgb`.
 
         Returns:
             (N, D) float32, rows of length 1: the dot product of two is their cosine similarity.
 
         Raises:
-            UserError: an image that cannot be read. ValueError: an array of another shape or type.
+            UserError: an image that cannot be read, or whose feature is not finite. ValueError: what is no image, such
+                as an array of another shape or type.
         """
         if not isinstance(images, (list, tuple)):
             raise ValueError("expected a list of images; wrap a single one: [image]")
-        size, step = self.cfg.DATA.STORED_SIZE, self.cfg.TEST.BATCH_SIZE
-        batches = (
-            np.stack([resize_image(as_rgb(image), size).transpose(2, 0, 1) for image in images[start : start + step]])
-            for start in range(0, len(images), step)
-        )
-        parts: dict[int, list[np.ndarray]] = {index: [] for index in self.networks}
-        for outputs in run_networks(self.networks, batches, self.spec, self.device):
-            for index, output in outputs.items():
-                parts[index].append(output.features.float().cpu().numpy())
-        members = [
-            np.concatenate(part) if part else np.empty((0, self.networks[index].feature_dim), np.float32)
-            for index, part in parts.items()
-        ]
-        return concatenate_features(members, how=self.cfg.TEST.ENSEMBLE)
+        # One thread: two must not load the same PIL image at once.
+        return self._extract(InputImages(images, self.cfg.DATA.STORED_SIZE), workers=1)
 
+    def extract(self, records: Sequence[ImageRecord], title: str = "images") -> FeatureSet:
+        """Features of image files with all that is known of these, in this process alone.
 
-def open_extractor(
-    run: str | os.PathLike[str] | None,
-    config_file: str | os.PathLike[str] | None,
-    options: Sequence[str],
-    network: str | int = "ensemble",
-) -> FeatureExtractor:
-    """The networks a command was given: a run folder, or a config file with options. Raises `UserError` unless one."""
-    if run and not config_file and not options:
-        return FeatureExtractor.from_run(run, network)
-    if config_file and not run:
-        return FeatureExtractor.from_config(load_config(config_file, options), network)
-    raise UserError(
-        "images need networks: give either --run and a run folder, or --config-file FILE MODEL.WEIGHTS path"
-    )
+        Args:
+            records: the files and their ids.
+            title: of the progress bar.
 
+        Raises:
+            UserError: an image that cannot be read, or whose feature is not finite.
+        """
+        images = ImageFiles(records, self.cfg.DATA.STORED_SIZE)
+        return FeatureSet.of(self._extract(images, workers=self.cfg.DATA.WORKERS, title=title), records, self.model)
 
-def as_rgb(image: np.ndarray | Image | str | os.PathLike[str]) -> np.ndarray:
-    """One image in any accepted form as (H, W, 3) uint8 RGB."""
-    if isinstance(image, (str, os.PathLike)):
-        return read_image(image)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f"an array must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
-        return image
-    if not hasattr(image, "convert"):
-        raise ValueError(f"an image must be a path, a PIL image or an array, got {type(image).__name__}")
-    from PIL import ImageOps  # comes with torchvision and timm
+    def join(self, members: Mapping[int, np.ndarray]) -> np.ndarray:
+        """One feature from those of every network, (N, D_k) each: (N, D) float32, rows of length 1."""
+        return concatenate_features([members[index] for index in sorted(members)], how=self.cfg.TEST.ENSEMBLE)
 
-    if image.mode.startswith("I"):  # 16 bits of grey, which PIL would cut off and not scale
-        grey = (np.asarray(ImageOps.exif_transpose(image)).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    def _extract(self, images: StoredImages, *, workers: int, title: str = "") -> np.ndarray:
+        size = self.cfg.TEST.BATCH_SIZE
+        options = {"device": self.device, "batch_size": size, "workers": workers, "title": title}
+        return self.join(extract_features(self.networks, images, self.spec, **options))

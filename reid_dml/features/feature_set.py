@@ -1,4 +1,4 @@
-"""The value object between networks and search, and its file."""
+"""The value object between networks and search, and its own file format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FeatureSet:
         person_ids: (N,) int64: >= 1 a person, 0 distractor, -1 junk, -2 unknown.
         camera_ids: (N,) int64: >= 0 a camera, -1 unknown.
         paths: (N,) str.
-        model: fingerprint of the networks that made the features (`runs.networks.fingerprint`); empty: unknown.
+        model: fingerprint of the networks that made the features (`features.fingerprint`); empty: unknown.
 
     Raises:
         ValueError: on construction, if shapes or types do not fit.
@@ -75,7 +75,13 @@ class FeatureSet:
 
     @staticmethod
     def of(features: np.ndarray, records: Sequence[ImageRecord], model: str = "") -> FeatureSet:
-        """Features of records, in their order."""
+        """Features of records.
+
+        Args:
+            features: (N, D) float32.
+            records: N, in the same order.
+            model: fingerprint of the networks that made the features; empty: unknown.
+        """
         return FeatureSet(
             features,
             np.array([record.person_id for record in records], np.int64),
@@ -102,10 +108,10 @@ class FeatureSet:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> FeatureSet:
-        """Read a feature file. Raises `UserError` naming the file and what is wrong with it.
+        """Read a feature file that `save` wrote, or any .npz like it; other formats: `formats.read_features`.
 
         Features of other float types become float32. A file without `paths` gets `row 0`, `row 1`, ...; one without
-        `model` says nothing of the networks.
+        `model` says nothing of the networks. Raises `UserError` naming the file and what is wrong with it.
         """
         path = require_file(path, "the feature file", "make one with tools/extract_features.py")
         arrays = _read_arrays(path)
@@ -123,9 +129,8 @@ class FeatureSet:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a feature file by name, `paths` and `model` only where the file has them."""
-    with path.open("rb") as opened:
-        if not opened.read(8).startswith(_MAGIC):
-            raise UserError(f"{path}: not a .npz file; {_REMEDY}")
+    if not is_npz(path):
+        raise UserError(f"{path}: not a .npz file; {_REMEDY}")
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -148,6 +153,12 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if "allow_pickle" in str(error):
             raise UserError(f"{path}: holds pickled objects, which are not opened; {_REMEDY}") from None
         raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {_REMEDY}") from None
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a file begins as .npz and .npy files do."""
+    with path.open("rb") as opened:
+        return opened.read(8).startswith(_MAGIC)
 
 
 def normalize(features: np.ndarray) -> np.ndarray:

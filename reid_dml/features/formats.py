@@ -1,4 +1,4 @@
-"""Feature files of other tools: Parquet, and MATLAB's .mat in the layouts its evaluators read.
+"""Feature files of every format: our .npz, Parquet, and MATLAB's .mat in the layouts its evaluators read.
 
 Parquet: a row for each image with the columns `path`, `person_id`, `camera_id` and `feature` (a list of float32); the
 model is the schema's metadata `reid_dml.model`.
@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.io import loadmat, savemat
 
 from reid_dml.errors import UserError, require_file
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.feature_set import FeatureSet, is_npz
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
@@ -32,20 +31,25 @@ _LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
 
 
 def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
-    """Read a .npz, .parquet or .mat file; of a .mat file with several sets the one of `split`.
+    """Read a feature file: .parquet, .mat, or .npz, which may have any other name.
 
-    Raises `UserError` naming the file and what is wrong with it.
+    Args:
+        path: the file.
+        split: of a .mat file with several sets, which: `query`, `gallery` or `multi_query`.
+
+    Raises:
+        UserError: naming the file and what is wrong with it.
     """
-    path = require_file(path, "the feature file", "check the path")
-    kind = _kind(path)
-    if split and kind != ".mat":
-        raise UserError(f"{path}: holds one set of features; leave out --split")
-    readers: Mapping[str, Callable[[], FeatureSet]] = {
-        ".npz": lambda: FeatureSet.load(path),
-        ".parquet": lambda: _read_parquet(path),
-        ".mat": lambda: _read_mat(path, split),
-    }
-    return check_finite(readers[kind](), str(path))
+    path = require_file(path, "the feature file", "make one with tools/extract_features.py")
+    if split and path.suffix != ".mat":
+        raise UserError(f"{path}: holds one set of features; leave out the split")
+    if path.suffix == ".parquet":
+        return check_finite(_read_parquet(path), str(path))
+    if path.suffix == ".mat":
+        return check_finite(_read_mat(path, split), str(path))
+    if not is_npz(path):
+        _check_name(path)
+    return FeatureSet.load(path)
 
 
 def write_features(features: FeatureSet, path: str | os.PathLike[str]) -> None:
@@ -56,13 +60,15 @@ def write_features(features: FeatureSet, path: str | os.PathLike[str]) -> None:
         ".parquet": lambda: _write_parquet(features, path),
         ".mat": lambda: _write_mat(_variables(features, ""), path),
     }
-    writers[_kind(path)]()
+    _check_name(path)
+    writers[path.suffix]()
 
 
 def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -> None:
     """Write one .mat file of several sets, named as in `SPLITS`, atomically."""
     path = Path(path)
-    if _kind(path) != ".mat":
+    _check_name(path)
+    if path.suffix != ".mat":
         raise UserError(f"{path}: only a .mat file holds several sets; name one, or convert each set by itself")
     variables: dict[str, Any] = {}
     for split, features in sets.items():
@@ -70,10 +76,9 @@ def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -
     _write_mat(variables, path)
 
 
-def _kind(path: Path) -> str:
+def _check_name(path: Path) -> None:
     if path.suffix not in (".npz", ".parquet", ".mat"):
         raise UserError(f"{path}: a feature file's name ends in .npz, .parquet or .mat")
-    return path.suffix
 
 
 def _write_parquet(features: FeatureSet, path: Path) -> None:
@@ -132,6 +137,8 @@ def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
 
 
 def _write_mat(variables: Mapping[str, Any], path: Path) -> None:
+    from scipy.io import savemat  # takes a quarter of a second to import: only where it is needed
+
     def write(draft: Path) -> None:
         with draft.open("wb") as file:
             savemat(file, dict(variables), oned_as="row")
@@ -140,6 +147,8 @@ def _write_mat(variables: Mapping[str, Any], path: Path) -> None:
 
 
 def _read_mat(path: Path, split: str) -> FeatureSet:
+    from scipy.io import loadmat
+
     try:
         content = loadmat(path)
     except NotImplementedError:  # what SciPy raises for files of MATLAB 7.3, and only for these
@@ -150,7 +159,10 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
     if split and split not in there:
         raise UserError(f"{path}: has no {split} set ({SPLITS[split]}f); it has {', '.join(there) or 'no named sets'}")
     if not split and "feature" not in content and there:
-        raise UserError(f"{path}: holds the sets {', '.join(there)}; choose one with --split")
+        raise UserError(
+            f"{path}: holds the sets {', '.join(there)}; say which by `split`, or convert one to a file of its "
+            "own (tools/convert_features.py --split)"
+        )
     prefix, feature = (SPLITS[split], f"{SPLITS[split]}f") if split else ("", "feature")
     if absent := [name for name in (feature, f"{prefix}label") if name not in content]:
         raise UserError(f"{path}: has no variable {', '.join(absent)}; {_REMEDY}")

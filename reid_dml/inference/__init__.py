@@ -1,1 +1,1 @@
-"""Trained networks over many images, every image read once: what features, predictions and counts are made from."""
+"""Trained networks over many images: the one loop that features, predictions and accuracies come from."""

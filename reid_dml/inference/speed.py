@@ -18,7 +18,12 @@ class Speed:
 
     @staticmethod
     def together(parts: Sequence[Speed], *, copies: int = 1) -> Speed:
-        """Of processes that worked side by side; so many at a time had the same images, each for other networks."""
+        """The speed of several processes that worked at the same time: that of the slowest.
+
+        Args:
+            parts: of each process.
+            copies: processes that each read the same images, for different networks of the cohort.
+        """
         slowest = max(parts, key=lambda part: part.seconds)
         return Speed(sum(part.images for part in parts) // copies, slowest.seconds, slowest.waiting)
 
@@ -31,7 +36,7 @@ class Speed:
 
 
 def print_speed(speed: Speed, *, copies: int = 1) -> None:
-    """Print, on process 0, how fast all processes were together; each gives its own. See `Speed.together`."""
+    """Print on process 0 how fast all processes were together; every process calls it. See `Speed.together`."""
     parts = gather_objects(speed)
     if rank() == 0:
         print(f"features of {Speed.together(parts, copies=copies)}", flush=True)

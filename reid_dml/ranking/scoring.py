@@ -13,6 +13,7 @@ import numpy as np
 from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.formats import read_features
 from reid_dml.features.validation import check_features, check_models, check_not_empty, check_widths, warned_before
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_mean_distances, evaluate_rankings
 from reid_dml.ranking.multi_query import pool_multi_query
@@ -217,7 +218,7 @@ def score_files(
 
 
 def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
-    members = [FeatureSet.load(path) for path in paths]
+    members = [read_features(path) for path in paths]
     for path, member in zip(paths, members, strict=True):
         if len(member) != len(members[0]):
             raise UserError(

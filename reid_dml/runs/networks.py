@@ -6,23 +6,24 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import torch
 from yacs.config import CfgNode
 
 from reid_dml.config import flatten
+from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, read_tensors
 from reid_dml.runs.folder import RunFolder
 
-# Options that change a network's features without changing the names and shapes of its weights.
-_INPUTS = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE")
-_NETWORK = ("COHORT.NETWORKS", "MODEL.LAST_STRIDE", "MODEL.BN_EPS")
-_JOINED = ("TEST.ENSEMBLE",)  # of several networks
+# How an image becomes a network's input in evaluation; test-time flipping is a choice of the evaluation itself.
+INPUT_OPTIONS = (*(key for key in EVALUATION_OPTIONS.values() if key.startswith("INPUT.")), "DATA.STORED_SIZE")
+# Options of MODEL that leave a trained network's outputs alone, or show in the names of its weights. Any other one
+# counts, so that a new one cannot be forgotten.
+_NO_OUTPUT = ("WEIGHTS", "INIT", "INIT_STD", "BN_MOMENTUM", "DROPOUT", "NECK")
 _FORMER_TENSORS = ("centers",)  # config version 0: the center loss's state, which lies in checkpoints only since
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
@@ -30,6 +31,11 @@ _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 def uses_average(cfg: CfgNode) -> bool:
     """Whether evaluation takes the weight averages (`TEST.WEIGHTS`), not the last weights."""
     return cfg.TEST.WEIGHTS == "ema" or (cfg.TEST.WEIGHTS == "auto" and cfg.EMA.ENABLED)
+
+
+def network_options(cfg: CfgNode) -> list[str]:
+    """Options that change a network's outputs without changing the names and shapes of its weights."""
+    return ["COHORT.NETWORKS", *(f"MODEL.{name}" for name in cfg.MODEL if name not in _NO_OUTPUT)]
 
 
 def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]:
@@ -67,7 +73,8 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
     """The trained networks of `MODEL.WEIGHTS` in evaluation mode on the device, by index."""
     files = weights_files(cfg, path)
-    _warn_of_differences(cfg, RunFolder(next(iter(files.values())).parent), (*_INPUTS, *_NETWORK), "used here")
+    run, options = RunFolder(next(iter(files.values())).parent), (*INPUT_OPTIONS, *network_options(cfg))
+    _warn_of_differences(cfg, run, options, "used here")
     networks = {}
     for index, file in files.items():
         if index >= len(cfg.COHORT.NETWORKS):
@@ -82,24 +89,6 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         load_exact(network, file, what=what, without=_FORMER_TENSORS)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
-
-
-def fingerprint(cfg: CfgNode, networks: Mapping[int, ReIDNetwork]) -> str:
-    """What tells the features of these networks from those of any others: 32 hexadecimal digits.
-
-    A hash of every network's name, weights and statistics in the order of their index, and of the options that change
-    features without changing weights. Two fingerprints are equal where features may be compared.
-    """
-    options, digest = flatten(cfg), sha256()
-    keys = (*_INPUTS, *_NETWORK, "TEST.FLIP", *(_JOINED if len(networks) > 1 else ()))
-    digest.update(repr([(key, options[key]) for key in keys]).encode())
-    for index in sorted(networks):
-        digest.update(f"\n{cfg.COHORT.NETWORKS[index]}".encode())
-        for name, tensor in sorted(networks[index].state_dict().items()):
-            values = tensor.detach().cpu().contiguous()
-            digest.update(f"\n{name} {values.dtype} {tuple(values.shape)}\n".encode())
-            digest.update(values.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:32]
 
 
 def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReIDNetwork]:
@@ -120,7 +109,7 @@ def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReI
                 f"{folder.classes_file}: the teacher was trained on other persons or classes than this data set's "
                 "training split; COHORT.TEACHERS needs networks of the same classes"
             )
-        _warn_of_differences(cfg, folder, _INPUTS, "shown to its students")
+        _warn_of_differences(cfg, folder, INPUT_OPTIONS, "shown to its students")
         teachers += [network.requires_grad_(False) for network in load_networks(folder.config(), path, device).values()]
     return teachers
 

@@ -1,16 +1,19 @@
-"""Where an index takes its features from: files, arrays in memory, or images that are yet to go through networks."""
+"""Where an index takes its features from: files, arrays in memory, or whoever can extract them from images."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 from reid_dml.data.records import ImageRecord
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import require_file
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.formats import read_features
+from reid_dml.features.part_store import PartStore, files_fingerprint
 
 _PART = 4096  # images whose features are kept by an interrupted command
 
@@ -29,7 +32,7 @@ class Source(Protocol):
 
 
 class FeatureFiles:
-    """Feature files, a part each; the last one read is kept."""
+    """Feature files of any format, a part each; the last one read is kept."""
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         remedy = "make one with tools/extract_features.py"
@@ -37,14 +40,14 @@ class FeatureFiles:
         self._last: tuple[int, FeatureSet] | None = None
 
     def plan(self) -> Any:
-        return [_stamp(path) for path in self.paths]
+        return files_fingerprint(self.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         if self._last is None or self._last[0] != number:
-            self._last = number, FeatureSet.load(self.paths[number])
+            self._last = number, read_features(self.paths[number])
         return str(self.paths[number]), self._last[1]
 
 
@@ -79,27 +82,22 @@ class ImageFeatures:
         """
         self.records, self.extract, self.model = list(records), extract, model
 
+    @cached_property
+    def _fingerprint(self) -> str:
+        return files_fingerprint((record.path for record in self.records), self.model, _PART)
+
     def plan(self) -> Any:
-        images = "\n".join("\t".join(map(str, _stamp(Path(record.path)))) for record in self.records)
-        digest = sha256(images.encode(errors="surrogateescape")).hexdigest()
-        return {"images": digest, "model": self.model, "part": _PART}
+        return self._fingerprint
 
     def __len__(self) -> int:
         return -(-len(self.records) // _PART)
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
-        file = building / f"part_{number:05d}.npz"
         title = f"images, part {number + 1} of {len(self)}" if len(self) > 1 else "images"
-        if not file.is_file():
-            records = self.records[number * _PART : (number + 1) * _PART]
-            self.extract(records, title).save(file)
-        return title, FeatureSet.load(file)
-
-
-def _stamp(path: Path) -> list[Any]:
-    """What changes when a file does."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; check the path") from None
-    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+        records = self.records[number * _PART : (number + 1) * _PART]
+        store = PartStore(building, self._fingerprint)
+        if (kept := store.load(number, ["features"])) is not None:
+            return title, FeatureSet.of(kept["features"], records, self.model)
+        features = self.extract(records, title)
+        store.save(number, {"features": features.features})
+        return title, features

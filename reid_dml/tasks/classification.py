@@ -25,9 +25,8 @@ from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.stored import StoredImages
 from reid_dml.errors import UserError
-from reid_dml.inference.forward import shard_rows
-from reid_dml.inference.gather import gather_rows
 from reid_dml.inference.prediction import predict
+from reid_dml.inference.rows import gather_rows, shard_rows
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank

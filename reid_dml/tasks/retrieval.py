@@ -18,9 +18,8 @@ from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.inference.forward import shard_rows
-from reid_dml.inference.gather import gather_rows
 from reid_dml.inference.prediction import predict
+from reid_dml.inference.rows import gather_rows, shard_rows
 from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank, world_size

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from reid_dml.commands.extract import extract_folder
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import ImageFiles
 from reid_dml.errors import UserError
-from reid_dml.features import resumable
 from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.folders import extract_folder
+from reid_dml.features.part_store import PartStore
+from reid_dml.features.resumable import open_store
 from reid_dml.inference import forward
 from reid_dml.inference.speed import Speed
 from reid_dml.runs.networks import load_networks
@@ -70,20 +75,20 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_ru
     whole = extract_folder(cfg, folder, tmp_path / "whole.npz")
     asked, read = [], ImageFiles.read
     monkeypatch.setattr(ImageFiles, "read", lambda self, rows, out: (asked.extend(rows), read(self, rows, out)))
-    saved, save = [], resumable._save
+    saved, save = [], PartStore.save
 
-    def save_and_die(file, features):
-        save(file, features)
-        saved.append(file)
+    def save_and_die(store, part, arrays):
+        save(store, part, arrays)
+        saved.append(store._file(part))
         if len(saved) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(resumable, "_save", save_and_die)
+    monkeypatch.setattr(PartStore, "save", save_and_die)
     output = tmp_path / "features.npz"
     with pytest.raises(KeyboardInterrupt):
         extract_folder(cfg, folder, output)
     assert not output.exists()
-    monkeypatch.setattr(resumable, "_save", save)
+    monkeypatch.setattr(PartStore, "save", save)
     saved[1].write_bytes(saved[1].read_bytes()[:-20])  # a damaged part is done again
     del asked[:]
     extract_folder(cfg, folder, output)
@@ -95,13 +100,28 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_ru
     assert not list(tmp_path.glob(".*parts"))
 
 
-def test_parts_of_other_networks_or_images_are_not_taken(make_config, images):
+def test_parts_of_other_networks_or_images_are_not_taken(make_config, images, tmp_path):
     spec = AugmentSpec.of(make_config())
-    same = resumable.fingerprint("one", images, spec, 4)
-    assert resumable.fingerprint("one", images, spec, 4) == same
-    assert resumable.fingerprint("other", images, spec, 4) != same
-    assert resumable.fingerprint("one", images.at(np.arange(3)), spec, 4) != same
-    assert resumable.fingerprint("one", images, AugmentSpec((48, 16), spec.mean, spec.std), 4) != same
+
+    def fingerprint(images=images, spec=spec, model="one", batch_size=4):
+        return open_store(tmp_path, images, spec, model=model, batch_size=batch_size).fingerprint
+
+    same = fingerprint()
+    assert fingerprint() == fingerprint(spec=replace(spec, flip=0.3, erase=0.9)) == same  # in training only
+    others = [
+        fingerprint(model="other"),
+        fingerprint(batch_size=5),
+        fingerprint(images.at(np.arange(3))),
+        fingerprint(ImageFiles(images.records, (48, 16))),
+        fingerprint(spec=replace(spec, size=(48, 16))),
+        fingerprint(spec=replace(spec, test_flip=True)),
+    ]
+    changed = tmp_path / "image.png"
+    shutil.copy(images.records[0].path, changed)
+    for age in (10**9, 2 * 10**9):
+        os.utime(changed, ns=(age, age))
+        others.append(fingerprint(ImageFiles([ImageRecord(str(changed), 1, 1)], (32, 16))))
+    assert len({same, *others}) == 9
 
 
 def test_parts_of_a_wrong_option_are_not_taken_once_it_is_right(make_config, tiny_run, tmp_path, monkeypatch):
@@ -109,17 +129,17 @@ def test_parts_of_a_wrong_option_are_not_taken_once_it_is_right(make_config, tin
         make_config("MODEL.WEIGHTS", str(tiny_run), "TEST.BATCH_SIZE", "4", *options)
         for options in ((), ("MODEL.LAST_STRIDE", "1"))
     )
-    folder, save = load_data(right).root, resumable._save
+    folder, save = load_data(right).root, PartStore.save
     expected = extract_folder(right, folder, tmp_path / "expected.npz").features
 
-    def save_and_die(file, features):
-        save(file, features)
+    def save_and_die(*arguments):
+        save(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(resumable, "_save", save_and_die)
+    monkeypatch.setattr(PartStore, "save", save_and_die)
     with pytest.warns(UserWarning, match="trained otherwise"), pytest.raises(KeyboardInterrupt):
         extract_folder(wrong, folder, tmp_path / "features.npz")
-    monkeypatch.setattr(resumable, "_save", save)
+    monkeypatch.setattr(PartStore, "save", save)
     np.testing.assert_array_equal(extract_folder(right, folder, tmp_path / "features.npz").features, expected)
 
 
@@ -128,7 +148,7 @@ def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make
     mirrored = [stored[0].flip(3)]
     spec, both = (AugmentSpec.of(make_config("TEST.FLIP", flip)) for flip in ("False", "True"))
     own, other, mean = (
-        next(forward.run_networks(networks, batch, how, "cpu"))
+        next(forward.forward_batches(networks, batch, how, "cpu"))
         for batch, how in ((stored, spec), (mirrored, spec), (stored, both))
     )
     for index in networks:

@@ -7,12 +7,16 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from reid_dml import FeatureExtractor
+from reid_dml.data.image_paths import image_records
 from reid_dml.data.images import read_image
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
+from reid_dml.features.input_images import as_rgb
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +64,74 @@ def test_a_rotated_photo_is_turned_upright(tiny_run, tmp_path, rng):
     assert (from_pil * upright).sum() > 0.99
 
 
+def test_features_that_are_not_finite_are_refused_by_name(tiny_run, paths):
+    extract = FeatureExtractor.from_run(tiny_run, device="cpu")
+    image = read_image(paths[0])
+    white = np.full_like(image, 255)
+
+    class Poison(torch.nn.Module):
+        def forward(self, pooled):  # only the features of white are not finite
+            return torch.where((pooled - self.white).abs().amax(1, keepdim=True) < 1e-4, torch.nan, pooled)
+
+    poison = Poison()
+    with torch.no_grad():
+        inputs = torch.full((1, 3, *extract.cfg.INPUT.SIZE), 1.0)
+        poison.white = extract.networks[1].backbone(inputs).mean((2, 3))
+    extract.networks[1].neck = poison
+    assert np.isfinite(extract([image, paths[1]])).all()
+    with pytest.raises(UserError, match=r"^network 1: features are NaN or infinite, first those of image 3; train"):
+        extract([image, paths[1], Image.open(paths[2]), white, image])
+
+
+def test_a_network_with_broken_weights_is_refused_by_every_way_to_extract(tiny_run, paths, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    file = tmp_path / "run" / "network_0_ema.safetensors"
+    weights = load_file(file)
+    next(tensor for tensor in weights.values() if tensor.is_floating_point()).fill_(float("nan"))
+    save_file(weights, file)
+    extract = FeatureExtractor.from_run(tmp_path / "run", device="cpu")
+    for extraction in (lambda: extract(paths), lambda: extract.extract(image_records(paths))):
+        with pytest.raises(UserError, match=f"network 0: features are NaN or infinite, first those of {paths[0]}"):
+            extraction()
+
+
+def test_grey_images_of_more_than_8_bits(tmp_path, rng):
+    deep = rng.integers(0, 65536, (20, 30), dtype=np.uint16)
+    upper = np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, 2)
+    cv2.imwrite(str(tmp_path / "grey.png"), deep)
+    cv2.imwrite(str(tmp_path / "colour.png"), np.dstack([deep, deep.T.reshape(20, 30), 65535 - deep]))
+    for name in ("grey.png", "colour.png"):
+        opened = Image.open(tmp_path / name)
+        np.testing.assert_array_equal(as_rgb(opened), read_image(tmp_path / name))
+    assert Image.open(tmp_path / "grey.png").mode == "I;16"
+    np.testing.assert_array_equal(as_rgb(Image.open(tmp_path / "grey.png")), upper)
+    levels = upper[..., 0]
+    for values, expected in (
+        (deep.astype(np.int32), upper),
+        (deep.astype(np.float32), upper),
+        (levels.astype(np.int32), upper),
+        (levels.astype(np.float32) + np.float32(0.4), upper.clip(0, 255)),
+        (np.zeros((20, 30), np.float32), np.zeros_like(upper)),
+    ):
+        values = np.minimum(values, 255) if values.max() < 256 else values
+        np.testing.assert_array_equal(as_rgb(Image.fromarray(values)), expected)
+    for values, words in (
+        (levels.astype(np.int32) - 300, r"mode I must hold grey levels .* got -300 to -45"),
+        (deep.astype(np.int32) * 9, r"mode I must hold"),
+        (levels / np.float32(255), r"mode F with values from 0 to 1 would be black; multiply it by 255"),
+        (np.full((2, 2), np.nan, np.float32), "mode F must hold .* got nan to nan"),
+        (np.full((2, 2), 1e9, np.float32), r"mode F must hold .* got 1e\+09"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            as_rgb(Image.fromarray(values))
+
+
 def test_wrong_calls_are_refused(tiny_run, tmp_path, paths):
     extract = FeatureExtractor.from_run(tiny_run)
     with pytest.raises(ValueError, match=r"\[image\]"):
         extract(paths[0])
-    with pytest.raises(ValueError, match="got NoneType"):
-        extract([None])
+    with pytest.raises(ValueError, match=r"image 1: .* got NoneType"):
+        extract([paths[0], None])
     with pytest.raises(ValueError, match=r"\[image\]"):
         extract(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(UserError, match="is a folder"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ from scipy.io import loadmat, savemat
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.formats import read_features, write_features, write_splits
+from reid_dml.search.gallery import Gallery
 
 FIELDS = ("features", "person_ids", "camera_ids", "paths", "model")
 
@@ -110,10 +113,10 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         ("words.parquet", "", "person ids must be whole numbers"),
         ("half.parquet", "", "camera ids must be whole numbers"),
         ("nan.parquet", "", "7 of 7 features are NaN or infinite"),
-        ("nan.parquet", "query", "holds one set of features; leave out --split"),
+        ("nan.parquet", "query", "holds one set of features; leave out the split"),
         ("nolabel.mat", "", "has no variable label"),
         ("length.mat", "", "person_ids must be \\(7,\\), got \\(5,\\)"),
-        ("sets.mat", "", "holds the sets gallery; choose one with --split"),
+        ("sets.mat", "", "holds the sets gallery; say which by `split`"),
         ("sets.mat", "query", "has no query set \\(query_f\\); it has gallery"),
         ("junk.mat", "", "not a whole .mat file"),
         ("junk.parquet", "", "not a whole Parquet file"),
@@ -125,3 +128,28 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         assert name in str(refusal.value)
     with pytest.raises(UserError, match=r"only a \.mat file holds"):
         write_splits({"query": some(rng)}, tmp_path / "x.npz")
+
+
+def test_a_npz_file_may_have_any_name(rng, tmp_path):
+    before = some(rng)
+    before.save(tmp_path / "f.features")
+    assert_same(read_features(tmp_path / "f.features"), before)
+
+
+def test_scoring_calibrating_and_searching_take_every_format(rng, tmp_path, command):
+    persons, cameras = np.repeat(np.arange(1, 6), 4), np.tile([1, 1, 2, 2], 5)
+    values = (rng.normal(size=(5, 8))[persons - 1] + 0.3 * rng.normal(size=(20, 8))).astype(np.float32)
+    features = FeatureSet(values, persons, cameras, [f"{row}.jpg" for row in range(20)], "ab12")
+    answers = {}
+    for kind in ("npz", "parquet", "mat"):
+        file, index = tmp_path / f"f.{kind}", tmp_path / f"{kind}.index"
+        write_features(features, file)
+        scored = command("score_features", "--query", file, "--gallery", file, "--json", tmp_path / "s.json")
+        rate = command("calibrate", "--features", file, "--false-accept-rate", 0.2)
+        built = command("build_index", "--index", index, "--features", file)
+        found = command("search_gallery", "--index", index, "--query", file, "--k", 2, "--json", tmp_path / "a.json")
+        assert [result.code for result in (scored, rate, built, found)] == [0] * 4, (scored.err, built.err, found.err)
+        answer = json.loads((tmp_path / "a.json").read_text())["answers"]
+        answers[kind] = ((tmp_path / "s.json").read_text(), rate.out, answer)
+        assert len(Gallery.build(tmp_path / f"{kind}.gallery", [file])) == 20
+    assert answers["npz"] == answers["parquet"] == answers["mat"]

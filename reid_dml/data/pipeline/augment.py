@@ -68,6 +68,20 @@ class AugmentSpec:
             test_flip=cfg.TEST.FLIP,
         )
 
+    def evaluation(self) -> AugmentSpec:
+        """Only what has an effect without draws: the fields of `EVALUATION_OPTIONS`, all others at their defaults."""
+        return AugmentSpec(**{name: getattr(self, name) for name in EVALUATION_OPTIONS})
+
+
+# Fields that inputs in evaluation depend on, and their options. Everything else is random augmentation in training.
+EVALUATION_OPTIONS = {
+    "size": "INPUT.SIZE",
+    "mean": "INPUT.MEAN",
+    "std": "INPUT.STD",
+    "crop": "INPUT.CROP",
+    "test_flip": "TEST.FLIP",
+}
+
 
 def augment(images: Tensor, draws: Tensor | None, spec: AugmentSpec) -> Tensor:
     """Augment, resize and normalise a batch.

@@ -1,0 +1,48 @@
+"""From paths to records: folders of images, single images, and ids in the names of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from reid_dml.data.images import list_images
+from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.data.sets.market1501 import parse_name
+from reid_dml.errors import UserError, require_file
+
+
+def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
+    """All images below a folder, sorted by path; ids from names in Market's pattern, unknown otherwise.
+
+    Raises `UserError` if there is no such folder or no image in it.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: folder not found; name a folder of images")
+    records = [
+        named_record(os.path.join(where, name))
+        for where, _, _ in sorted(os.walk(folder))
+        for name in list_images(where)
+    ]
+    if not records:
+        raise UserError(f"{folder}: holds no images, nor do its sub-folders; name a folder of images")
+    return sorted(records)
+
+
+def named_record(path: str) -> ImageRecord:
+    """The record of one image: ids from a name in Market's pattern, unknown otherwise."""
+    try:
+        return ImageRecord(path, *parse_name(os.path.basename(path)))
+    except ValueError:
+        return ImageRecord(path, UNKNOWN_PERSON, UNKNOWN_CAMERA)
+
+
+def image_records(paths: Sequence[str | os.PathLike[str]]) -> list[ImageRecord]:
+    """Image files as given and all images below folders. Raises `UserError` for a path that is neither."""
+    records: list[ImageRecord] = []
+    for path in paths:
+        if Path(path).is_dir():
+            records += folder_records(path)
+        else:
+            records.append(named_record(str(require_file(path, "the image or folder", "check the path"))))
+    return records
