@@ -3,7 +3,7 @@
     python tools/train_net.py --config-file configs/market_mobilenet_dml.yml [--resume] [KEY VALUE ...]
     torchrun --nproc-per-node 2 tools/train_net.py --config-file ...      one network or more per process
 
-Every option of reid_dml/config.py can be given as KEY VALUE, for example SEED 1 OUTPUT_DIR runs/second.
+Every option of docs/options.md can be given as KEY VALUE, for example SEED 1 OUTPUT_DIR runs/second.
 """
 
 from __future__ import annotations
