@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reid_dml.classification.metrics import CalibrationBins
+from reid_dml.classification.calibration import CalibrationBins
 from reid_dml.reporting.figures import draw_lines
 from reid_dml.reporting.sections import Section, plots
 

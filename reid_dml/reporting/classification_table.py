@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reid_dml.classification.measures import Measure, all_measures
 from reid_dml.reporting.tables import MetricsTable, percent
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
     test, train = found["classification"]["test"], found["classification"].get("train", {})
-    shares = [percent(test[name]) for name in ("top1", "top5", "ece")]
-    nats = [f"{test[name]:.4f}" for name in ("entropy", "loss")]
-    return [*shares, *nats, percent(train.get("top1")), f"{train['entropy']:.4f}" if train else ""]
+    measures = all_measures()
+    return [
+        *(_cell(measure, test.get(name)) for name, measure in measures.items()),
+        *(_cell(measure, train.get(name)) for name, measure in measures.items() if measure.of_train),
+    ]
+
+
+def _cell(measure: Measure, value: float | None) -> str:
+    """A metric as a cell; empty where it was not measured, as in a record that is older than it."""
+    return percent(value) if measure.share or value is None else f"{value:.4f}"
 
 
 def _notes(metrics: Mapping[str, Any]) -> list[str]:
@@ -21,7 +29,10 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
 
 CLASSIFICATION = MetricsTable(
     "Classification metrics",
-    ("top-1", "top-5", "ECE", "entropy", "loss", "train top-1", "train entropy"),
+    (
+        *(measure.title for measure in all_measures().values()),
+        *(f"train {measure.title}" for measure in all_measures().values() if measure.of_train),
+    ),
     _cells,
     _notes,
 )

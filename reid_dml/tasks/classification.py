@@ -12,13 +12,9 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.analysis.calibration_sections import calibration_sections
-from reid_dml.classification.metrics import (
-    CalibrationBins,
-    SampleStatistics,
-    calibration_bins,
-    classification_metrics,
-    sample_statistics,
-)
+from reid_dml.classification.calibration import CalibrationBins, calibration_bins
+from reid_dml.classification.metrics import classification_metrics
+from reid_dml.classification.statistics import SampleStatistics, sample_statistics
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows

@@ -10,7 +10,7 @@ import numpy as np
 from yacs.config import CfgNode
 
 from reid_dml.analysis.retrieval_sections import retrieval_sections
-from reid_dml.classification.metrics import SampleStatistics, sample_statistics
+from reid_dml.classification.statistics import SampleStatistics, sample_statistics
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows

@@ -11,13 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from reid_dml.classification.metrics import (
-    SampleStatistics,
-    calibration_bins,
-    classification_metrics,
-    expected_calibration_error,
-    sample_statistics,
-)
+from reid_dml.classification.calibration import calibration_bins, expected_calibration_error
+from reid_dml.classification.metrics import classification_metrics
+from reid_dml.classification.statistics import SampleStatistics, sample_statistics
 
 LOGITS = arrays.arrays(np.float32, (7, 6), elements=st.integers(-4, 4).map(float))  # with many ties
 
