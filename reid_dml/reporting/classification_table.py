@@ -9,6 +9,11 @@ from reid_dml.classification.measures import Measure, all_measures
 from reid_dml.reporting.tables import MetricsTable, percent
 
 
+def _columns() -> list[str]:
+    measures = all_measures().values()
+    return [*(one.title for one in measures), *(f"train {one.title}" for one in measures if one.of_train)]
+
+
 def _cells(found: Mapping[str, Any]) -> list[str]:
     test, train = found["classification"]["test"], found["classification"].get("train", {})
     measures = all_measures()
@@ -29,10 +34,7 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
 
 CLASSIFICATION = MetricsTable(
     "Classification metrics",
-    (
-        *(measure.title for measure in all_measures().values()),
-        *(f"train {measure.title}" for measure in all_measures().values() if measure.of_train),
-    ),
+    _columns,
     _cells,
     _notes,
 )

@@ -11,6 +11,12 @@ from reid_dml.reporting.tables import MetricsTable, percent
 _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
 
 
+def _columns() -> list[str]:
+    further = (f"{title} {metric}" for title in _FURTHER.values() for metric in ("mAP", "rank-1"))
+    measures = (measure.title for measure in all_measures().values())
+    return ["train accuracy", *measures, "rank-1", "rank-5", "rank-10", *further]
+
+
 def _cells(found: Mapping[str, Any]) -> list[str]:
     single = found["single_query"]
     train = found.get("classification", {}).get("train", {}).get("top1")
@@ -42,16 +48,4 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-RETRIEVAL = MetricsTable(
-    "Retrieval metrics (%)",
-    (
-        "train accuracy",
-        *(measure.title for measure in all_measures().values()),
-        "rank-1",
-        "rank-5",
-        "rank-10",
-        *(f"{title} {metric}" for title in _FURTHER.values() for metric in ("mAP", "rank-1")),
-    ),
-    _cells,
-    notes,
-)
+RETRIEVAL = MetricsTable("Retrieval metrics (%)", _columns, _cells, notes)

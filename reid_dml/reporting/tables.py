@@ -19,7 +19,7 @@ class MetricsTable:
     """How the metrics of one task are shown."""
 
     title: str
-    columns: tuple[str, ...]
+    columns: Callable[[], Sequence[str]]  # asked when a table is made: metrics may be registered until then
     cells: Callable[[Mapping[str, Any]], list[str]]  # of one network's metrics, a cell a column; "": not measured
     notes: Callable[[Mapping[str, Any]], list[str]]  # what a reader must know of a cohort's metrics
 
@@ -33,11 +33,12 @@ class MetricsTable:
             labels: of its networks.
             references: published rows.
         """
-        rows = [["", *self.columns]]
+        columns = self.columns()
+        rows = [["", *columns]]
         rows += [[label, *self.cells(found)] for label, found in zip(labels, metrics["networks"], strict=True)]
         rows += [[label, *self.cells(metrics[label])] for label in ("mean", "ensemble") if label in metrics]
         for row in references:
-            values = [row.cells.get(column) for column in self.columns]
+            values = [row.cells.get(column) for column in columns]
             rows.append([row.label, *("" if value is None else f"{value:.2f}" for value in values)])
         return rows
 
