@@ -3,7 +3,7 @@
     python tools/train_net.py --config-file configs/market_mobilenet_dml.yml [--resume] [KEY VALUE ...]
     torchrun --nproc-per-node 2 tools/train_net.py --config-file ...      one network or more per process
 
-Every option of reid_dml/config.py can be given as KEY VALUE, for example SEED 1 OUTPUT_DIR runs/second.
+Every option of reid_dml/config can be given as KEY VALUE, for example SEED 1 OUTPUT_DIR runs/second.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the file")
     arguments = parser.parse_intermixed_args()
 
-    from reid_dml.commands.experiment import train_and_evaluate
+    from reid_dml.commands.train import train_and_evaluate
     from reid_dml.config import load_config
 
     train_and_evaluate(load_config(arguments.config_file, arguments.options), resume=arguments.resume)
