@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Neighbours: scripts find those by themselves.
@@ -31,14 +31,9 @@ def main() -> None:
 
     import torch
 
-    from reid_dml.data.pipeline.augment import AugmentSpec
-    from reid_dml.data.pipeline.draws import augmentation_draws
-    from reid_dml.data.pipeline.sources import Batch
+    from reid_dml.commands.training import build_training
     from reid_dml.device import prepare_training, resolve_device
-    from reid_dml.engine.trainer import build_cohort, build_schedule
-    from reid_dml.mutual.objective import build_objective
     from reid_dml.mutual.streams import MemberStreams
-    from reid_dml.mutual.updates import build_rule
 
     size = f"[{', '.join(arguments.size)}]"
     networks = f"[{arguments.network}, {arguments.network}]"
@@ -48,26 +43,20 @@ def main() -> None:
             "INPUT.SIZE", size, "COHORT.NETWORKS", networks, "TRAIN.BATCH_SIZE", arguments.batch,
         ]  # fmt: skip
         cfg = benchmark_config(Path(folder), options)
-    device = resolve_device(cfg.DEVICE)
-    prepare_training()
-    classes = [str(person) for person in range(1, 752)]
-    objective, rule = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-    schedule = build_schedule(cfg, objective, device)
-    cohort, bare = (build_cohort(cfg, classes, objective, device) for _ in range(2))
+        device = resolve_device(cfg.DEVICE)
+        prepare_training()
+        data = draw_persons(751, cfg.DATA.STORED_SIZE)
+        training, bare = (build_training(cfg, data, device) for _ in range(2))
+    cohort, schedule, count = training.cohort, training.schedule, cfg.TRAIN.BATCH_SIZE
     cohort.streams = MemberStreams()  # one network after the other, as the bare ones
-    count = cfg.TRAIN.BATCH_SIZE
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, *cfg.DATA.STORED_SIZE), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(0, len(classes), (count,), generator=generator)
-    draws = torch.from_numpy(augmentation_draws(0, 0, count, AugmentSpec.num_draws))
-    batch = Batch(*(tensor.to(device) for tensor in (images, labels, labels, draws)))
-    inputs = bare.inputs(batch)
+    (batch,) = training.batches(0)
+    inputs = bare.cohort.inputs(batch)
 
     def dml_step(step: int) -> None:
-        rule.step(cohort, objective, [batch], schedule.scalars(step))
+        training.rule.step(cohort, training.objective, [batch], schedule.scalars(step))
 
     def bare_step(step: int) -> None:
-        for member in bare.members:
+        for member in bare.cohort.members:
             loss = torch.nn.functional.cross_entropy(member.network(inputs).logits, batch.labels)
             member.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -98,6 +87,18 @@ def main() -> None:
     print(f"DML step {record['dml_ms']:.1f} ms, bare networks {record['bare_ms']:.1f} ms")
     print(f"ratio {record['ratio']:.3f} (median of {len(pairs)} pairs, {min(ratios):.3f} to {max(ratios):.3f})")
     keep_record(arguments.json, record)
+
+
+def draw_persons(count: int, size: Sequence[int]):
+    """A training set of one image of noise a person, in memory."""
+    import numpy as np
+
+    from reid_dml.data.records import ImageRecord, TrainingData
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, *size, 3), dtype=np.uint8)
+    records = [ImageRecord(f"{person}.png", person, 0, pixels[person - 1]) for person in range(1, count + 1)]
+    return TrainingData("benchmark", ".", records)
 
 
 if __name__ == "__main__":

@@ -135,18 +135,18 @@ def measure(point: Point, steps: int, repeats: int) -> None:
             records = draw_images(Path(folder) / "images", 4 * point.batch, point.size, ".jpg")
 
             def train() -> None:
-                trainer = make_trainer(cfg, records, Path(folder), device)
+                trainer = make_trainer(cfg, records, device)
 
                 def advance(count: int) -> None:
                     for _ in range(count):
                         trainer.advance()
 
-                seconds(lambda: advance(5), device)  # warm-up: kernels chosen, the graph recorded
+                seconds(lambda: advance(5), device)  # warm-up: kernels chosen, the graph captured
                 times.extend(seconds(lambda: advance(steps), device) for _ in range(repeats))
 
             memory = memory_above(train)
             if on_gpu:
-                memory = torch.cuda.max_memory_reserved() / 1e9  # a graph keeps what it was recorded with
+                memory = torch.cuda.max_memory_reserved() / 1e9  # a graph keeps the memory that it was captured with
             if rank() == 0:
                 print(json.dumps({"steps_per_second": steps / statistics.median(times), "memory_gb": memory}))
 

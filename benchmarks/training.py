@@ -6,7 +6,7 @@
 Ours is the loop of tools/train_net.py: batches from the source, augmentation, the mutual step, reports and the watch
 on the losses. "Plain eager" is mutual learning as a tutorial writes it, on batches that are on the device and
 augmented already; "DataLoader" is the same behind PIL, torchvision and worker processes. With --variants also our own
-loop with one thing done differently. On a GPU also the recorded step over and over, without anything between two of
+loop with one thing done differently. On a GPU also the captured step over and over, without anything between two of
 them, and with all networks on one stream.
 """
 
@@ -106,12 +106,12 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
     if device.startswith("cuda"):
         runs["the graph alone"] = replays(case, records, folder, device)
         if len(case.networks) > 1:
-            runs["one stream"] = ours(case, records, folder, device, change=one_lane)
+            runs["one stream"] = ours(case, records, folder, device, change=one_stream)
     if arguments.variants:
         runs |= variants(case, records, folder, device)
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
-        rate(run, 5, device)  # warm-up: kernels chosen, workers started, the graph recorded
+        rate(run, 5, device)  # warm-up: kernels chosen, workers started, the graph captured
     for _ in range(arguments.repeats):
         for name, run in runs.items():
             rates[name].append(rate(run, arguments.steps, device))
@@ -142,7 +142,7 @@ def measure(case: Case, folder: Path, device: str, arguments: argparse.Namespace
 
 
 def ours(case: Case, records: list, folder: Path, device: str, options: Sequence[str] = (), change=None) -> Run:
-    trainer = make_trainer(benchmark_config(folder, [*case.overrides(), *options]), records, folder, device)
+    trainer = make_trainer(benchmark_config(folder, [*case.overrides(), *options]), records, device)
     if change is not None:
         change(trainer)
 
@@ -153,10 +153,10 @@ def ours(case: Case, records: list, folder: Path, device: str, options: Sequence
     return run
 
 
-def one_lane(trainer) -> None:
+def one_stream(trainer) -> None:
     from reid_dml.mutual.streams import MemberStreams
 
-    trainer.cohort.streams = MemberStreams()
+    trainer.training.cohort.streams = MemberStreams()
 
 
 def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, Run]:
@@ -177,15 +177,15 @@ def variants(case: Case, records: list, folder: Path, device: str) -> dict[str, 
 
 
 def replays(case: Case, records: list, folder: Path, device: str) -> Run:
-    """The recorded step over and over, without batches and reports: what ours loses beside it, the GPU is idle."""
-    trainer = make_trainer(benchmark_config(folder, case.overrides()), records, folder, device)
+    """The captured step over and over, without batches and reports: what ours loses beside it, the GPU is idle."""
+    trainer = make_trainer(benchmark_config(folder, case.overrides()), records, device)
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            if trainer.update.replay is None:
-                trainer.advance()  # until it is recorded
+            if trainer.training.step.replay is None:
+                trainer.advance()  # until it is captured
             else:
-                trainer.update.replay()
+                trainer.training.step.replay()
 
     return run
 
@@ -198,7 +198,7 @@ def plain(
     from plain_loader import plain_loader
     from plain_step import plain_step
 
-    from reid_dml.models.build import build_network
+    from reid_dml.runs.networks import build_network
 
     cfg = benchmark_config(folder, case.overrides())
     networks = [
@@ -280,7 +280,7 @@ def show(name: str, found: dict) -> None:
         print(f"  {found['sustained']['steps']:,} steps of ours in one go: "
               f"{found['sustained']['steps_per_second']:.2f} steps/s")  # fmt: skip
     if "idle_share" in found:
-        print(f"  {found['idle_share']:.1%} of the time between two recorded steps")
+        print(f"  {found['idle_share']:.1%} of the time between two captured steps")
     print(f"  {found['share_of_matrix_rate']:.0%} of the rate of large matrix products")
 
 

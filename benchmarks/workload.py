@@ -51,17 +51,11 @@ def training_step(network: str, size: tuple[int, int], batch: int, device: str) 
     return step
 
 
-def make_trainer(cfg, records: Sequence, folder: Path, device: str):
+def make_trainer(cfg, records: Sequence, device: str):
     """The trainer of `tools/train_net.py` on these records; `advance` takes one step."""
-    from reid_dml.data.pipeline.augment import AugmentSpec
-    from reid_dml.data.pipeline.sources import make_source
-    from reid_dml.engine.trainer import Trainer, build_cohort
-    from reid_dml.mutual.objective import build_objective
-    from reid_dml.mutual.updates import build_rule
-    from reid_dml.runs.folder import RunFolder
+    from reid_dml.commands.training import build_training
+    from reid_dml.data.records import TrainingData
+    from reid_dml.engine.trainer import Trainer
 
-    persons = sorted({record.person_id for record in records})
-    objective, rule = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-    cohort = build_cohort(cfg, [str(person) for person in persons], objective, device)
-    source = make_source(cfg, records, persons, AugmentSpec.num_draws, device)
-    return Trainer(cfg, cohort, rule, objective, source, RunFolder(folder / "run"), device)
+    training = build_training(cfg, TrainingData("benchmark", ".", records), device)
+    return Trainer(training, total_steps=cfg.TRAIN.STEPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -57,6 +58,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     SIGTERM ends it as Ctrl-C does. (Under torchrun it does so at once: torchrun sends it when another process failed.)
     """
     warnings.showwarning = _print_warning
+    _print_log()
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
     try:
@@ -102,6 +104,22 @@ def _is_lost_process(error: Exception) -> bool:
     """Whether a message between processes failed because one of them is gone: gloo and NCCL say so in words only."""
     signs = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(sign in str(error) for sign in signs)
+
+
+class _Lines(logging.Handler):
+    """Prints what the library logs as plain lines on stdout, not into the middle of a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
+        say(record.getMessage())
+        sys.stdout.flush()
+
+
+def _print_log() -> None:
+    logger = logging.getLogger("reid_dml")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Lines) for handler in logger.handlers):
+        logger.addHandler(_Lines())
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

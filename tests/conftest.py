@@ -14,7 +14,7 @@ import pytest
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.errors import run_command
 

@@ -10,21 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reid_dml.commands.experiment import train_and_evaluate
-from reid_dml.data.pipeline.augment import AugmentSpec
-from reid_dml.data.pipeline.sources import make_source
+from reid_dml.commands import train as command
+from reid_dml.commands.train import train_and_evaluate
+from reid_dml.commands.training import build_training
 from reid_dml.data.sets import load_data
-from reid_dml.engine import experiment
-from reid_dml.engine.schedules.schedule import Schedule
-from reid_dml.engine.step import CudaGraphRecorder, RecordedStep, make_step
-from reid_dml.engine.trainer import Trainer, build_cohort, build_schedule
+from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.step import GraphedStep
+from reid_dml.engine.trainer import Trainer
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
-from reid_dml.mutual.objective import build_objective
-from reid_dml.mutual.updates import build_rule
 from reid_dml.ranking.metrics import evaluate_rankings
-from reid_dml.runs.folder import RunFolder, class_names
-from tests.engine.test_step import RECORDED
+from tests.engine.test_step import CAPTURED
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -40,37 +36,29 @@ def test_one_step_gives_the_weights_of_the_cpu(make_config, rule):
     data = load_data(cfg)
     weights = {}
     for device in ("cpu", "cuda:0"):
-        objective, update = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-        cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
+        training = build_training(cfg, data, device)
+        cohort = training.cohort
         for member in cohort.members:
             member.network.double()
             member.ema.double()
         inputs = cohort.inputs
         cohort.inputs = lambda batch, inputs=inputs: inputs(batch).double()
-        source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
-        batches = [source.batch(number) for number in range(update.batches_per_step(cohort.size))]
-        update.step(cohort, objective, batches, build_schedule(cfg, objective, device).scalars(0))
+        training.rule.step(cohort, training.objective, training.batches(0), training.schedule.scalars(0))
         weights[device] = [member.network.cpu().state_dict() for member in cohort.members]
     for on_cpu, on_gpu in zip(weights["cpu"], weights["cuda:0"], strict=True):
         for name, value in on_cpu.items():
             torch.testing.assert_close(on_gpu[name], value, rtol=1e-5, atol=1e-6)
 
 
-def train_on_gpu(cfg, *, graph, steps=100):
+def train_on_gpu(cfg, *, steps=100):
     """The last report and everything that a resumed run depends on."""
-    data, device = load_data(cfg), "cuda:0"
-    objective, update = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-    schedule = build_schedule(cfg, objective, device)
-    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
-    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
-    step = make_step(update, cohort, objective, CudaGraphRecorder(cohort) if graph else None)
-    per_step = update.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION
+    training = build_training(cfg, load_data(cfg), "cuda:0")
+    cohort = training.cohort
     for number in range(steps):
-        batches = [source.batch(number * per_step + k) for k in range(per_step)]
-        report = step(batches, schedule.scalars(number)).clone()
-    if graph:
-        assert isinstance(step, RecordedStep)
-        assert step.replay is not None
+        report = training.run_step(number).clone()
+    if cfg.TRAIN.GRAPH and not cfg.TRAIN.RECOMPUTE:
+        assert isinstance(training.step, GraphedStep)
+        assert training.step.replay is not None
     networks = [network for member in cohort.members for network in (member.network, member.ema)]
     states = [value for network in networks for value in network.state_dict().values()]
     for member in cohort.members:
@@ -88,20 +76,20 @@ def deterministic(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
 
-@pytest.mark.parametrize("options", RECORDED.values(), ids=RECORDED)
+@pytest.mark.parametrize("options", CAPTURED.values(), ids=CAPTURED)
 def test_a_hundred_graphed_steps_are_a_hundred_eager_ones(make_config, deterministic, options):
-    cfg = make_config("TRAIN.STEPS", "100", *options)
-    for graphed, eager in zip(*(train_on_gpu(cfg, graph=graph) for graph in (True, False)), strict=True):
+    cfgs = [make_config("TRAIN.STEPS", "100", *options, "TRAIN.GRAPH", graph) for graph in ("True", "False")]
+    for graphed, eager in zip(*map(train_on_gpu, cfgs), strict=True):
         assert torch.equal(graphed, eager)
 
 
 def test_activations_computed_again_give_the_same_steps(make_config, deterministic):
-    again = train_on_gpu(make_config("TRAIN.RECOMPUTE", "True"), graph=False, steps=6)
-    for found, expected in zip(again, train_on_gpu(make_config(), graph=False, steps=6), strict=True):
+    again = train_on_gpu(make_config("TRAIN.RECOMPUTE", "True"), steps=6)
+    for found, expected in zip(again, train_on_gpu(make_config("TRAIN.GRAPH", "False"), steps=6), strict=True):
         assert torch.equal(found, expected)
 
 
-def test_a_network_that_waits_for_the_gpu_trains_without_a_graph(make_config, monkeypatch, capsys):
+def test_a_network_that_waits_for_the_gpu_trains_without_a_graph(make_config, monkeypatch, caplog):
     from reid_dml.models import ReIDNetwork
 
     original = ReIDNetwork.forward
@@ -113,10 +101,10 @@ def test_a_network_that_waits_for_the_gpu_trains_without_a_graph(make_config, mo
     monkeypatch.setattr(ReIDNetwork, "forward", waiting)
     cfg = make_config("DEVICE", "cuda")
     train_and_evaluate(cfg)
-    assert capsys.readouterr().out.count("without a CUDA graph") == 1
+    assert caplog.text.count("without a CUDA graph") == 1
 
 
-def test_a_network_that_breaks_the_recording_off_trains_without_a_graph(make_config, monkeypatch, capsys):
+def test_a_network_that_breaks_the_capture_off_trains_without_a_graph(make_config, monkeypatch, caplog):
     from reid_dml.models import ReIDNetwork
 
     original = ReIDNetwork.forward
@@ -128,15 +116,12 @@ def test_a_network_that_breaks_the_recording_off_trains_without_a_graph(make_con
 
     monkeypatch.setattr(ReIDNetwork, "forward", forbidden)
     train_and_evaluate(make_config("DEVICE", "cuda", "MODEL.DROPOUT", "0"))
-    assert capsys.readouterr().out.count("without a CUDA graph") == 1
+    assert caplog.text.count("without a CUDA graph") == 1
 
 
-def test_a_step_of_the_loop_never_waits_for_the_gpu(make_config, tmp_path):
-    cfg, device = make_config("TRAIN.STEPS", "100"), "cuda:0"
-    data, objective, update = load_data(cfg), build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, device)
-    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
-    trainer = Trainer(cfg, cohort, update, objective, source, RunFolder(tmp_path / "run"), device)
+def test_a_step_of_the_loop_never_waits_for_the_gpu(make_config):
+    cfg = make_config("TRAIN.STEPS", "100")
+    trainer = Trainer(build_training(cfg, load_data(cfg), "cuda:0"), total_steps=100)
     for _ in range(5):
         trainer.advance()
     torch.cuda.set_sync_debug_mode("error")
@@ -164,7 +149,7 @@ def test_a_graphed_run_names_the_step_that_broke_and_keeps_the_checkpoint_before
 def test_a_graphed_run_resumes_in_the_middle(make_config, deterministic, monkeypatch):
     from reid_dml.data.pipeline import sources
 
-    monkeypatch.setattr(experiment, "prepare_training", lambda: None)  # it lets cuDNN choose kernels by their speed
+    monkeypatch.setattr(command, "prepare_training", lambda: None)  # it lets cuDNN choose kernels by their speed
     options = ("DEVICE", "cuda", "TRAIN.STEPS", "16")
     whole = make_config(*options)
     parts = make_config(*options, "OUTPUT_DIR", f"{whole.OUTPUT_DIR}_in_parts")

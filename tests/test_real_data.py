@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.sets import load_data
 from tests.conftest import REPOSITORY

@@ -26,7 +26,7 @@ def main() -> None:
     )
     arguments = parser.parse_intermixed_args()
 
-    from reid_dml.commands.experiment import evaluate_weights
+    from reid_dml.commands.evaluate import evaluate_weights
     from reid_dml.config import load_config
 
     options = [*arguments.options, *(["TEST.RERANK", "True"] if arguments.rerank else [])]

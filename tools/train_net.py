@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the file")
     arguments = parser.parse_intermixed_args()
 
-    from reid_dml.commands.experiment import train_and_evaluate
+    from reid_dml.commands.train import train_and_evaluate
     from reid_dml.config import load_config
 
     train_and_evaluate(load_config(arguments.config_file, arguments.options), resume=arguments.resume)

@@ -47,6 +47,11 @@ class TrainingData:
         return sorted({record.person_id for record in self.train if record.person_id > 0})
 
     @property
+    def class_names(self) -> list[str]:
+        """Name of every row of the heads: the id as the data set writes it, whatever number we gave it."""
+        return [str(self.original_ids[number] if self.original_ids else number) for number in self.class_ids]
+
+    @property
     def labelled_rows(self) -> np.ndarray:
         """Positions of the training images whose person, or class, is known: (n,) int64."""
         return np.flatnonzero([record.person_id > 0 for record in self.train])

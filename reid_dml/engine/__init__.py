@@ -1,1 +1,1 @@
-"""Training: schedules, optimisers, checkpoints, the recorded step and the loop."""
+"""Training: the step (eager or as a CUDA graph), the loop, optimisers, schedules and checkpoints; reads no config."""

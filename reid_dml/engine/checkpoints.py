@@ -6,27 +6,25 @@ import io
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as serialize
 
 from reid_dml.errors import UserError
 from reid_dml.files import sync, write_bytes
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.processes import all_gather_objects, barrier, rank
-from reid_dml.runs.folder import RunFolder
 
 _KEPT = 2  # checkpoints that stay on disk
 
 
 @dataclass
 class Checkpoints:
-    """`checkpoints/step_000001000/` with `trainer.pt` and `network_K.pt`; each process writes its own networks."""
+    """`folder/step_000001000/` with `trainer.pt` and `network_K.pt`; each process writes its own networks."""
 
     folder: Path
 
@@ -35,10 +33,15 @@ class Checkpoints:
         found = (re.fullmatch(r"step_(\d+)", path.name) for path in self.folder.glob("step_*"))
         return sorted(int(match[1]) for match in found if match)
 
-    def save(self, step: int, members: Sequence[Member], trainer_state: dict[str, Any]) -> None:
-        """Write the state after `step` updates, with the members that are this process's to write.
+    def save(self, step: int, members: Sequence[Member], trainer_state: Mapping[str, Any]) -> None:
+        """Write the state after `step` updates, on all processes together.
 
         A crash leaves either the whole checkpoint or none.
+
+        Args:
+            step: updates of each network so far.
+            members: those that are this process's to write.
+            trainer_state: what process 0 writes beside them.
         """
         target = self.path(step)
         draft = target.with_name(f".{target.name}.tmp")
@@ -106,13 +109,22 @@ def member_state(member: Member) -> dict[str, Any]:
         "optimizer": member.optimizer.state_dict(),
         "terms": member.term_state,
         "generator": member.generator.get_state(),
-        "spare": member.peer_generator.get_state(),
+        "peer_generator": member.peer_generator.get_state(),
         "device": member.generator.device.type,
     }
 
 
 def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
-    """Put a `member_state` back. Raises `UserError` if it belongs to another architecture."""
+    """Put a `member_state` back.
+
+    Args:
+        member: whose state is replaced, in place.
+        state: what `member_state` returned.
+        where: the checkpoint, for messages.
+
+    Raises:
+        UserError: the state belongs to another architecture.
+    """
     try:
         state = _upgraded(state)
         member.network.load_state_dict(state["network"])
@@ -124,7 +136,7 @@ def restore_member(member: Member, state: dict[str, Any], where: Path) -> None:
                 tensor.copy_(state["terms"][name][key])
         if state["device"] == member.generator.device.type:
             member.generator.set_state(state["generator"])
-            member.peer_generator.set_state(state["spare"])
+            member.peer_generator.set_state(state["peer_generator"])
         else:
             warnings.warn(
                 f"{where}: saved on {state['device']}, continued on {member.generator.device.type}: dropout goes on "
@@ -155,13 +167,4 @@ def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
     centers = network.pop("centers", None)
     ema = state["ema"] and {name: tensor for name, tensor in state["ema"].items() if name != "centers"}
     terms = {} if centers is None else {"center": {"centers": centers}}
-    return {**state, "network": network, "ema": ema, "terms": terms}
-
-
-def export_weights(folder: RunFolder, cohort: Cohort) -> None:
-    """Write every member's weights, and its EMA's, as safetensors beside config.yml."""
-    for member in cohort.members:
-        for network, ema in ((member.network, False), (member.ema, True)):
-            if network is not None:
-                tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-                write_bytes(folder.weights_file(member.index, ema=ema), serialize(tensors))
+    return {**state, "network": network, "ema": ema, "peer_generator": state["spare"], "terms": terms}

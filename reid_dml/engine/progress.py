@@ -5,39 +5,58 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from reid_dml.runs.folder import RunFolder
+
+@dataclass(frozen=True)
+class Interval:
+    """The steps between two lines of the log, up to `step`."""
+
+    step: int
+    images_per_step: int
+    networks: Sequence[Mapping[str, float]]  # each network's mean metrics, in cohort order
+    learning_rates: Sequence[float]  # each network's, of the last step
+    extra: Mapping[str, float]  # values of the whole cohort
 
 
 class Progress:
-    """One line a log interval, to all three; only process 0 has one."""
+    """Writes a line for every log interval to all three; only process 0 has one. A context manager."""
 
-    def __init__(self, folder: RunFolder, start: int, total: int) -> None:
+    def __init__(self, metrics_file: Path, board_folder: Path, *, start: int, total: int) -> None:
+        """Continue the files behind step `start` of `total`.
+
+        Args:
+            metrics_file: JSON lines are appended to it.
+            board_folder: where TensorBoard's events go.
+            start: steps taken already.
+            total: steps of the whole run.
+        """
         from torch.utils.tensorboard import SummaryWriter  # slow to import: only for training
 
-        self.file = folder.metrics_file.open("a", encoding="utf-8")
-        self.board = SummaryWriter(str(folder.path), purge_step=start + 1)
+        self.file = metrics_file.open("a", encoding="utf-8")
+        self.board = SummaryWriter(str(board_folder), purge_step=start + 1)
         self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
         self.last, self.step = time.perf_counter(), start
 
-    def log(
-        self,
-        step: int,
-        images_per_step: int,
-        networks: Sequence[Mapping[str, float]],
-        learning_rates: Sequence[float],
-        extra: Mapping[str, float],
-    ) -> None:
-        """Record an interval that ends here: each network's mean metrics and learning rate, further values."""
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def log(self, interval: Interval) -> None:
+        """Record an interval that ends here."""
+        step, networks = interval.step, interval.networks
         now = time.perf_counter()
         # A run that went on in the middle of an interval has been timed from there.
-        speed = (step - self.step) * images_per_step / max(now - self.last, 1e-9)
+        speed = (step - self.step) * interval.images_per_step / max(now - self.last, 1e-9)
         self.last, self.step = now, step
-        line: dict[str, Any] = {"step": step, "images_per_second": round(speed, 1), **extra, "networks": []}
-        for index, (metrics, rate) in enumerate(zip(networks, learning_rates, strict=True)):
+        line: dict[str, Any] = {"step": step, "images_per_second": round(speed, 1), **interval.extra, "networks": []}
+        for index, (metrics, rate) in enumerate(zip(networks, interval.learning_rates, strict=True)):
             line["networks"].append({**metrics, "learning_rate": rate})
             for name, value in (*metrics.items(), ("learning_rate", rate)):
                 self.board.add_scalar(f"network_{index}/{name}", value, step)

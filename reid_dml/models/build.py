@@ -1,65 +1,95 @@
-"""From a config to a cohort's networks, each from its own seed."""
+"""A network from explicit arguments and a seed of its own; the random generators of its dropout."""
 
 from __future__ import annotations
+
+import logging
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
-from yacs.config import CfgNode
 
-from reid_dml.config import per_network
 from reid_dml.models.backbones import build_backbone
 from reid_dml.models.reid_network import ReIDNetwork, use_generator
 from reid_dml.models.weights import load_partial
 
+logger = logging.getLogger(__name__)
 
-def network_seed(seed: int, index: int, *, for_peers: bool = False) -> int:
-    """Seed of network `index` of a cohort; it does not depend on the cohort's size or the process."""
-    key = [seed, 5 if for_peers else 3, index]
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+# Keys of independent streams of random numbers. 1 and 2 are the samplers', 4 the choice of labelled images.
+_KEYS = {"initialisation": 3, "peer_dropout": 5, "dropout": 6}
 
 
-def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: bool = True) -> ReIDNetwork:
-    """Network `index` of `COHORT.NETWORKS`, on the CPU, from its own seed.
+def network_seed(
+    seed: int, index: int, use: Literal["initialisation", "dropout", "peer_dropout"] = "initialisation"
+) -> int:
+    """Seed of network `index` for one use; it does not depend on the cohort's size or the process.
 
-    `initialise=False` skips the starting weights, for a network whose weights are about to be loaded. The global
-    generator is left as it was.
+    Args:
+        seed: of the run.
+        index: of the network; the processes that share a network count on behind the cohort.
+        use: what draws: starting weights, dropout, or dropout in predictions for peers. Each has a stream of its own.
     """
-    name = cfg.COHORT.NETWORKS[index]
-    start = per_network(cfg, "COHORT.INIT_WEIGHTS")[index] if initialise else ""
+    return int(np.random.SeedSequence([seed, _KEYS[use], index]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def new_network(
+    name: str,
+    num_classes: int,
+    *,
+    size: tuple[int, int],
+    seed: int,
+    start: str = "",
+    init_std: float | None = None,
+    last_stride: int = 2,
+    neck: str = "none",
+    dropout: float = 0.0,
+    recompute: bool = False,
+    bn_momentum: float = 0.0,
+    bn_eps: float = 0.0,
+    what: str = "network",
+) -> ReIDNetwork:
+    """A network on the CPU. The global generator is left as it was.
+
+    Args:
+        name: of the backbone (see `build_backbone`).
+        num_classes: rows of the head.
+        size: (height, width) of the inputs.
+        seed: of the starting weights.
+        start: "" from scratch, "imagenet" (the library's download), or a weights file of the backbone.
+        init_std: of the authors' truncated normal initialisation; None: the network's own initialisation.
+        last_stride: 1 keeps the resolution of the last stage.
+        neck, dropout, recompute: see `ReIDNetwork`.
+        bn_momentum, bn_eps: of batch norm; 0: the network's own.
+        what: names the network in messages.
+
+    Raises:
+        UserError: unknown name, a size that the network cannot take, or a weights file that does not fit.
+    """
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed every GPU.
-        torch.default_generator.manual_seed(network_seed(cfg.SEED, index))
-        backbone = build_backbone(
-            name, tuple(cfg.INPUT.SIZE), last_stride=cfg.MODEL.LAST_STRIDE, pretrained=start == "imagenet"
-        )
-        network = ReIDNetwork(
-            backbone,
-            num_classes,
-            neck=cfg.MODEL.NECK,
-            dropout=cfg.MODEL.DROPOUT,
-            recompute=cfg.TRAIN.RECOMPUTE,
-        )
-        if cfg.MODEL.INIT == "truncated_normal" and start != "imagenet":
-            _truncated_normal(network, cfg.MODEL.INIT_STD)
+        torch.default_generator.manual_seed(seed)
+        backbone = build_backbone(name, size, last_stride=last_stride, pretrained=start == "imagenet")
+        network = ReIDNetwork(backbone, num_classes, neck=neck, dropout=dropout, recompute=recompute)
+        if init_std is not None and start != "imagenet":
+            _truncated_normal(network, init_std)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum, module.eps = cfg.MODEL.BN_MOMENTUM or module.momentum, cfg.MODEL.BN_EPS or module.eps
+            module.momentum, module.eps = bn_momentum or module.momentum, bn_eps or module.eps
     if start not in ("", "imagenet"):
-        print(load_partial(network.backbone, start, what=f"network {index} ({name}) backbone"))
+        logger.info("%s", load_partial(network.backbone, start, what=f"{what} ({name}) backbone"))
     return network
 
 
 def seed_dropout(network: nn.Module, seed: int, index: int, device: str) -> torch.Generator:
     """Give the network's dropout a generator of its own, and return it for checkpointing."""
-    generator = torch.Generator(device).manual_seed(network_seed(seed, index))
+    generator = torch.Generator(device).manual_seed(network_seed(seed, index, "dropout"))
     use_generator(network, generator)
     return generator
 
 
 def new_peer_generator(seed: int, index: int, device: str) -> torch.Generator:
-    """The generator of a network's dropout in predictions that must leave no trace in the other one."""
-    return torch.Generator(device).manual_seed(network_seed(seed, index, for_peers=True))
+    """The generator of a network's dropout in forward passes for its peers, which leave no trace in the other one."""
+    return torch.Generator(device).manual_seed(network_seed(seed, index, "peer_dropout"))
 
 
 def _truncated_normal(network: nn.Module, std: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 class Output(NamedTuple):
@@ -116,7 +119,7 @@ class ReIDNetwork(nn.Module):
         except TorchDynamoException as failure:
             self._compiled = ()
             reason = " ".join(str(failure).split("Set TORCHDYNAMO")[0].split())[:200]
-            print(f"training goes on without torch.compile: {reason}", flush=True)
+            logger.warning("training goes on without torch.compile: %s", reason)
             return self.backbone(images)
 
     def _recomputed(self, images: Tensor) -> Tensor:

@@ -27,13 +27,13 @@ class Member:
     generator: torch.Generator  # of the network's dropout while it learns
     ema: ReIDNetwork | None = None  # exponential moving average of the network
     clip_norm: float = 0.0  # largest Euclidean norm of its whole gradient; 0: as it comes
-    # Of its dropout in predictions for peers, which leave no trace.
+    # Of the network's dropout in forward passes for its peers, which leave no trace.
     peer_generator: torch.Generator = field(default_factory=torch.Generator)
     term_state: dict[str, State] = field(default_factory=dict)  # what the objective's terms keep for the network
 
 
 class Links(Protocol):
-    """What a process has to do with the others: predictions between networks, means within one that several share."""
+    """Communication between processes: predictions between networks, means over the replicas of one network."""
 
     received_bytes: int | None  # of predictions in the last exchange; None: there are no other processes
 
@@ -42,12 +42,12 @@ class Links(Protocol):
         ...
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace every tensor by its mean over the processes that share this one's networks."""
+        """Replace every tensor by its mean over the replicas of this process's networks."""
         ...
 
 
 class LocalLinks:
-    """All networks are in this process, whole."""
+    """No other process: all networks are in this one."""
 
     received_bytes: int | None = None
 
@@ -64,8 +64,8 @@ class Cohort:
 
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
     evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
-    in it where torch's autocast says so; weights, gradients and losses stay float32. On `streams` what the members do
-    independently of each other may go on side by side.
+    in it where torch's autocast says so; weights, gradients and losses stay float32. With `streams` the members'
+    forward and backward passes run on a CUDA stream each.
     """
 
     members: Sequence[Member]
@@ -94,14 +94,14 @@ class Cohort:
 
 
 def add_gradient(terms: Mapping[str, Tensor], batches: int) -> Tensor:
-    """Add one of several batches' share of the mean gradient to the parameters; returns its detached loss, 0-d."""
+    """Accumulate the gradient of one of several batches, divided by their number; returns its detached loss, 0-d."""
     loss = torch.stack(list(terms.values())).sum()
     (loss / batches).backward()
     return loss.detach()
 
 
 def update_member(member: Member, learning_rate: Tensor, ema_decay: Tensor) -> None:
-    """One optimiser step of one network on the gradient added up so far, which is used up."""
+    """One optimiser step of one network on the accumulated gradient, which is cleared."""
     if member.clip_norm > 0:
         nn.utils.clip_grad_norm_(member.network.parameters(), member.clip_norm)
     for group in member.optimizer.param_groups:
@@ -129,7 +129,7 @@ def update_ema(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
 
 @contextmanager
 def frozen_statistics(member: Member) -> Iterator[None]:
-    """Train-mode predictions that leave no trace: batch-norm buffers and the dropout generator stay untouched.
+    """Train-mode forward passes without side effects: batch-norm buffers and the dropout generator stay untouched.
 
     Algorithm 1 predicts a batch again after an update; moving the statistics a second time would count it twice.
     Dropout draws from the peer generator meanwhile: a CUDA graph cannot put a generator's state back.

@@ -1,7 +1,7 @@
-"""Mutual learning over several processes: networks are placed over them, and only small logits travel.
+"""Mutual learning over several processes: each holds some of the networks, and only small logits are exchanged.
 
-With more processes than networks, each network has a group of processes of its own that share out every batch and
-average their gradients (data parallelism).
+With more processes than networks, each network has replicas, one a process, that share out every batch and average
+their gradients (data parallelism).
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ from reid_dml.models import Output
 
 @dataclass(frozen=True)
 class Placement:
-    """Which networks a process trains, and on which part of every batch."""
+    """Which networks this rank trains, and on which shard of every batch."""
 
-    places: tuple[tuple[int, ...], ...]  # networks of each place, contiguous shares of 0 ... K - 1
-    shards: int  # processes that share each place
+    places: tuple[tuple[int, ...], ...]  # networks that are in one process together: contiguous shares of 0 ... K - 1
+    shards: int  # replicas of each network, one a process; each trains on its shard of a batch
     rank: int
 
     @staticmethod
     def of(size: int, world: int, rank: int = 0, *, batch_size: int | None = None) -> Placement:
-        """Place `size` networks over `world` processes.
+        """Place networks over processes.
 
-        Raises `UserError` unless there are at most as many processes as networks, or a multiple of their number that
-        can share out a batch of `batch_size` evenly.
+        Args:
+            size: networks of the cohort.
+            world: processes.
+            rank: of this process.
+            batch_size: images of a batch, where it is known.
+
+        Raises:
+            UserError: neither at most as many processes as networks nor a multiple of their number, or a batch that
+                cannot be shared out evenly.
         """
         if world > size and world % size:
             raise UserError(f"{world} processes for {size} networks: start at most {size}, or a multiple of {size}")
@@ -49,36 +56,36 @@ class Placement:
 
     @property
     def networks(self) -> tuple[int, ...]:
-        """This process's networks."""
+        """Networks of this rank."""
         return self.places[self.rank // self.shards]
 
     @property
     def shard(self) -> int:
-        """This process's part of every batch, 0 ... shards - 1; shard 0 writes the checkpoints."""
+        """This rank's shard of every batch, 0 ... shards - 1; shard 0 writes the checkpoints."""
         return self.rank % self.shards
 
-    def column(self, shard: int) -> list[int]:
-        """Processes, one of each place, that see the same part of a batch: they exchange predictions."""
+    def exchange_ranks(self, shard: int) -> list[int]:
+        """Ranks, one of each place, that see the same shard of a batch: they exchange predictions."""
         return [place * self.shards + shard for place in range(len(self.places))]
 
-    def row(self, place: int) -> list[int]:
-        """Processes that share a place: they average gradients."""
+    def replica_ranks(self, place: int) -> list[int]:
+        """Ranks with replicas of the same networks: they average gradients."""
         return [place * self.shards + shard for shard in range(self.shards)]
 
-    def part(self, batch: Batch) -> Batch:
-        """This process's part of a batch, a contiguous one of N / shards images."""
+    def take_shard(self, batch: Batch) -> Batch:
+        """This rank's shard of a batch, N / shards images in a row."""
         if self.shards == 1:
             return batch
         size = len(batch.labels) // self.shards
         mine = slice(self.shard * size, (self.shard + 1) * size)
-        # A mean over the labelled images of the whole batch is the mean over the parts of sums divided by this number.
+        # A mean over the labelled images of the whole batch is the mean over the shards of sums divided by this number.
         count = (batch.labels >= 0).sum().clamp(min=1) / self.shards
-        parts = (tensor[mine] for tensor in (batch.images, batch.labels, batch.cameras, batch.draws))
-        return replace(Batch(*parts), label_count=count)
+        shard = (tensor[mine] for tensor in (batch.images, batch.labels, batch.cameras, batch.draws))
+        return replace(Batch(*shard), label_count=count)
 
 
 class DistributedLinks:
-    """What travels between the processes of a placement: predictions between networks, gradients within one.
+    """Collective communication of a placement: predictions between networks, gradients between replicas.
 
     Made by all processes together.
     """
@@ -87,13 +94,13 @@ class DistributedLinks:
         self.placement, self.features = placement, features
         self.received_bytes: int | None = 0
         # Every process has to take part in making every group, in the same order.
-        columns = [dist.new_group(placement.column(shard)) for shard in range(placement.shards)]
-        rows = [dist.new_group(placement.row(place)) for place in range(len(placement.places))]
-        self.column: Any = columns[placement.shard]
-        self.row: Any = rows[placement.rank // placement.shards]
+        exchanges = [dist.new_group(placement.exchange_ranks(shard)) for shard in range(placement.shards)]
+        replicas = [dist.new_group(placement.replica_ranks(place)) for place in range(len(placement.places))]
+        self.exchange_group: Any = exchanges[placement.shard]
+        self.replica_group: Any = replicas[placement.rank // placement.shards]
 
     def exchange(self, outputs: Mapping[int, Output], size: int) -> list[Output]:
-        """Every network's detached prediction on this process's part of the batch, in cohort order.
+        """Every network's detached prediction on this rank's shard of the batch, in cohort order.
 
         Logits (N, C) travel as float32, and not probabilities: they carry any temperature, and the tails that a
         float32 probability loses. A process receives (K - K_own) * N * C * 4 bytes, with `features` those of the
@@ -101,7 +108,7 @@ class DistributedLinks:
         """
         received = 0
         sample = next(iter(outputs.values()))
-        sources = self.placement.column(self.placement.shard)
+        sources = self.placement.exchange_ranks(self.placement.shard)
         predictions: list[Output] = []
         for source, indices in zip(sources, self.placement.places, strict=True):
             for index in indices:
@@ -119,20 +126,20 @@ class DistributedLinks:
         return predictions
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace every tensor by its mean over the processes that share this network."""
+        """Replace every tensor by its mean over the replicas of this network."""
         if self.placement.shards == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat, group=self.row)
+        dist.all_reduce(flat, group=self.replica_group)
         flat /= self.placement.shards
         for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(values.view_as(tensor))
 
     def _broadcast(self, own: Tensor | None, like: Tensor, source: int) -> Tensor:
-        """The tensor of process `source`, on every process of the column; `own` where it is this one."""
+        """Broadcast a tensor of rank `source` among the ranks that exchange predictions; `own` where it is this one."""
         if own is not None:
             values = own.detach().float().contiguous()
         else:
             values = torch.empty_like(like, dtype=torch.float32, memory_format=torch.contiguous_format)
-        dist.broadcast(values, source, group=self.column)
+        dist.broadcast(values, source, group=self.exchange_group)
         return values

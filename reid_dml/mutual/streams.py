@@ -1,4 +1,4 @@
-"""Where the networks of one process compute: one after the other, or side by side on streams of a GPU."""
+"""CUDA streams of the members of one process: a GPU computes several networks at once."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ Result = TypeVar("Result")
 
 
 class MemberStreams:
-    """A small network with a small batch fills a fraction of a GPU; several at once fill more of it."""
+    """A stream for each member: a small network with a small batch fills a fraction of a GPU, several fill more."""
 
     def __init__(self, streams: Sequence[torch.cuda.Stream] = ()) -> None:
-        """A stream for each network of the process; none: one network after the other."""
+        """`streams`: one for each member of the process; none: one member after the other."""
         self.streams = list(streams)
 
     @staticmethod
     def of(networks: int, device: str) -> MemberStreams:
-        """MemberStreams for so many networks: streams on a GPU, if there is more than one network."""
+        """Streams for so many networks on a GPU; none on a CPU or for one network."""
         side_by_side = device.startswith("cuda") and networks > 1
         return MemberStreams([torch.cuda.Stream(device) for _ in range(networks)] if side_by_side else [])
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """The work for each item, which must not depend on another's; everything before and after waits for all.
+        """Do the work for each item, each on its own stream, which must not depend on another's.
 
-        What one lane reads of another's must stay referenced until the end: memory that is free for its own lane may
-        still be read on a second one.
+        All streams wait for the current one first, and the current one for all of them at the end. What one stream
+        reads of another's must stay referenced until then: memory that is free for its own stream may still be read on
+        a second one.
         """
         if not self.streams:
             return [work(item) for item in items]

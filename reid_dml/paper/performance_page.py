@@ -210,7 +210,7 @@ _GROUPS = {
 _TRAINING = """`benchmarks/training.py`: the loop of `tools/train_net.py` beside mutual learning as a tutorial writes
 it, on batches that are in memory and augmented already ("plain eager"; the networks through torch.compile in
 "compiled") or behind PIL, torchvision and worker processes ("DataLoader"). "Between steps" is the share of the time
-beyond the recorded step alone, over and over. The last column holds the operations of
+beyond the captured step alone, over and over. The last column holds the operations of
 convolutions and linear layers against those that large matrix products reach in the same time. On a GPU the step is one
 CUDA graph."""
 _DIFFERENT = """One thing done differently (`TRAIN.CHANNELS_LAST`, `TRAIN.RECOMPUTE`, `TRAIN.COMPILE`, on a GPU

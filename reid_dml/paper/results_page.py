@@ -11,8 +11,8 @@ from reid_dml.config import load_config
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, Rows
 from reid_dml.reporting.tables import network_labels, without_empty_columns
+from reid_dml.reporting.task_tables import TABLES
 from reid_dml.tasks.cohort_metrics import mean_and_sd
-from reid_dml.tasks.task import TABLES
 
 _INTRODUCTION = """# Measured results
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from reid_dml.analysis.curves import training_curves
 from reid_dml.files import write_text
-from reid_dml.reporting.figures import draw_lines
-from reid_dml.reporting.sections import Section, plots
+from reid_dml.reporting.sections import Section
 from reid_dml.reporting.tables import MetricsTable, ReferenceRow, network_labels, without_empty_columns
 
 _PAGE = """<!doctype html>
@@ -43,8 +41,6 @@ figure img {{ display: block; width: 64px; height: 128px; border: 4px solid; mar
 <h2>{table_title}</h2>
 <div class="wide">{table}</div>
 {notes}
-<h2>Training</h2>
-{training}
 {sections}
 </body>
 </html>
@@ -54,7 +50,6 @@ figure img {{ display: block; width: 64px; height: 128px; border: 4px solid; mar
 def write_report(
     path: Any,
     record: Mapping[str, Any],
-    lines: Sequence[Mapping[str, Any]],
     table: MetricsTable,
     sections: Sequence[Section],
     references: Sequence[ReferenceRow] = (),
@@ -65,23 +60,12 @@ def write_report(
     Args:
         path: file to write.
         record: a run record (result.json), or the part of it that is known.
-        lines: the lines of metrics.jsonl; without them the page has no training curves.
         table: how the task shows its metrics.
-        sections: the task's own parts of the page.
+        sections: what stands below the table.
         references: published rows to show beside ours.
         terms: titles of the curves of the loss terms, by their names in the log.
     """
-    metrics, terms = record["metrics"], terms or {}
-    training = [
-        draw_lines(curves, title=title, x_label="step", y_label=unit, percent=percent)
-        for name, title, unit, percent in (
-            ("loss", "Loss", "nats", False),
-            *((name, title, "", False) for name, title in terms.items()),
-            ("accuracy", "Accuracy on training batches", "", True),
-            ("learning_rate", "Learning rate", "", False),
-        )
-        if (curves := training_curves(lines, name))
-    ]
+    metrics = record["metrics"]
     labels = network_labels(record["networks"], record.get("indices"))
     rows = without_empty_columns(table.rows(metrics, labels, references))
     page = _PAGE.format(
@@ -90,7 +74,6 @@ def write_report(
         table_title=escape(table.title),
         table=_table(rows, published=len(references)),
         notes="".join(f"<p>{escape(note)}.</p>" for note in table.notes(metrics)),
-        training=plots(training) if training else "<p>No training log: these weights were only evaluated.</p>",
         sections="\n".join(f"<h2>{escape(section.title)}</h2>\n{section.html}" for section in sections),
     )
     write_text(path, page)

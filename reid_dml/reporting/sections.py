@@ -1,4 +1,4 @@
-"""A part of a report that only one kind of task has."""
+"""A part of a report below its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder: what a training run leaves behind, and how it is opened again."""
+"""The run folder: paths of a run's files, starting it, checking it before a resume, and reading it again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FREE_ON_RESUME = (
 
 
 def class_names(data: Mapping[str, Any]) -> list[str]:
-    """The persons of classes.json by the names that do not depend on our numbering."""
+    """Name of every row of the heads in classes.json, independent of our numbering (see `TrainingData.class_names`)."""
     return [str(name) for name in data.get("original_ids") or data["person_ids"]]
 
 
@@ -58,19 +58,20 @@ class RunFolder:
         """Weights of one network."""
         return self.path / f"network_{index}{'_ema' if ema else ''}.safetensors"
 
-    def check_free(self) -> None:
-        """Raise `UserError` if the folder holds anything of a run already: nothing is overwritten or mixed up."""
+    def holds_run(self) -> bool:
+        """Whether anything of a run is in the folder already: nothing is to be overwritten or mixed up."""
         traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("network_*.safetensors")]
-        if any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*"))):
-            raise UserError(
-                f"{self.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
-                "folder"
-            )
+        return any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*")))
 
     def start(self, cfg: CfgNode, device: str, data: Mapping[str, Any]) -> None:
-        """Begin a new run: environment.json, classes.json from `data`, and the frozen config last.
+        """Begin a new run: environment.json, classes.json, and the frozen config last.
 
         The config marks a folder as a run: whatever kills the process before it is written leaves a free folder.
+
+        Args:
+            cfg: the config.
+            device: of the training.
+            data: the content of classes.json (see `TrainingData.training_summary`).
         """
         self.path.mkdir(parents=True, exist_ok=True)
         environment = {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()}
@@ -99,8 +100,8 @@ class RunFolder:
         ]
         if differing:
             raise UserError(
-                f"{self.config_file}: --resume continues this run, but {'; '.join(differing)}; give the same "
-                "options, or set OUTPUT_DIR to another folder for a new run"
+                f"{self.config_file}: the run to resume has other options: {'; '.join(differing)}; give the same "
+                "ones, or set OUTPUT_DIR to another folder for a new run"
             )
 
     def config(self) -> CfgNode:
@@ -127,7 +128,7 @@ class RunFolder:
         return self.training_data()["person_ids"]
 
     def class_names(self) -> list[str]:
-        """Whom each row of the identity heads stands for: person ids, or custom ids as they were written."""
+        """Name of every row of the heads: person ids, or custom ids and classes as they were written."""
         return class_names(self.training_data())
 
     def check_data(self, data: Mapping[str, Any]) -> None:

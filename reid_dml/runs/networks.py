@@ -1,4 +1,4 @@
-"""Networks that were trained before: finding their files, loading them, and saying where they do not fit."""
+"""The networks of a config, new or trained before: building, finding and loading them, saying where they do not fit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.config import flatten
+from reid_dml.config import flatten, per_network
 from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
-from reid_dml.models.build import build_network
+from reid_dml.models.build import network_seed, new_network
 from reid_dml.models.weights import load_exact, read_tensors
 from reid_dml.runs.folder import RunFolder
 
@@ -26,6 +26,35 @@ INPUT_OPTIONS = (*(key for key in EVALUATION_OPTIONS.values() if key.startswith(
 _NO_OUTPUT = ("WEIGHTS", "INIT", "INIT_STD", "BN_MOMENTUM", "DROPOUT", "NECK")
 _FORMER_TENSORS = ("centers",)  # config version 0: the center loss's state, which lies in checkpoints only since
 _WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
+
+
+def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: bool = True) -> ReIDNetwork:
+    """Network `index` of `COHORT.NETWORKS`, on the CPU, from its own seed.
+
+    Args:
+        cfg: the config.
+        index: position in `COHORT.NETWORKS`.
+        num_classes: rows of the head.
+        initialise: False skips the starting weights, for a network whose weights are about to be loaded.
+
+    Raises:
+        UserError: a name, size or starting weights that cannot be.
+    """
+    return new_network(
+        cfg.COHORT.NETWORKS[index],
+        num_classes,
+        size=tuple(cfg.INPUT.SIZE),
+        seed=network_seed(cfg.SEED, index),
+        start=per_network(cfg, "COHORT.INIT_WEIGHTS")[index] if initialise else "",
+        init_std=cfg.MODEL.INIT_STD if cfg.MODEL.INIT == "truncated_normal" else None,
+        last_stride=cfg.MODEL.LAST_STRIDE,
+        neck=cfg.MODEL.NECK,
+        dropout=cfg.MODEL.DROPOUT,
+        recompute=cfg.TRAIN.RECOMPUTE,
+        bn_momentum=cfg.MODEL.BN_MOMENTUM,
+        bn_eps=cfg.MODEL.BN_EPS,
+        what=f"network {index}",
+    )
 
 
 def uses_average(cfg: CfgNode) -> bool:
@@ -59,7 +88,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
         raise UserError(f"{absent[0]}: weights not found; the run kept no average, set TEST.WEIGHTS last")
     if absent:
         hint = (
-            "its training has not ended, continue it with --resume"
+            "its training has not ended, resume it"
             if folder.checkpoints.is_dir()
             else (
                 "name a run folder of tools/train_net.py whose COHORT.NETWORKS are those of the config, or one "
@@ -91,10 +120,16 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     return networks
 
 
-def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReIDNetwork]:
+def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list[ReIDNetwork]:
     """The frozen networks of `COHORT.TEACHERS`, each built as its own run's config says.
 
-    Raises `UserError` if a teacher's identity head stands for other `persons` (see `RunFolder.persons`).
+    Args:
+        cfg: the students' config.
+        class_names: of the rows of the students' heads (see `TrainingData.class_names`).
+        device: where the teachers are to be.
+
+    Raises:
+        UserError: a teacher that is not there, or whose head has rows of other classes.
     """
     teachers: list[ReIDNetwork] = []
     for path in cfg.COHORT.TEACHERS:
@@ -104,7 +139,7 @@ def load_teachers(cfg: CfgNode, persons: Sequence[str], device: str) -> list[ReI
                 "weights file"
             )
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-        if folder.class_names() != list(persons):
+        if folder.class_names() != list(class_names):
             raise UserError(
                 f"{folder.classes_file}: the teacher was trained on other persons or classes than this data set's "
                 "training split; COHORT.TEACHERS needs networks of the same classes"

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from reid_dml.analysis.calibration_sections import calibration_sections
 from reid_dml.classification.calibration import CalibrationBins, calibration_bins
 from reid_dml.classification.metrics import classification_metrics
 from reid_dml.classification.statistics import SampleStatistics, sample_statistics
@@ -26,10 +25,15 @@ from reid_dml.inference.rows import gather_rows, shard_rows
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
-from reid_dml.reporting.classification_table import CLASSIFICATION
-from reid_dml.reporting.sections import Section
-from reid_dml.reporting.tables import MetricsTable
 from reid_dml.tasks.cohort_metrics import with_mean_and_sd
+
+
+@dataclass(frozen=True)
+class ClassificationEvaluation:
+    """Metrics, and the calibration of every network and of the ensemble by label."""
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    bins: Mapping[str, CalibrationBins] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,12 +41,9 @@ class ClassificationTask:
     """A data set with a test split of the classes that are trained."""
 
     kind: ClassVar[str] = "classification"
-    table: ClassVar[MetricsTable] = CLASSIFICATION
 
     cfg: CfgNode
     data: ClassificationData
-    # Of the last evaluation, by label, for the report.
-    bins: dict[str, CalibrationBins] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         test = self.cfg.TEST
@@ -61,15 +62,15 @@ class ClassificationTask:
         open_images(self.cfg, self.data.test)
 
     def evaluate(
-        self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
-    ) -> dict[str, Any]:
-        """Judge every network, and the ensemble by the mean of the posteriors, on process 0.
+        self, networks: Mapping[int, ReIDNetwork], device: str, *, shard: int = 0, shards: int = 1
+    ) -> ClassificationEvaluation:
+        """Evaluate every network, and the ensemble by the mean of the posteriors, on process 0.
 
-        The arguments and the layout of the result are those of `RetrievalTask.evaluate`.
+        The arguments and the layout of the metrics are those of `RetrievalTask.evaluate`.
         """
 
         def run(split: str, images: StoredImages, keep: Callable[[Tensor, Tensor], Tensor]) -> dict[int, np.ndarray]:
-            rows = shard_rows(len(images), self.cfg.TEST.BATCH_SIZE, part, parts)
+            rows = shard_rows(len(images), self.cfg.TEST.BATCH_SIZE, shard, shards)
             own = images.at(rows)
             found = predict(
                 networks,
@@ -89,28 +90,28 @@ class ClassificationTask:
         train: dict[int, np.ndarray] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             train = run("train", open_images(self.cfg, self.data.train).at(self.data.labelled_rows), sample_statistics)
-        return self._judge(posteriors, train) if rank() == 0 else {}
+        return self._evaluate(posteriors, train) if rank() == 0 else ClassificationEvaluation()
 
-    def _judge(self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]) -> dict[str, Any]:
+    def _evaluate(
+        self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]
+    ) -> ClassificationEvaluation:
+        bins: dict[str, CalibrationBins] = {}
+
+        def test_metrics(log_probs: Tensor, label: str) -> dict[str, float]:
+            labels = torch.tensor(label_rows(self.data.test, self.data.class_ids))
+            statistics = SampleStatistics.of(sample_statistics(log_probs, labels).numpy())
+            bins[label] = calibration_bins(statistics.confidence, statistics.rank < 1)
+            return classification_metrics(statistics)
+
         log_probs = {index: torch.from_numpy(posteriors[index]) for index in sorted(posteriors)}
-        self.bins = {}
         networks = []
         for index, values in log_probs.items():
-            found = {"test": self._judge_test(values, f"network {index}")}
+            found = {"test": test_metrics(values, f"network {index}")}
             if index in train:
                 found = {"train": classification_metrics(SampleStatistics.of(train[index])), **found}
             networks.append({"classification": found})
         results = with_mean_and_sd(networks)
         if len(networks) > 1:
             mean = ensemble_log_probs(list(log_probs.values()))
-            results["ensemble"] = {"classification": {"test": self._judge_test(mean, "ensemble")}}
-        return results
-
-    def _judge_test(self, log_probs: Tensor, label: str) -> dict[str, float]:
-        labels = torch.tensor(label_rows(self.data.test, self.data.class_ids))
-        statistics = SampleStatistics.of(sample_statistics(log_probs, labels).numpy())
-        self.bins[label] = calibration_bins(statistics.confidence, statistics.rank < 1)
-        return classification_metrics(statistics)
-
-    def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
-        return calibration_sections(self.bins)
+            results["ensemble"] = {"classification": {"test": test_metrics(mean, "ensemble")}}
+        return ClassificationEvaluation(results, bins)

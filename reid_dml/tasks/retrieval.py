@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 from yacs.config import CfgNode
 
-from reid_dml.analysis.retrieval_sections import retrieval_sections
 from reid_dml.classification.statistics import SampleStatistics, sample_statistics
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
-from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.data.records import JUNK, ImageRecord, ReIDData
+from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
@@ -24,13 +24,18 @@ from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank, world_size
 from reid_dml.ranking.scoring import ScoringOptions, score
-from reid_dml.reporting.retrieval_table import RETRIEVAL
-from reid_dml.reporting.sections import Section
-from reid_dml.reporting.tables import MetricsTable
 from reid_dml.tasks.cohort_metrics import with_mean_and_sd
 from reid_dml.timing import stage
 
 SPLITS = ("query", "gallery", "boxes")
+
+
+@dataclass(frozen=True)
+class RetrievalEvaluation:
+    """Metrics, and the features by split of the ensemble, or of the only network."""
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    features: Mapping[str, FeatureSet] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,12 +43,18 @@ class RetrievalTask:
     """A data set with the protocols it is evaluated by."""
 
     kind: ClassVar[str] = "retrieval"
-    table: ClassVar[MetricsTable] = RETRIEVAL
 
     cfg: CfgNode
     data: ReIDData
-    # Features of the last evaluation's ensemble by split, for ranked lists.
-    features: dict[str, FeatureSet] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Asked now, so that an evaluation does not fail after hours of training.
+        count, expand = sum(record.person_id != JUNK for record in self.data.gallery), self.cfg.TEST.EXPAND
+        if expand > count:
+            raise UserError(
+                f"TEST.EXPAND: {expand} is more than the {count:,} gallery images of {self.data.name} without junk; "
+                "lower it"
+            )
 
     @property
     def uses_heads(self) -> bool:
@@ -60,20 +71,20 @@ class RetrievalTask:
             open_images(self.cfg, records)
 
     def evaluate(
-        self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
-    ) -> dict[str, Any]:
-        """Extract features and judge every network and the ensemble on process 0.
+        self, networks: Mapping[int, ReIDNetwork], device: str, *, shard: int = 0, shards: int = 1
+    ) -> RetrievalEvaluation:
+        """Extract features and evaluate every network and the ensemble on process 0.
 
         Args:
             networks: this process's networks by their index in the cohort.
             device: where the networks are.
-            part, parts: of the processes that hold these same networks, which this is and how many there are: they
+            shard, shards: of the processes that hold these same networks, which this is and how many there are: they
                 share out the images.
 
         Returns:
-            On process 0 {"networks": [metrics of each], "mean", "sd", "ensemble"}, each in the layout of metrics
-            files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one network.
-            An empty dict elsewhere.
+            On process 0 with the metrics {"networks": [those of each], "mean", "sd", "ensemble"}, each in the layout
+            of metrics files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one
+            network. Elsewhere it is empty.
         """
         batch_size = self.cfg.TEST.BATCH_SIZE
         options = {"device": device, "batch_size": batch_size, "workers": self.cfg.DATA.WORKERS}
@@ -83,15 +94,15 @@ class RetrievalTask:
         speed = Speed()
         for split in records:
             images = open_images(self.cfg, records[split])
-            rows = shard_rows(len(images), batch_size, part, parts)
+            rows = shard_rows(len(images), batch_size, shard, shards)
             with stage(f"features of {split}"):
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
             features[split] = gather_rows(own, rows, len(images))
-        print_speed(speed, copies=world_size() // parts)
+        print_speed(speed, copies=world_size() // shards)
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows
-            mine = open_images(self.cfg, self.data.train).at(rows[shard_rows(len(rows), batch_size, part, parts)])
+            mine = open_images(self.cfg, self.data.train).at(rows[shard_rows(len(rows), batch_size, shard, shards)])
             labels = label_rows(mine.records, self.data.class_ids)
             for found in gather_objects(
                 predict(networks, mine, labels, spec, keep=sample_statistics, title="train", **options)
@@ -100,7 +111,7 @@ class RetrievalTask:
                     index: int((SampleStatistics.of(rows).rank < 1).sum()) for index, rows in found.items() if len(rows)
                 }
                 correct |= {index: correct.get(index, 0) + count for index, count in hits.items()}
-        return self._judge(features, correct, records, device) if rank() == 0 else {}
+        return self._evaluate(features, correct, records, device) if rank() == 0 else RetrievalEvaluation()
 
     def _splits(self) -> dict[str, Sequence[ImageRecord]]:
         """The records of every split that is evaluated."""
@@ -109,13 +120,13 @@ class RetrievalTask:
             records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
         return {split: found for split, found in records.items() if found}
 
-    def _judge(
+    def _evaluate(
         self,
         features: dict[str, dict[int, np.ndarray]],
         correct: dict[int, int],
         records: dict[str, Sequence[ImageRecord]],
         device: str,
-    ) -> dict[str, Any]:
+    ) -> RetrievalEvaluation:
         order, protocols = sorted(features["query"]), self._protocols(device)
         networks = []
         for index in order:
@@ -124,15 +135,11 @@ class RetrievalTask:
             if index in correct:
                 metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled_rows)}}
             networks.append(metrics)
-        self.features = sets
         results = with_mean_and_sd(networks)
         if len(order) > 1:
-            self.features = self._feature_sets(features, order, records)
-            results["ensemble"] = score(self.features, protocols)
-        return results
-
-    def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
-        return retrieval_sections(metrics, self.features)
+            sets = self._feature_sets(features, order, records)
+            results["ensemble"] = score(sets, protocols)
+        return RetrievalEvaluation(results, sets)
 
     def _protocols(self, device: str) -> ScoringOptions:
         test = self.cfg.TEST

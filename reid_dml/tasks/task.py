@@ -1,4 +1,4 @@
-"""What a data set is for: how its networks are judged, and how that is shown."""
+"""What a data set is for: how networks are evaluated on it. Data only; drawing is `analysis` and `reporting`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from yacs.config import CfgNode
 from reid_dml.data.records import TrainingData
 from reid_dml.data.sets import load_data, task_of
 from reid_dml.models import ReIDNetwork
-from reid_dml.reporting.sections import Section
-from reid_dml.reporting.tables import MetricsTable
 from reid_dml.tasks.classification import ClassificationTask
 from reid_dml.tasks.retrieval import RetrievalTask
+
+
+class Evaluation(Protocol):
+    """What an evaluation found; the task's own kind also holds what drawing it needs."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Of the whole cohort, in the layout of metrics files; empty on all processes but the first."""
+        ...
 
 
 class Task(Protocol):
@@ -22,11 +29,6 @@ class Task(Protocol):
     @property
     def kind(self) -> str:
         """Its name in `TASKS`, which run records carry."""
-        ...
-
-    @property
-    def table(self) -> MetricsTable:
-        """How its metrics are shown."""
         ...
 
     @property
@@ -48,21 +50,20 @@ class Task(Protocol):
         ...
 
     def evaluate(
-        self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
-    ) -> dict[str, Any]:
-        """Metrics of the whole cohort on process 0, an empty dict elsewhere.
+        self, networks: Mapping[int, ReIDNetwork], device: str, *, shard: int = 0, shards: int = 1
+    ) -> Evaluation:
+        """Evaluate the whole cohort; what was found is on process 0.
 
-        This is process `part` of the `parts` that hold these same networks.
+        Args:
+            networks: this process's networks by their index in the cohort.
+            device: where the networks are.
+            shard, shards: of the processes that hold these same networks, which this is and how many there are: they
+                share out the images.
         """
-        ...
-
-    def sections(self, metrics: Mapping[str, Any]) -> list[Section]:
-        """What the report shows of the last evaluation besides the table."""
         ...
 
 
 TASKS: dict[str, Callable[[CfgNode, Any], Task]] = {task.kind: task for task in (RetrievalTask, ClassificationTask)}
-TABLES: dict[str, MetricsTable] = {task.kind: task.table for task in (RetrievalTask, ClassificationTask)}
 
 
 def build_task(cfg: CfgNode) -> Task:

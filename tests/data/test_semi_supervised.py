@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.samplers.epoch import QuotaSampler
 from reid_dml.data.pipeline.sources import make_sampler

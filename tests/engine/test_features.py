@@ -9,15 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
+from reid_dml.commands.training import build_training
 from reid_dml.data.pipeline import sources
 from reid_dml.data.sets import load_data
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.trainer import build_cohort, build_schedule
-from reid_dml.models.build import build_network
-from reid_dml.mutual.objective import build_objective
 from reid_dml.mutual.terms.center import move_centers
-from reid_dml.runs.folder import class_names
+from reid_dml.runs.networks import build_network
 from tests.engine.test_resume import Killed, interrupt, metrics_without_speed, weights
 
 EVERYTHING = {
@@ -85,13 +83,9 @@ def test_a_run_with_every_option_resumes_bit_for_bit(make_everything, monkeypatc
 
 @pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
 def test_centers_follow_the_network_s_own_batches(make_config, rule):
-    from reid_dml.mutual.updates import UPDATE_RULES
-
-    cfg = make_config("OBJECTIVE.CENTER_WEIGHT", "0.01", "OBJECTIVE.CENTER_RATE", "0.25")
-    data = load_data(cfg)
-    objective = build_objective(cfg.OBJECTIVE)
-    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
-    source = sources.make_source(cfg, data.train, data.class_ids, 11, "cpu")
+    cfg = make_config("OBJECTIVE.CENTER_WEIGHT", "0.01", "OBJECTIVE.CENTER_RATE", "0.25", "UPDATE.RULE", rule)
+    training = build_training(cfg, load_data(cfg), "cpu")
+    cohort = training.cohort
     found = [member.term_state["center"]["centers"] for member in cohort.members]
     expected = [torch.zeros_like(centers) for centers in found]
 
@@ -103,11 +97,10 @@ def test_centers_follow_the_network_s_own_batches(make_config, rule):
                 move_centers(seen[index], output.features, label, 0.25)
 
         member.network.register_forward_hook(watch)
-    count = UPDATE_RULES.get(rule)().batches_per_step(2)
     for step in range(2):
-        batches = [source.batch(step * count + number) for number in range(count)]
+        batches = training.batches(step)
         own = batches if rule == "fresh_batch" else batches * 2
-        UPDATE_RULES.get(rule)().step(cohort, objective, batches, build_schedule(cfg, objective, "cpu").scalars(step))
+        training.run_step(step)
     for centers, wanted in zip(found, expected, strict=True):
         assert centers.shape == (5, 256)
         assert torch.equal(centers, wanted)

@@ -13,12 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.data.pipeline import sources
 from reid_dml.engine import checkpoints, progress
-from reid_dml.engine.progress import Progress
+from reid_dml.engine.progress import Interval, Progress
 from reid_dml.errors import UserError
+from reid_dml.mutual.cohort import Member
 from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
 
@@ -72,9 +74,9 @@ def test_resuming_after_any_interruption_gives_the_same_run(make_config, tiny_ru
 def test_the_speed_of_an_interval_begun_before_is_that_of_its_rest(tmp_path, monkeypatch):
     clock = iter([10.0, 11.0, 13.0])
     monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    shown = Progress(RunFolder(tmp_path), start=3, total=6)
+    shown = Progress(tmp_path / "metrics.jsonl", tmp_path, start=3, total=6)
     for step in (4, 6):  # a line every two steps: one step is left of the first interval
-        shown.log(step, 8, [{"loss": 1.0, "accuracy": 0.0}], [0.1], {})
+        shown.log(Interval(step, 8, [{"loss": 1.0, "accuracy": 0.0}], [0.1], {}))
     shown.close()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_per_second"] for line in lines] == [8.0, 8.0]
@@ -232,3 +234,20 @@ def test_a_second_process_in_the_same_folder_is_refused(make_config):
     train_and_evaluate(cfg)
     with RunFolder(cfg.OUTPUT_DIR).lock(), pytest.raises(UserError, match="another process is training in this folder"):
         train_and_evaluate(cfg, resume=True)
+
+
+def test_a_checkpoint_of_before_the_peer_generator_was_renamed_is_read():
+    def member(seed):
+        network = nn.Linear(2, 2)
+        peer_generator = torch.Generator().manual_seed(seed)
+        return Member(0, network, torch.optim.SGD(network.parameters(), lr=torch.tensor(1.0)), torch.Generator(),
+                      peer_generator=peer_generator)  # fmt: skip
+
+    saved, restored = member(1), member(2)
+    state = checkpoints.member_state(saved)
+    state["spare"] = state.pop("peer_generator")
+    checkpoints.restore_member(restored, state, Path("a checkpoint"))
+    assert torch.equal(restored.peer_generator.get_state(), saved.peer_generator.get_state())
+    del state["spare"]
+    with pytest.raises(UserError, match="a checkpoint: does not fit network 0"):
+        checkpoints.restore_member(restored, state, Path("a checkpoint"))

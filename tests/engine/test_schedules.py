@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
+from reid_dml.config import per_network
 from reid_dml.engine.schedules.constant import Constant
 from reid_dml.engine.schedules.cosine import Cosine
 from reid_dml.engine.schedules.multistep import Multistep
-from reid_dml.engine.schedules.schedule import ema_decay
+from reid_dml.engine.schedules.schedule import Schedule, ema_decay
 from reid_dml.engine.schedules.staircase import Staircase
-from reid_dml.engine.trainer import build_schedule
 from reid_dml.mutual.objective import build_objective
 
 
@@ -22,7 +22,8 @@ def make_schedule(make_config):
 
     def make(*overrides):
         cfg = make_config(*overrides)
-        return build_schedule(cfg, build_objective(cfg.OBJECTIVE), "cpu")
+        objective, rates = build_objective(cfg.OBJECTIVE), per_network(cfg, "COHORT.LR")
+        return Schedule(cfg.SCHEDULE, objective, total=6, learning_rates=rates, ema_decay=0.9, device="cpu")
 
     return make
 

@@ -1,28 +1,24 @@
-"""The recorded step: fixed tensors, replays, and what happens when it cannot be recorded. Graphs: tests/test_gpu.py."""
+"""The graphed step: fixed tensors, replays, and a capture that fails. On a GPU: tests/test_gpu.py."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 
-from reid_dml.data.pipeline.augment import AugmentSpec
-from reid_dml.data.pipeline.sources import make_source
+from reid_dml.commands.training import build_training
 from reid_dml.data.sets import load_data
 from reid_dml.engine.step import make_step
-from reid_dml.engine.trainer import build_cohort, build_schedule
 from reid_dml.errors import UserError
 from reid_dml.models.build import seed_dropout
 from reid_dml.models.reid_network import Dropout, ReIDNetwork
-from reid_dml.mutual.objective import build_objective
-from reid_dml.mutual.updates import build_rule
-from reid_dml.runs.folder import class_names
 from tests.engine.replaying import Replaying
 
-RECORDED = {
+CAPTURED = {
     "simultaneous": [],
     "sequential": ["UPDATE.RULE", "sequential"],
     "fresh_batch": ["UPDATE.RULE", "fresh_batch"],
@@ -53,22 +49,16 @@ RECORDED = {
 }  # fmt: skip
 
 
-def train(cfg, recorder=None, steps=8):
-    """Reports and states of a cohort after some steps, with the plain step or a recorded one."""
-    data = load_data(cfg)
-    objective, rule = build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-    schedule = build_schedule(cfg, objective, "cpu")
-    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
-    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
-    step = make_step(rule, cohort, objective, recorder)
-    if recorder is not None:
-        recorder.cohort = cohort
-    per_step, reports = rule.batches_per_step(cohort.size) * cfg.TRAIN.ACCUMULATION, []
-    for number in range(steps):
-        batches = [source.batch(number * per_step + k) for k in range(per_step)]
-        reports.append(step(batches, schedule.scalars(number)).clone())
-    states = [network.state_dict() for member in cohort.members for network in (member.network, member.ema)]
-    return torch.stack(reports), [tensor for state in states for tensor in state.values()]
+def train(cfg, capture=None, steps=8):
+    """Reports and states of a cohort after some steps, eager or captured."""
+    training = build_training(cfg, load_data(cfg), "cpu")
+    if capture is not None:
+        capture.cohort = training.cohort
+        step = make_step(training.rule, training.cohort, training.objective, capture)
+        training = replace(training, step=step)
+    reports = [training.run_step(number).clone() for number in range(steps)]
+    networks = [network for member in training.cohort.members for network in (member.network, member.ema)]
+    return torch.stack(reports), [tensor for network in networks for tensor in network.state_dict().values()]
 
 
 def assert_same(found, expected):
@@ -77,44 +67,43 @@ def assert_same(found, expected):
         assert torch.equal(value, wanted)
 
 
-@pytest.mark.parametrize("options", RECORDED.values(), ids=RECORDED)
-def test_a_recorded_step_sees_every_batch_and_every_scalar(make_config, options):
+@pytest.mark.parametrize("options", CAPTURED.values(), ids=CAPTURED)
+def test_a_graphed_step_sees_every_batch_and_every_scalar(make_config, options):
     cfg = make_config(*options)
-    recorder = Replaying()
-    assert_same(train(cfg, recorder), train(cfg))
-    assert (recorder.runs, recorder.replays) == (3, 5)
+    capture = Replaying()
+    assert_same(train(cfg, capture), train(cfg))
+    assert (capture.runs, capture.replays) == (3, 5)
 
 
-def test_a_step_that_cannot_be_recorded_goes_on_and_says_so(make_config, capsys):
-    cfg, recorder = make_config(), Replaying(waits="network.py:7 waits for the GPU")
-    assert_same(train(cfg, recorder), train(cfg))
-    said = [line for line in capsys.readouterr().out.splitlines() if "without a CUDA graph" in line]
+def test_a_step_that_cannot_be_captured_goes_on_and_says_so(make_config, caplog):
+    cfg, capture = make_config(), Replaying(waits="network.py:7 waits for the GPU")
+    assert_same(train(cfg, capture), train(cfg))
+    said = [line for line in caplog.messages if "without a CUDA graph" in line]
     assert len(said) == 1
     assert "network.py:7" in said[0]
-    assert (recorder.runs, recorder.replays) == (3, 0)
+    assert (capture.runs, capture.replays) == (3, 0)
 
 
-def test_a_recording_that_breaks_off_leaves_nothing_behind(make_config, capsys):
-    cfg, recorder = make_config(), Replaying(breaks_off="operation not permitted")
-    assert_same(train(cfg, recorder), train(cfg))
-    said = [line for line in capsys.readouterr().out.splitlines() if "without a CUDA graph" in line]
-    assert said == ["training goes on without a CUDA graph: operation not permitted"]
-    assert (recorder.runs, recorder.replays) == (3, 0)
+def test_a_capture_that_breaks_off_leaves_nothing_behind(make_config, caplog):
+    cfg, capture = make_config(), Replaying(breaks_off="operation not permitted")
+    assert_same(train(cfg, capture), train(cfg))
+    assert caplog.messages == ["training goes on without a CUDA graph: operation not permitted"]
+    assert (capture.runs, capture.replays) == (3, 0)
 
 
-def test_a_recording_with_no_way_back_says_how_to_go_on(make_config, monkeypatch):
+def test_a_capture_with_no_way_back_says_how_to_go_on(make_config, monkeypatch):
     def stuck(self, images):
         raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
 
-    recorder, record = Replaying(breaks_off="operation not permitted"), Replaying.record
+    capture, original = Replaying(breaks_off="operation not permitted"), Replaying.capture
 
     def breaking(self, work):
         monkeypatch.setattr(ReIDNetwork, "forward", stuck)
-        return record(self, work)
+        return original(self, work)
 
-    monkeypatch.setattr(Replaying, "record", breaking)
-    with pytest.raises(UserError, match=r"TRAIN\.GRAPH: .*operation not permitted.*--resume"):
-        train(make_config(), recorder)
+    monkeypatch.setattr(Replaying, "capture", breaking)
+    with pytest.raises(UserError, match=r"TRAIN\.GRAPH: .*operation not permitted.*resume the run"):
+        train(make_config(), capture)
 
 
 @pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
@@ -137,13 +126,13 @@ def test_compiled_backbones_take_the_same_steps(make_config):
         torch.testing.assert_close(value, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_a_backbone_that_cannot_be_compiled_goes_on_and_says_so(make_config, monkeypatch, capsys):
+def test_a_backbone_that_cannot_be_compiled_goes_on_and_says_so(make_config, monkeypatch, caplog):
     def broken(*_):
         raise TorchDynamoException("no compiler")
 
     monkeypatch.setattr(torch, "compile", lambda backbone, **_: broken)
     assert_same(train(make_config("TRAIN.COMPILE", "True")), train(make_config()))
-    said = [line for line in capsys.readouterr().out.splitlines() if "without torch.compile: " in line]
+    said = [line for line in caplog.messages if "without torch.compile: " in line]
     assert len(said) == 2  # each network finds out for itself
     assert "no compiler" in said[0]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.engine.guard import NonFiniteGuard
 from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_text
@@ -27,10 +27,9 @@ def test_files_of_other_kinds_are_no_run(make_config):
     cfg = make_config()
     Path(cfg.OUTPUT_DIR).mkdir()
     (Path(cfg.OUTPUT_DIR) / "mine.safetensors").write_bytes(b"")
-    RunFolder(cfg.OUTPUT_DIR).check_free()
+    assert not RunFolder(cfg.OUTPUT_DIR).holds_run()
     (Path(cfg.OUTPUT_DIR) / "network_0.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="holds a run already"):
-        RunFolder(cfg.OUTPUT_DIR).check_free()
+    assert RunFolder(cfg.OUTPUT_DIR).holds_run()
 
 
 def test_the_guard_finds_the_first_bad_step_and_whose_own_loss_it_was():
@@ -120,6 +119,17 @@ def test_zero_steps_evaluate_the_starting_weights(make_config):
     cfg = make_config("TRAIN.STEPS", "0")
     train_and_evaluate(cfg)
     assert json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["steps"] == 0
+
+
+def test_a_command_prints_what_the_library_logs(command, tiny_config, tiny_run, tmp_path):
+    start = f"[{tiny_run / 'network_0.safetensors'}]"
+    for name in ("one", "two"):  # a second command of this process does not print it twice
+        result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / name, "TRAIN.STEPS", "0",
+                         "COHORT.INIT_WEIGHTS", start)  # fmt: skip
+        lines = [line for line in result.out.splitlines() if "tensors loaded from" in line]
+        assert [line.split(":")[0] for line in lines] == [
+            f"network {index} (mobilenet_v1_0.25) backbone" for index in (0, 1)
+        ]
 
 
 def test_a_full_disk_damages_nothing(tmp_path):

@@ -11,9 +11,8 @@ from safetensors.torch import save_file
 
 from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
-from reid_dml.models.build import build_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
-from reid_dml.runs.networks import load_networks
+from reid_dml.runs.networks import build_network, load_networks
 
 
 def count(network):
@@ -191,6 +190,22 @@ def test_dropout_does_not_depend_on_the_global_generator(make_config):
         results.append(network.dropout(torch.ones(4, 100)))
     assert torch.equal(*results)
     assert set(results[0].unique().tolist()) == {0.0, 2.0}
+
+
+def test_dropout_draws_other_numbers_than_the_starting_weights(make_config):
+    from reid_dml.models.build import network_seed, new_peer_generator, seed_dropout
+
+    cfg = make_config()
+    network = build_network(cfg, 1, 5)
+    states = [
+        torch.Generator().manual_seed(network_seed(cfg.SEED, 1)).get_state(),  # of the starting weights
+        seed_dropout(network, cfg.SEED, 1, "cpu").get_state(),
+        new_peer_generator(cfg.SEED, 1, "cpu").get_state(),
+        seed_dropout(network, cfg.SEED, 2, "cpu").get_state(),
+    ]
+    assert len({bytes(state.tolist()) for state in states}) == 4
+    # What runs of before began with: a new stream for dropout must not change anybody's starting weights.
+    assert network_seed(0, 1) == 2122545592250308646
 
 
 class TestWeights:

@@ -1,7 +1,7 @@
 """Trains linear networks in float64 for 50 steps, in however many processes `torchrun` started, and saves the weights.
 
-Run by test_distributed.py: python -m torch.distributed.run ... -m tests.mutual.linear_cohort K OUTPUT [recorded]
-With "recorded" the steps are replayed; with "waits" or "breaks_off" the last process finds that they cannot be.
+Run by test_distributed.py: python -m torch.distributed.run ... -m tests.mutual.linear_cohort K OUTPUT [captured]
+With "captured" the steps are replayed; with "waits" or "breaks_off" the last process finds that they cannot be.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Linear(nn.Module):
         return Output(images @ self.weight.T, images)
 
 
-def make_recorder(how: str, cohort: Cohort) -> Replaying:
+def make_capture(how: str, cohort: Cohort) -> Replaying:
     fails = rank() == world_size() - 1
-    recorder = Replaying(**{how: "a value on the CPU"} if fails and how != "recorded" else {})
-    recorder.cohort = cohort
-    return recorder
+    capture = Replaying(**{how: "a value on the CPU"} if fails and how != "captured" else {})
+    capture.cohort = cohort
+    return capture
 
 
 def main(size: int, output: str, how: str = "") -> None:
@@ -58,20 +58,20 @@ def main(size: int, output: str, how: str = "") -> None:
         cfg.OBJECTIVE.LABEL_SMOOTHING = 0.1
         objective = build_objective(cfg.OBJECTIVE)
         one = torch.tensor(1.0, dtype=torch.float64)
-        recorder = make_recorder(how, cohort) if how else None
-        take = make_step(UPDATE_RULES.get("simultaneous")(), cohort, objective, recorder)
+        capture = make_capture(how, cohort) if how else None
+        take = make_step(UPDATE_RULES.get("simultaneous")(), cohort, objective, capture)
         for step in range(STEPS):
             generator = torch.Generator().manual_seed(1000 + step)
             images = torch.randn(N, D, generator=generator, dtype=torch.float64)
             # -1 = unlabelled: the parts of a batch have different numbers of labelled rows.
             labels = torch.randint(-1, C, (N,), generator=generator)
-            batch = placement.part(Batch(images, labels, labels, torch.zeros(N, 1)))
+            batch = placement.take_shard(Batch(images, labels, labels, torch.zeros(N, 1)))
             rates = torch.full((size,), 0.02, dtype=torch.float64)
             report = take([batch], Scalars(rates, one.expand(len(objective.terms)), one))
         if placement.shard == 0:
             for member, row in zip(members, report, strict=True):
                 saved = {"weight": member.network.weight.detach(), "report": row, "bytes": cohort.links.received_bytes}
-                saved["replays"] = recorder.replays if recorder else 0
+                saved["replays"] = capture.replays if capture else 0
                 torch.save(saved, f"{output}/{member.index}.pt")
 
 

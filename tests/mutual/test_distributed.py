@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.mutual.distributed import Placement
@@ -45,8 +45,8 @@ def test_networks_are_placed_in_contiguous_shares(size, world, places, shards):
     seen = [(index, placement.shard) for placement in placements for index in placement.networks]
     assert sorted(seen) == [(index, shard) for index in range(size) for shard in range(shards)]
     for rank, placement in enumerate(placements):
-        assert rank in placement.column(placement.shard)
-        assert rank in placement.row(rank // shards)
+        assert rank in placement.exchange_ranks(placement.shard)
+        assert rank in placement.replica_ranks(rank // shards)
 
 
 def test_impossible_placements_are_refused():
@@ -84,9 +84,9 @@ def eager(tmp_path_factory):
     return run_linear(2, 2, tmp_path_factory.mktemp("eager") / "run")
 
 
-@pytest.mark.parametrize(("how", "replays"), [("recorded", 47), ("waits", 0), ("breaks_off", 0)])
-def test_processes_replay_a_recorded_step_together_or_not_at_all(tmp_path, eager, how, replays):
-    for found, expected in zip(run_linear(2, 2, tmp_path / "recorded", how), eager, strict=True):
+@pytest.mark.parametrize(("how", "replays"), [("captured", 47), ("waits", 0), ("breaks_off", 0)])
+def test_processes_replay_a_captured_step_together_or_not_at_all(tmp_path, eager, how, replays):
+    for found, expected in zip(run_linear(2, 2, tmp_path / "captured", how), eager, strict=True):
         assert found["replays"] == replays
         assert torch.equal(found["weight"], expected["weight"])
         assert torch.equal(found["report"], expected["report"])

@@ -11,16 +11,14 @@ import torch
 from torch import nn
 
 from benchmarks.plain_step import plain_step
-from reid_dml.data.pipeline.augment import AugmentSpec
-from reid_dml.data.pipeline.sources import Batch, make_source
+from reid_dml.commands.training import build_training
+from reid_dml.data.pipeline.sources import Batch
 from reid_dml.data.sets import load_data
-from reid_dml.engine.trainer import build_cohort, build_schedule
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_ema
 from reid_dml.mutual.losses import student_terms
-from reid_dml.mutual.objective import Scalars, build_objective
-from reid_dml.mutual.updates import UPDATE_RULES, build_rule
-from reid_dml.runs.folder import class_names
+from reid_dml.mutual.objective import Scalars
+from reid_dml.mutual.updates import UPDATE_RULES
 
 N, D, C, RATE = 5, 4, 3, 0.3
 
@@ -256,9 +254,8 @@ def test_simultaneous_updates_are_mutual_learning_as_a_tutorial_writes_it(make_c
         "OBJECTIVE.LABEL_SMOOTHING", "0", "EMA.ENABLED", "False", "SCHEDULE.NAME", "constant",
         "SCHEDULE.WARMUP_STEPS", "0",
     )  # fmt: skip
-    data, objective, rule = load_data(cfg), build_objective(cfg.OBJECTIVE), build_rule(cfg.UPDATE)
-    cohort = build_cohort(cfg, class_names(data.training_summary()), objective, "cpu")
-    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, "cpu")
+    training = build_training(cfg, load_data(cfg), "cpu")
+    cohort = training.cohort
     for member in cohort.members:
         member.network.double()
     inputs = cohort.inputs
@@ -267,8 +264,8 @@ def test_simultaneous_updates_are_mutual_learning_as_a_tutorial_writes_it(make_c
     sgd = partial(torch.optim.SGD, lr=0.125, momentum=0.9, nesterov=True, weight_decay=5e-4)
     step = plain_step(networks, [sgd(network.parameters()) for network in networks])
     for number in range(12):
-        batch = source.batch(number)
-        rule.step(cohort, objective, [batch], build_schedule(cfg, objective, "cpu").scalars(number))
+        (batch,) = training.batches(number)
+        training.run_step(number)
         step(cohort.inputs(batch), batch.labels)
     for member, network in zip(cohort.members, networks, strict=True):
         for name, value in network.state_dict().items():

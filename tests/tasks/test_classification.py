@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_dml.commands.experiment import train_and_evaluate
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.cache import open_images

@@ -45,6 +45,7 @@ class Term(Component, ABC):
 
     name: ClassVar[str]  # of its column in logs; set by `register_term`
     title: ClassVar[str]  # of its curve in the report
+    unit: ClassVar[str] = ""  # of its values there
     order: ClassVar[int] = 10  # of the columns; equal ones by name
     needs_peers: ClassVar[bool] = False
     needs_peer_features: ClassVar[bool] = False  # beside their logits, all of one width

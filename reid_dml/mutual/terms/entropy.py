@@ -35,6 +35,7 @@ class Entropy(WeightedTerm):
     """`confidence_penalty` of all images."""
 
     title: ClassVar[str] = "Confidence penalty (minus the entropy)"
+    unit: ClassVar[str] = "nats"
     order: ClassVar[int] = 2
     prefix: ClassVar[str] = "ENTROPY_"
 

@@ -18,6 +18,7 @@ class Identity(Term):
     """Eq. (2) of the paper; never off, and the first column: the watch on the losses reads it there."""
 
     title: ClassVar[str] = "Loss on the labels"
+    unit: ClassVar[str] = "nats"
     order: ClassVar[int] = 0
 
     label_smoothing: float = option(0.0, "share of the target spread evenly over all classes", least=0, most=1)

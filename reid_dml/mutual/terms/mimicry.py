@@ -19,6 +19,7 @@ class Mimicry(Term):
     """Eqs. (7), (10) and (11) of the paper, over all images, labelled or not."""
 
     title: ClassVar[str] = "Mimicry loss (KL to the peers)"
+    unit: ClassVar[str] = "nats"
     order: ClassVar[int] = 1
     needs_peers: ClassVar[bool] = True
 

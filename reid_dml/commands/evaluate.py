@@ -1,0 +1,83 @@
+"""The evaluation of networks that were trained before."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from reid_dml.commands.presentation import print_metrics, task_report
+from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
+from reid_dml.errors import UserError
+from reid_dml.files import check_output, write_json
+from reid_dml.models import ReIDNetwork
+from reid_dml.paper.published import published_rows
+from reid_dml.processes import first_then_others, processes, rank, world_size
+from reid_dml.reporting.tables import network_labels
+from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.networks import load_networks
+from reid_dml.tasks.task import Task, build_task
+
+
+def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
+    """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result.
+
+    Args:
+        cfg: the config; its `TEST` says how to evaluate.
+        json_file: where to write the metrics.
+        report_file: where to write a page with the table and its pictures.
+
+    Raises:
+        UserError: weights, data or options that do not go together, or an output that cannot be written.
+    """
+    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)
+    for output in (json_file, report_file):
+        if output:
+            check_output(output)
+    keep_freed_memory()
+    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    with processes(device):
+        networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
+        task = first_then_others(lambda: build_task(cfg))
+        if task.uses_heads:
+            _check_heads(networks, task, cfg.MODEL.WEIGHTS)
+        evaluation = task.evaluate(networks, device, shard=rank(), shards=world_size())
+        if rank() > 0:
+            return
+        names = [cfg.COHORT.NETWORKS[index] for index in networks]
+        print_metrics(task.kind, evaluation.metrics, network_labels(names, list(networks)), references)
+        if json_file:
+            write_json(json_file, evaluation.metrics)
+        if report_file:
+            record = {
+                "experiment": f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}",
+                "networks": names,
+                "indices": list(networks),
+                "dataset": task.data.name,
+                "metrics": evaluation.metrics,
+                "device": describe_device(device),
+                "versions": versions(),
+            }
+            task_report(report_file, record, task.kind, evaluation, references)
+
+
+def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
+    """Raise `UserError` unless the rows of the heads stand for the classes of the training split."""
+    classes = {network.num_classes for network in networks.values()}
+    folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
+    known = folder.classes_file.is_file()
+    if not known:
+        warnings.warn(
+            f"{folder.classes_file}: not found; whether the rows of the heads stand for this data set's classes cannot "
+            "be checked",
+            stacklevel=2,
+        )
+    others = known and folder.class_names() != task.data.class_names
+    if others or classes != {len(task.data.class_ids)}:
+        without = ", or set TEST.TRAIN_ACCURACY False" if task.kind == "retrieval" else ""
+        raise UserError(
+            f"{path}: the rows of the heads stand for other classes than the training split's; test on the "
+            f"data set they were trained on{without}"
+        )

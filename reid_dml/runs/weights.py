@@ -1,0 +1,20 @@
+"""The weights that a finished run leaves beside its config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from safetensors.torch import save
+
+from reid_dml.files import write_bytes
+from reid_dml.mutual.cohort import Member
+from reid_dml.runs.folder import RunFolder
+
+
+def export_weights(folder: RunFolder, members: Sequence[Member]) -> None:
+    """Write every member's weights, and those of its average, as safetensors."""
+    for member in members:
+        for network, ema in ((member.network, False), (member.ema, True)):
+            if network is not None:
+                tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+                write_bytes(folder.weights_file(member.index, ema=ema), save(tensors))

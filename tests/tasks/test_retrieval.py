@@ -1,0 +1,38 @@
+"""Evaluating retrieval: what is refused before a training, and what an evaluation returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reid_dml.commands.train import train_and_evaluate
+from reid_dml.data.sets import load_data
+from reid_dml.errors import UserError
+from reid_dml.runs.networks import load_networks
+from reid_dml.tasks.task import build_task
+
+
+def test_an_expansion_beyond_the_gallery_is_refused_before_the_training(make_config):
+    count = len(load_data(make_config()).gallery)
+    cfg = make_config("TEST.EXPAND", str(count + 1))
+    with pytest.raises(UserError, match=rf"TEST\.EXPAND: {count + 1} is more than the {count} gallery images"):
+        train_and_evaluate(cfg)
+    assert not Path(cfg.OUTPUT_DIR).exists()
+
+
+def test_every_protocol_works_up_to_the_size_of_the_gallery(make_config, tiny_run):
+    count = len(load_data(make_config()).gallery)
+    cfg = make_config(
+        "TEST.EXPAND", str(count), "TEST.RERANK", "True", "TEST.RERANK_K", f"[{3 * count}, {2 * count}]", "TEST.FPR",
+        "[0.0, 0.999]", "TEST.TRAIN_ACCURACY", "True",
+    )  # fmt: skip
+    task = build_task(cfg)
+    evaluation = task.evaluate(load_networks(cfg, tiny_run, "cpu"), "cpu")
+    ensemble = evaluation.metrics["ensemble"]
+    assert {"single_query", "multi_query", "expanded", "reranked"} <= ensemble.keys()
+    # What a report draws: features of the ensemble, of twice a network's width.
+    assert {split: len(found) for split, found in evaluation.features.items()} == {
+        split: len(getattr(task.data, split)) for split in ("query", "gallery", "boxes")
+    }
+    assert evaluation.features["query"].features.shape[1] == 2 * 256
