@@ -6,9 +6,10 @@ import errno
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+from reid_dml.logs import on_terminal
 
 
 class UserError(Exception):
@@ -54,42 +55,52 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's main function; bad input ends it with one line on stderr and exit code 2.
 
-    SIGTERM ends it as Ctrl-C does. (Under torchrun it does so at once: torchrun sends it when another process failed.)
+    What the library logs meanwhile is shown on the terminal. SIGTERM ends the command as Ctrl-C does. (Under torchrun
+    it does so at once: torchrun sends it when another process failed.)
+
+    Args:
+        main: returns the exit code; None is 0.
+
+    Raises:
+        SystemExit: always, with the exit code.
     """
-    warnings.showwarning = _print_warning
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
-    try:
-        code = main() or 0
-    except UserError as error:
-        code = _fail(str(error))
-    except OSError as error:
-        # Only errors that concern a file or a disk are the user's; a refused connection is not.
-        if error.errno not in _REMEDIES and error.filename is None:
-            raise
-        code = _fail(describe_os_error(error))
-    except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            code = _fail(
-                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
-                "DATA.SOURCE streaming, or use smaller networks"
-            )
-        elif _is_lost_process(error):
-            code = _fail("another process of this command has ended; what it said tells why")
-        else:
-            raise
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
-        code = 130
-    finally:
-        if alone:
-            signal.signal(signal.SIGTERM, before)
+    with on_terminal():
+        code = _exit_code(main)
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Other ranks may be waiting inside a collective call: leave without waiting for them.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _exit_code(main: Callable[[], int | None]) -> int:
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
+    try:
+        return main() or 0
+    except UserError as error:
+        return _fail(str(error))
+    except OSError as error:
+        # Only errors that concern a file or a disk are the user's; a refused connection is not.
+        if error.errno not in _REMEDIES and error.filename is None:
+            raise
+        return _fail(describe_os_error(error))
+    except (MemoryError, RuntimeError) as error:
+        if _is_out_of_memory(error):
+            return _fail(
+                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
+                "DATA.SOURCE streaming, or use smaller networks"
+            )
+        if _is_lost_process(error):
+            return _fail("another process of this command has ended; what it said tells why")
+        raise
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
+        return 130
+    finally:
+        if alone:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -102,13 +113,6 @@ def _is_lost_process(error: Exception) -> bool:
     """Whether a message between processes failed because one of them is gone: gloo and NCCL say so in words only."""
     signs = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(sign in str(error) for sign in signs)
-
-
-def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    if issubclass(category, UserWarning):
-        # Not into the middle of a progress bar, where there may be one.
-        say = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
-        say(f"warning: {message}", file=sys.stderr)
 
 
 def _fail(message: str) -> int:

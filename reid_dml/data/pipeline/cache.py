@@ -17,6 +17,7 @@ that a full or failing disk cannot deliver kills the process, a failed read can 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import threading
@@ -40,6 +41,8 @@ from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.errors import describe_os_error
 from reid_dml.files import save_with
 from reid_dml.processes import first_then_others, rank
+
+logger = logging.getLogger(__name__)
 
 _SHARD_BYTES = 256 * 2**20
 _SPARE_BYTES = 2**30  # left free on the disk
@@ -127,7 +130,8 @@ class CachedImages(StoredImages):
                         shard.write(max(workers, os.cpu_count() or 1), bar)
                         done += len(shard)
         if done:
-            print(f"{self.folder}: {done:,} images decoded, {done * missing[0].image_bytes / 1e6:,.0f} MB", flush=True)
+            megabytes = done * missing[0].image_bytes / 1e6
+            logger.info("%s: %s images decoded, %s MB", self.folder, f"{done:,}", f"{megabytes:,.0f}")
 
     def read(self, rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
         rows = np.asarray(rows)
