@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from reid_dml.errors import UserError
+from reid_dml.threads import cpu_threads
 
 _VERSIONS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "faiss-gpu", "faiss-cpu")
 
@@ -39,10 +40,11 @@ def prepare_training() -> None:
     torch.backends.cudnn.benchmark = True  # shapes never change: worth trying all convolution kernels once
 
 
-def resolve_device(name: str, threads: int = 0) -> str:
-    """`cpu` or `cuda:N` from `DEVICE`; `auto` takes a GPU where there is one. Sets the number of CPU threads."""
-    if threads:
-        torch.set_num_threads(threads)
+def resolve_device(name: str) -> str:
+    """`cpu` or `cuda:N` from `DEVICE`; `auto` takes a GPU where there is one.
+
+    Raises `UserError` for a GPU that is not there.
+    """
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -77,7 +79,7 @@ def describe_device(device: str) -> str:
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
-    threads = torch.get_num_threads()
+    threads = cpu_threads()
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
 
 

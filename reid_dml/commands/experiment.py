@@ -28,6 +28,7 @@ from reid_dml.runs.folder import RunFolder, class_names
 from reid_dml.runs.networks import load_networks, uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.tasks.task import Task, build_task
+from reid_dml.threads import use_threads
 from reid_dml.timing import stages_line
 
 
@@ -39,7 +40,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     rule, objective = build_rule(cfg), build_objective(cfg)  # unknown names are refused before any work, too
     for name in cfg.COHORT.NETWORKS:
         check_name(name)
-    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    use_threads(cfg.THREADS)
     prepare_training()
     with processes(device):
         place(cfg)  # refuses numbers of processes that do not go with the cohort
@@ -130,7 +132,8 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         if output:
             check_output(output)
     keep_freed_memory()
-    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    use_threads(cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         task = first_then_others(lambda: build_task(cfg))

@@ -24,7 +24,7 @@ _C.SCALE = "full"  # full (at its full length) | small (shortened) | smoke (only
 _C.OUTPUT_DIR = ""  # run folder; empty: runs/<EXPERIMENT>
 _C.SEED = 0  # every random number of a run follows from it
 _C.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
-_C.THREADS = 0  # CPU threads; 0: torch's own choice (all cores, or OMP_NUM_THREADS)
+_C.THREADS = 0  # CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores this process may use
 
 _C.DATA = CfgNode()
 # Persons: market1501 | folder | csv | synthetic

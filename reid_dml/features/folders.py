@@ -26,6 +26,7 @@ from reid_dml.inference.gather import gather_rows
 from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.processes import processes, rank
 from reid_dml.runs.networks import choose_network, fingerprint, load_networks
+from reid_dml.threads import use_threads
 
 
 def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
@@ -91,7 +92,8 @@ def extract_folder(
         raise UserError(f"{output}: a feature file's name ends in .npz")
     check_output(output)
     keep_freed_memory()
-    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    use_threads(cfg.THREADS)
     with processes(device):
         records = folder_records(folder)
         networks = choose_network(load_networks(cfg, cfg.MODEL.WEIGHTS, device), network, cfg.MODEL.WEIGHTS)

@@ -41,6 +41,7 @@ from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.errors import describe_os_error
 from reid_dml.files import save_with
 from reid_dml.processes import first_then_others, rank
+from reid_dml.threads import cpu_threads, usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def open_images(cfg: CfgNode, records: Sequence[ImageRecord]) -> StoredImages:
     folder = cache_folder(cfg)
     if folder is None or not records:
         return ImageFiles(records, cfg.DATA.STORED_SIZE)
-    return first_then_others(lambda: _open(records, cfg.DATA.STORED_SIZE, folder, cfg.DATA.WORKERS))
+    return first_then_others(lambda: _open(records, cfg.DATA.STORED_SIZE, folder))
 
 
 def cache_folder(cfg: CfgNode) -> Path | None:
@@ -76,10 +77,10 @@ def cache_folder(cfg: CfgNode) -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid_dml"
 
 
-def _open(records: Sequence[ImageRecord], size: Sequence[int], folder: Path, workers: int) -> StoredImages:
+def _open(records: Sequence[ImageRecord], size: Sequence[int], folder: Path) -> StoredImages:
     images = CachedImages(records, size, folder)
     try:
-        images.fill(workers)
+        images.fill()
     except OSError as error:
         warnings.warn(f"{describe_os_error(error)}; until then images are decoded whenever they are read", stacklevel=2)
         return ImageFiles(records, size)
@@ -102,7 +103,7 @@ class CachedImages(StoredImages):
             for start in range(0, len(paths), self.per_shard)
         ]
 
-    def fill(self, workers: int) -> None:
+    def fill(self) -> None:
         """Make the shards that are missing or no longer true, one after another, each all or nothing.
 
         Raises `UserError` for an image that cannot be read, `OSError` where the cache cannot be written.
@@ -127,7 +128,7 @@ class CachedImages(StoredImages):
                     if shard.open():
                         bar.update(len(shard))  # another command has made it meanwhile
                     else:
-                        shard.write(max(workers, os.cpu_count() or 1), bar)
+                        shard.write(_workers(), bar)
                         done += len(shard)
         if done:
             megabytes = done * missing[0].image_bytes / 1e6
@@ -262,9 +263,15 @@ class _Shard:
             warnings.warn(f"{self.pixels}: damaged; made anew from its {len(self):,} image files", stacklevel=3)
             try:
                 with _alone(self.pixels.parent):
-                    self.write(os.cpu_count() or 1, tqdm(disable=True))
+                    self.write(cpu_threads(), tqdm(disable=True))
             except OSError as error:
                 warnings.warn(f"{describe_os_error(error)}; its images are decoded instead", stacklevel=3)
+
+
+def _workers() -> int:
+    """Threads that decode: those of the processes on this machine that wait meanwhile are free, too."""
+    together = cpu_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(cpu_threads(), min(together, usable_cores()))
 
 
 def _fact(path: str) -> tuple[int, int]:
