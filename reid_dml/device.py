@@ -95,15 +95,21 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str:
-    """The checkout's commit, with `+` for uncommitted changes; empty outside a git checkout."""
-    folder = Path(__file__).resolve().parent
+    """The checkout's commit, with `+` for uncommitted changes; empty outside a checkout of this project.
+
+    A package installed into a folder of somebody else's checkout, or copied there, has no revision of its own.
+    """
+    file = Path(__file__).resolve()
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(file.parent), *words], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
+        if git("rev-parse", "--show-prefix") != f"{file.parent.name}/":
+            return ""  # not at the top
+        git("ls-files", "--error-unmatch", file.name)
         # Records and pages made from them compute nothing.
         changed = git(
             "status",
