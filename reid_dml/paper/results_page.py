@@ -118,11 +118,16 @@ def _rows(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             f"{runs[0]['experiment']}: two records of one seed; remove one, or name their experiments apart"
         )
     (header, *means), (_, *deviations) = (
-        table.rows(metrics, labels) for metrics in mean_and_sd([run["metrics"] for run in runs])
+        table.rows(metrics, labels) for metrics in mean_and_sd([_measured(run) for run in runs])
     )
     both = [zip(mean[1:], deviation[1:], strict=True) for mean, deviation in zip(means, deviations, strict=True)]
     cells = [[f"{mean} ± {deviation}" if mean else "" for mean, deviation in row] for row in both]
     return [header, *([mean[0], *row] for mean, row in zip(means, cells, strict=True))]
+
+
+def _measured(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's metrics without the deviations among its networks, of which a deviation says nothing."""
+    return {key: value for key, value in run["metrics"].items() if key != "sd"}
 
 
 def _published_table(published: Rows) -> str:
