@@ -92,8 +92,8 @@ def _exit_code(main: Callable[[], int | None]) -> int:
                 "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
                 "DATA.SOURCE streaming, or use smaller networks"
             )
-        if _is_lost_process(error):
-            return _fail("another process of this command has ended; what it said tells why")
+        if message := _lost_process(error):
+            return _fail(message)
         raise
     except KeyboardInterrupt:
         print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
@@ -109,10 +109,19 @@ def _is_out_of_memory(error: Exception) -> bool:
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
-def _is_lost_process(error: Exception) -> bool:
-    """Whether a message between processes failed because one of them is gone: gloo and NCCL say so in words only."""
-    signs = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(sign in str(error) for sign in signs)
+def _lost_process(error: Exception) -> str:
+    """What to say if a message between processes failed because of another one: gloo and NCCL say so in words only."""
+    gone = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    silent = ("Timed out waiting", "timed out", "Application timeout")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if any(sign in str(error) for sign in gone):
+            return "another process of this command has ended; what it said tells why"
+        if any(sign in str(error) for sign in silent):
+            return (
+                "another process of this command does not answer, stopped or lost with its machine; start the command "
+                "again (training: with --resume)"
+            )
+    return ""
 
 
 def _fail(message: str) -> int:
