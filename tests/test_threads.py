@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from reid_dml import threads
-from reid_dml.data.pipeline import cache
+from reid_dml.data.pipeline import cache, shard
 from reid_dml.data.sets import load_data
 from reid_dml.device import describe_device
 from reid_dml.threads import cpu_threads, use_threads
@@ -72,11 +72,11 @@ def test_cores_are_those_of_the_process_and_its_group(monkeypatch, tmp_path):
 
 
 def test_decoding_uses_the_threads_that_were_asked_for(make_config, monkeypatch, tmp_path):
-    asked, pool = [], cache.ThreadPoolExecutor
-    monkeypatch.setattr(cache, "ThreadPoolExecutor", lambda workers: asked.append(workers) or pool(workers))
+    asked, pool = [], shard.ThreadPoolExecutor
+    monkeypatch.setattr(shard, "ThreadPoolExecutor", lambda workers: asked.append(workers) or pool(workers))
     records = load_data(make_config()).train
     for number, others, workers in ((1, "1", 1), (3, "1", 3), (1, "2", min(2, threads.usable_cores()))):
         use_threads(number)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", others)
-        cache.open_images(make_config("DATA.CACHE_DIR", str(tmp_path / f"{number}{others}")), records)
+        cache.open_images(make_config("DATA.CACHE_DIR", str(tmp_path / f"{number}{others}")), records, "train")
         assert asked.pop() == workers

@@ -57,8 +57,8 @@ class RetrievalTask:
         )
 
     def prepare(self) -> None:
-        for records in self._splits().values():
-            open_images(self.cfg, records)
+        for split, records in self._splits().items():
+            open_images(self.cfg, records, split)
 
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, part: int = 0, parts: int = 1
@@ -83,7 +83,7 @@ class RetrievalTask:
         features: dict[str, dict[int, np.ndarray]] = {}
         speed = Speed()
         for split in records:
-            images = open_images(self.cfg, records[split])
+            images = open_images(self.cfg, records[split], split)
             rows = shard_rows(len(images), batch_size, part, parts)
             with stage(f"features of {split}"):
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
@@ -92,7 +92,9 @@ class RetrievalTask:
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows
-            mine = open_images(self.cfg, self.data.train).at(rows[shard_rows(len(rows), batch_size, part, parts)])
+            mine = open_images(self.cfg, self.data.train, "train").at(
+                rows[shard_rows(len(rows), batch_size, part, parts)]
+            )
             labels = label_rows(mine.records, self.data.class_ids)
             for found in gather_objects(
                 predict(networks, mine, labels, spec, keep=sample_statistics, title="train", **options)

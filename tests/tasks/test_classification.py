@@ -80,7 +80,7 @@ def test_the_record_holds_the_classification_layout(tree_run):
 def test_the_ensemble_is_the_mean_of_the_networks_posteriors(tree_run, tree_config):
     cfg = load_config(tree_config)
     data = load_data(cfg)
-    images = torch.from_numpy(read_all(open_images(cfg, data.test)))
+    images = torch.from_numpy(read_all(open_images(cfg, data.test, "test")))
     labels = torch.tensor([record.person_id - 1 for record in data.test])
     inputs = augment(images, None, AugmentSpec.of(cfg)).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():

@@ -132,7 +132,7 @@ def make_source(
 ) -> BatchSource:
     """The training source of a config. Raises `UserError` where the data set is too small for its batches."""
     sampler = make_sampler(cfg, records, class_ids)
-    images = open_images(cfg, records)
+    images = open_images(cfg, records, "train")
     height, width = cfg.DATA.STORED_SIZE
     size, limit = 3 * height * width * len(records), cfg.DATA.RESIDENT_LIMIT_GB * 2**30
     if device.startswith("cuda"):
