@@ -41,7 +41,16 @@ def describe_os_error(error: OSError) -> str:
 
 
 def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
-    """The path, if it is a readable non-empty file; a `UserError` naming `what` and `remedy` otherwise."""
+    """The path, if it is a file that is not empty.
+
+    Args:
+        path: of the file.
+        what: what it is expected to be, for the error.
+        remedy: what to do where it is not, for the error.
+
+    Raises:
+        UserError: a folder, no file, or an empty one.
+    """
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: {what} is expected to be a file, this is a folder; {remedy}")
