@@ -9,7 +9,7 @@ help:
 	@echo "make quickstart   environment, synthetic data, a cohort of two networks, metrics and report.html"
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
-	@echo "make results      write docs/results.md and the table of docs/search.md from results/"
+	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"
 	@echo "make clean        remove the environment and the quickstart's run"
 
 env: $(READY)

@@ -60,7 +60,7 @@ def main() -> None:
         else:
             records = draw_images(Path(folder) / "images", arguments.count, size, ".jpg")
         files, cached = ImageFiles(records, size), CachedImages(records, size, Path(folder) / "cache")
-        cached.fill(arguments.workers)
+        cached.fill()
         stored = torch.from_numpy(read_all(files, arguments.workers))
         prepared = [
             augment(part, None, spec).to(device).contiguous(memory_format=layout)

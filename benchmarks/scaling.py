@@ -118,6 +118,7 @@ def measure(point: Point, steps: int, repeats: int) -> None:
 
     from reid_dml.device import prepare_training, resolve_device
     from reid_dml.processes import processes, rank
+    from reid_dml.threads import use_threads
 
     size = str([*point.size])
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +128,8 @@ def measure(point: Point, steps: int, repeats: int) -> None:
             "TRAIN.GRAPH", str(not point.eager),
             "OBJECTIVE.STRATEGY", "dml" if point.networks > 1 else "independent", "THREADS", str(point.threads),
         ])  # fmt: skip
-        device = resolve_device(cfg.DEVICE, cfg.THREADS)
+        device = resolve_device(cfg.DEVICE)
+        use_threads(cfg.THREADS)
         prepare_training()
         on_gpu = device.startswith("cuda")
         times: list[float] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from reid_dml.errors import UserError
+from reid_dml.threads import cpu_threads
 from reid_dml.versions import versions as versions
 
 
@@ -37,10 +38,11 @@ def prepare_training() -> None:
     torch.backends.cudnn.benchmark = True  # shapes never change: worth trying all convolution kernels once
 
 
-def resolve_device(name: str, threads: int = 0) -> str:
-    """`cpu` or `cuda:N` from `DEVICE`; `auto` takes a GPU where there is one. Sets the number of CPU threads."""
-    if threads:
-        torch.set_num_threads(threads)
+def resolve_device(name: str) -> str:
+    """`cpu` or `cuda:N` from `DEVICE`; `auto` takes a GPU where there is one.
+
+    Raises `UserError` for a GPU that is not there.
+    """
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -75,20 +77,26 @@ def describe_device(device: str) -> str:
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
-    threads = torch.get_num_threads()
+    threads = cpu_threads()
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def git_revision() -> str:
-    """The checkout's commit, with `+` for uncommitted changes; empty outside a git checkout."""
-    folder = Path(__file__).resolve().parent
+    """The checkout's commit, with `+` for uncommitted changes; empty outside a checkout of this project.
+
+    A package installed into a folder of somebody else's checkout, or copied there, has no revision of its own.
+    """
+    file = Path(__file__).resolve()
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(file.parent), *words], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
+        if git("rev-parse", "--show-prefix") != f"{file.parent.name}/":
+            return ""  # not at the top
+        git("ls-files", "--error-unmatch", file.name)
         # Records and pages made from them compute nothing.
         changed = git(
             "status",

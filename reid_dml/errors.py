@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+from reid_dml.logs import on_terminal
 
 
 class UserError(Exception):
@@ -41,7 +41,16 @@ def describe_os_error(error: OSError) -> str:
 
 
 def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
-    """The path, if it is a readable non-empty file; a `UserError` naming `what` and `remedy` otherwise."""
+    """The path, if it is a file that is not empty.
+
+    Args:
+        path: of the file.
+        what: what it is expected to be, for the error.
+        remedy: what to do where it is not, for the error.
+
+    Raises:
+        UserError: a folder, no file, or an empty one.
+    """
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: {what} is expected to be a file, this is a folder; {remedy}")
@@ -55,37 +64,17 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's main function; bad input ends it with one line on stderr and exit code 2.
 
-    SIGTERM ends it as Ctrl-C does. (Under torchrun it does so at once: torchrun sends it when another process failed.)
+    What the library logs meanwhile is shown on the terminal. SIGTERM ends the command as Ctrl-C does. (Under torchrun
+    it does so at once: torchrun sends it when another process failed.)
+
+    Args:
+        main: returns the exit code; None is 0.
+
+    Raises:
+        SystemExit: always, with the exit code.
     """
-    warnings.showwarning = _print_warning
-    _print_log()
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
-    try:
-        code = main() or 0
-    except UserError as error:
-        code = _fail(str(error))
-    except OSError as error:
-        # Only errors that concern a file or a disk are the user's; a refused connection is not.
-        if error.errno not in _REMEDIES and error.filename is None:
-            raise
-        code = _fail(describe_os_error(error))
-    except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            code = _fail(
-                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
-                "DATA.SOURCE streaming, or use smaller networks"
-            )
-        elif _is_lost_process(error):
-            code = _fail("another process of this command has ended; what it said tells why")
-        else:
-            raise
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
-        code = 130
-    finally:
-        if alone:
-            signal.signal(signal.SIGTERM, before)
+    with on_terminal():
+        code = _exit_code(main)
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Other ranks may be waiting inside a collective call: leave without waiting for them.
@@ -94,39 +83,54 @@ def run_command(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
+def _exit_code(main: Callable[[], int | None]) -> int:
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
+    try:
+        return main() or 0
+    except UserError as error:
+        return _fail(str(error))
+    except OSError as error:
+        # Only errors that concern a file or a disk are the user's; a refused connection is not.
+        if error.errno not in _REMEDIES and error.filename is None:
+            raise
+        return _fail(describe_os_error(error))
+    except (MemoryError, RuntimeError) as error:
+        if _is_out_of_memory(error):
+            return _fail(
+                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
+                "DATA.SOURCE streaming, or use smaller networks"
+            )
+        if message := _lost_process(error):
+            return _fail(message)
+        raise
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
+        return 130
+    finally:
+        if alone:
+            signal.signal(signal.SIGTERM, before)
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     # torch.OutOfMemoryError is a RuntimeError; its CPU allocator raises a plain one.
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
-def _is_lost_process(error: Exception) -> bool:
-    """Whether a message between processes failed because one of them is gone: gloo and NCCL say so in words only."""
-    signs = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(sign in str(error) for sign in signs)
-
-
-class _Lines(logging.Handler):
-    """Prints what the library logs as plain lines on stdout, not into the middle of a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        say = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
-        say(record.getMessage())
-        sys.stdout.flush()
-
-
-def _print_log() -> None:
-    logger = logging.getLogger("reid_dml")
-    logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, _Lines) for handler in logger.handlers):
-        logger.addHandler(_Lines())
-
-
-def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    if issubclass(category, UserWarning):
-        # Not into the middle of a progress bar, where there may be one.
-        say = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
-        say(f"warning: {message}", file=sys.stderr)
+def _lost_process(error: Exception) -> str:
+    """What to say if a message between processes failed because of another one: gloo and NCCL say so in words only."""
+    gone = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    silent = ("Timed out waiting", "timed out", "Application timeout")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if any(sign in str(error) for sign in gone):
+            return "another process of this command has ended; what it said tells why"
+        if any(sign in str(error) for sign in silent):
+            return (
+                "another process of this command does not answer, stopped or lost with its machine; start the command "
+                "again (training: with --resume)"
+            )
+    return ""
 
 
 def _fail(message: str) -> int:

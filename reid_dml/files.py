@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,15 @@ def exclusive(path: Path, refusal: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(refusal) from None
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time write into a folder, where the file system can tell them apart; the others wait."""
+    with (folder / ".lock").open("w") as file:
+        with suppress(OSError):  # no locks there: the same work may be done twice, and renaming keeps the files whole
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

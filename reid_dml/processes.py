@@ -12,16 +12,26 @@ import torch
 import torch.distributed as dist
 
 from reid_dml.errors import UserError
+from reid_dml.heartbeat import Heartbeat
 
 Result = TypeVar("Result")
+_heartbeat: Heartbeat | None = None
 
 
 @contextmanager
 def processes(device: str) -> Iterator[None]:
     """Join the other processes that `torchrun` started, if it did, and leave them at the end.
 
-    They talk through gloo on CPUs and NCCL on GPUs. Raises `UserError` if processes would have to share a GPU.
+    They talk through gloo on CPUs and NCCL on GPUs. A message takes at most REID_DML_TIMEOUT seconds (600); before
+    small messages and barriers everybody waits as long as the others live, see `reid_dml.heartbeat`.
+
+    Args:
+        device: `cpu`, or `cuda:N` of this process.
+
+    Raises:
+        UserError: processes would have to share a GPU, or REID_DML_TIMEOUT is no number of seconds.
     """
+    global _heartbeat
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -31,11 +41,36 @@ def processes(device: str) -> Iterator[None]:
             f"{local} processes on this machine, which has {torch.cuda.device_count()} GPUs: start at most one per "
             "GPU, or set DEVICE cpu"
         )
-    # Long enough for process 0 to decode a large data set while the others wait. A process that ends is noticed anyway.
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=2))
-    yield
-    # Not after an error: the others may be waiting inside a collective call for this process.
+    limit = _limit()
+    timeout = timedelta(seconds=limit)
+    store, own, size = next(dist.rendezvous("env://", timeout=timeout))
+    _heartbeat = Heartbeat(dist.PrefixStore("heartbeat", store), own, size, limit)
+    dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=own, world_size=size, timeout=timeout)
+    try:
+        yield
+    except BaseException:
+        # No more than this: the others may be waiting inside a collective call for this process.
+        _heartbeat.leave()
+        raise
+    _heartbeat.stop()
+    _heartbeat = None
     dist.destroy_process_group()
+
+
+def _limit() -> float:
+    given = os.environ.get("REID_DML_TIMEOUT", "600")
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise UserError(f"REID_DML_TIMEOUT: {given!r} is no number of seconds above 0")
+    return seconds
+
+
+def _meet() -> None:
+    if _heartbeat is not None:
+        _heartbeat.meet()
 
 
 def rank() -> int:
@@ -49,7 +84,8 @@ def world_size() -> int:
 
 
 def barrier() -> None:
-    """Wait until every process is here."""
+    """Wait until every process is here, for as long as it lives."""
+    _meet()
     if dist.is_initialized():
         dist.barrier()
 
@@ -58,6 +94,7 @@ def gather_objects(value: Any) -> list[Any]:
     """The value of every process, in order, on process 0; elsewhere an empty list. For small objects and arrays."""
     if not dist.is_initialized():
         return [value]
+    _meet()
     gathered: list[Any] = [None] * world_size() if rank() == 0 else []
     dist.gather_object(value, gathered if rank() == 0 else None)
     return gathered
@@ -67,6 +104,7 @@ def all_gather_objects(value: Any) -> list[Any]:
     """The value of every process, in order, on all of them."""
     if not dist.is_initialized():
         return [value]
+    _meet()
     gathered: list[Any] = [None] * world_size()
     dist.all_gather_object(gathered, value)
     return gathered

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from yacs.config import CfgNode
 
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.errors import run_command
+from reid_dml.threads import use_threads
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = """
@@ -115,7 +115,7 @@ def market_root() -> Path:
 
 @pytest.fixture(autouse=True)
 def _fixed_threads() -> None:
-    torch.set_num_threads(1)
+    use_threads(1)
 
 
 @pytest.fixture

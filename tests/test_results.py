@@ -8,17 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.index_types_table import index_types_table, read_benchmarks
+from benchmarks.performance_page import performance_page, read_performance
+from reid_dml.commands.results import full_experiments, read_records, results_page
 from reid_dml.errors import UserError
-from reid_dml.paper.performance_page import performance_page, read_performance
 from reid_dml.paper.published import PUBLISHED, TABLE_3
-from reid_dml.paper.results_page import full_experiments, read_records, results_page
-from reid_dml.paper.search_page import read_benchmarks, search_page
+from reid_dml.reporting.markdown import fill_marks
 from tests.conftest import REPOSITORY
+
+EMPTY = "<!-- runs: begin -->\n<!-- runs: end -->\n"
 
 
 def test_the_page_is_up_to_date():
-    page = results_page(read_records(REPOSITORY / "results"), full_experiments(REPOSITORY / "configs"))
-    assert (REPOSITORY / "docs" / "results.md").read_text() == page, "run make results"
+    page = (REPOSITORY / "docs" / "results.md").read_text()
+    records, full = read_records(REPOSITORY / "results"), full_experiments(REPOSITORY / "configs")
+    assert results_page(page, records, full) == page, "run make results"
+
+
+def test_what_is_written_by_hand_stays_and_a_page_without_marks_is_refused():
+    page = "Before\n<!-- x: begin -->\nold\n<!-- x: end -->\nbehind"
+    assert fill_marks(page, "x", "new\n", "page.md") == "Before\n<!-- x: begin -->\n\nnew\n\n<!-- x: end -->\nbehind"
+    for broken in ("", page.replace("end", "ende"), page + page):
+        with pytest.raises(UserError, match=r"page\.md: lacks the lines <!-- x: begin --> and <!-- x: end -->"):
+            fill_marks(broken, "x", "new", "page.md")
 
 
 def test_the_table_of_index_types_is_up_to_date():
@@ -26,7 +38,7 @@ def test_the_table_of_index_types_is_up_to_date():
         (REPOSITORY / "docs" / "search.md").read_text(),
         read_benchmarks(REPOSITORY / "results" / "benchmarks"),
     )
-    assert search_page(page, records) == page, "run make results"
+    assert fill_marks(page, "index types", index_types_table(records), "search.md") == page, "run make results"
     for record in records:
         assert record["types"][0]["recall_at_10"] == 1  # Flat is exact
         for entry in record["types"]:
@@ -64,7 +76,7 @@ def test_a_folder_without_records_empties_no_page(command, tmp_path):
 
 def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
     record = json.loads((tiny_run / "result.json").read_text())
-    page = results_page([record])
+    page = results_page(EMPTY, [record])
     for found in (*record["metrics"]["networks"], record["metrics"]["ensemble"]):
         assert f"{100 * found['single_query']['mAP']:.2f} | {100 * found['single_query']['mAP_trapezoid']:.2f}" in page
     assert record["device"] in page
@@ -76,12 +88,12 @@ def test_runs_of_several_seeds_are_one_row_with_mean_and_sd(tiny_run):
     other = copy.deepcopy(one) | {"seed": 7}
     for found in (one, other):
         found["metrics"]["ensemble"]["single_query"]["mAP"] = 0.50 if found is one else 0.53
-    page = results_page([one, other])
+    page = results_page(EMPTY, [one, other])
     assert f"| {one['experiment']} (n = 2) | network 0" in page
     assert "|  | ensemble | 51.50 ± 2.12 |" in page
     assert all(f"seed {seed};" in page for seed in (one["seed"], 7))
     with pytest.raises(UserError, match="two records of one seed"):
-        results_page([one, one])
+        results_page(EMPTY, [one, one])
 
 
 def test_records_and_the_page_name_no_path():

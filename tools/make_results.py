@@ -1,4 +1,4 @@
-"""Write docs/results.md, docs/performance.md and the table in docs/search.md from the records in results/.
+"""Write docs/performance.md and the tables in docs/results.md and docs/search.md from the records in results/.
 
 python tools/make_results.py [--check]
 """
@@ -6,6 +6,7 @@ python tools/make_results.py [--check]
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from reid_dml.errors import UserError, run_command
@@ -14,7 +15,9 @@ from reid_dml.errors import UserError, run_command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", default="results", metavar="DIR", help="folder of run records (default: results)")
-    parser.add_argument("--output", default="docs/results.md", metavar="FILE", help="default: docs/results.md")
+    parser.add_argument(
+        "--output", default="docs/results.md", metavar="FILE", help="page whose tables are drawn (docs/results.md)"
+    )
     parser.add_argument(
         "--search-page", default="docs/search.md", metavar="FILE", help="page whose table is drawn (docs/search.md)"
     )
@@ -24,16 +27,25 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only check that the page is up to date")
     arguments = parser.parse_args()
 
-    from reid_dml.files import write_text
-    from reid_dml.paper.performance_page import performance_page, read_performance
-    from reid_dml.paper.results_page import full_experiments, read_records, results_page
-    from reid_dml.paper.search_page import read_benchmarks, search_page
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # which know their records
+    from index_types_table import index_types_table, read_benchmarks
+    from performance_page import performance_page, read_performance
 
-    records, search = Path(arguments.records), Path(arguments.search_page)
+    from reid_dml.commands.results import full_experiments, read_records, results_page
+    from reid_dml.errors import require_file
+    from reid_dml.files import write_text
+    from reid_dml.reporting.markdown import fill_marks
+
+    def read(page: Path) -> str:
+        return require_file(page, "the page", "it holds the marks between which tables are drawn").read_text()
+
+    records, results, search = (Path(path) for path in (arguments.records, arguments.output, arguments.search_page))
+    runs, full = read_records(records), full_experiments(Path("configs"))
+    types = index_types_table(read_benchmarks(records / "benchmarks"))
     pages = {
-        Path(arguments.output): results_page(read_records(records), full_experiments(Path("configs"))),
+        results: results_page(read(results), runs, full, results),
         Path(arguments.performance_page): performance_page(read_performance(records / "benchmarks")),
-        search: search_page(search.read_text(), read_benchmarks(records / "benchmarks")),
+        search: fill_marks(read(search), "index types", types, search),
     }
     for path, page in pages.items():
         if not arguments.check:

@@ -19,6 +19,7 @@ from reid_dml.reporting.tables import network_labels
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks
 from reid_dml.tasks.task import Task, build_task
+from reid_dml.threads import use_threads
 
 
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
@@ -37,7 +38,8 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         if output:
             check_output(output)
     keep_freed_memory()
-    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    use_threads(cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         task = first_then_others(lambda: build_task(cfg))

@@ -20,6 +20,7 @@ from reid_dml.files import check_output
 from reid_dml.inference.rows import gather_rows
 from reid_dml.inference.speed import Speed, print_speed
 from reid_dml.processes import processes, rank
+from reid_dml.threads import use_threads
 
 
 def open_extractor(
@@ -72,7 +73,8 @@ def extract_folder(
         raise UserError(f"{output}: a feature file's name ends in .npz")
     check_output(output)
     keep_freed_memory()
-    with processes(resolve_device(cfg.DEVICE, cfg.THREADS)):
+    use_threads(cfg.THREADS)
+    with processes(resolve_device(cfg.DEVICE)):
         records = folder_records(folder)
         extractor = FeatureExtractor.from_config(cfg, network)
         images, batch_size = ImageFiles(records, cfg.DATA.STORED_SIZE), cfg.TEST.BATCH_SIZE

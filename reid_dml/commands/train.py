@@ -25,6 +25,7 @@ from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
 from reid_dml.tasks.task import Task, build_task
+from reid_dml.threads import use_threads
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
@@ -32,7 +33,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
-    device = resolve_device(cfg.DEVICE, cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    use_threads(cfg.THREADS)
     prepare_training()
     with processes(device):
         plan = plan_training(cfg)  # what cannot be is refused before any work

@@ -26,7 +26,9 @@ class Run:
     output_dir: str = option("", "run folder; empty: runs/<EXPERIMENT>")
     seed: int = option(0, "every random number of a run follows from it", least=0)
     device: str = option("auto", "auto | cpu | cuda | cuda:N")
-    threads: int = option(0, "CPU threads; 0: all cores this process may use, or OMP_NUM_THREADS", least=0)
+    threads: int = option(
+        0, "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores this process may use", least=0
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from reid_dml.errors import UserError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
-# OpenCV would start its own threads inside each of ours.
+# OpenCV would share out larger images over a pool of its own, beside the threads that read images for us.
 cv2.setNumThreads(1)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken file is reported once, by us
 
@@ -54,7 +54,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 def decode_image(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
     """The image in these bytes of a file as (H, W, 3) uint8 RGB. Raises `UserError` naming the file."""
-    # OpenCV fills the missing part of a truncated JPEG with grey and says nothing: look for the end marker.
+    # A JPEG that ends too early OpenCV (4.11, 5.0) refuses; one whose end is zeros, as copies that broke off leave
+    # them, it decodes with something in place of the missing part. Neither has the end marker.
     truncated = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < 0
     try:
         image = None if truncated else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

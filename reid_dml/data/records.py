@@ -19,13 +19,29 @@ UNKNOWN_CAMERA = -1  # the rule "same person, same camera" never applies to it
 class ImageRecord(NamedTuple):
     """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown).
 
-    In a classification data set the person id is the number of the class, counted from 1.
+    Images of a classification data set come from `of_class`; there the person id holds the number of the class.
     """
 
     path: str
     person_id: int
     camera_id: int
     pixels: np.ndarray | None = None  # (H, W, 3) uint8 RGB where a data set has them already; the path is then a name
+
+    @classmethod
+    def of_class(cls, path: str, label: int, pixels: np.ndarray | None = None) -> ImageRecord:
+        """An image of a classification data set.
+
+        Args:
+            path: its file, or its name where there are pixels.
+            label: number of the class, counted from 1.
+            pixels: (H, W, 3) uint8 RGB, where the data set holds them.
+        """
+        return cls(path, label, UNKNOWN_CAMERA, pixels)
+
+    @property
+    def label(self) -> int:
+        """What a classifier is to say: the person, or the class; below 1: nothing is known."""
+        return self.person_id
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class TrainingData:
     @property
     def class_ids(self) -> list[int]:
         """Person id, or class, of every row of the heads: the training ids in rising order."""
-        return sorted({record.person_id for record in self.train if record.person_id > 0})
+        return sorted({record.label for record in self.train if record.label > 0})
 
     @property
     def class_names(self) -> list[str]:
@@ -54,7 +70,7 @@ class TrainingData:
     @property
     def labelled_rows(self) -> np.ndarray:
         """Positions of the training images whose person, or class, is known: (n,) int64."""
-        return np.flatnonzero([record.person_id > 0 for record in self.train])
+        return np.flatnonzero([record.label > 0 for record in self.train])
 
     def describe_training(self, classes: str) -> str:
         """The training images in words; `classes` says what their labels stand for."""
@@ -69,9 +85,9 @@ class TrainingData:
         position in that list. `labelled` are the places of the images that kept their labels, where some did not.
         """
         folder = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
-        rows = {person: row for row, person in enumerate(self.class_ids)}
+        rows = {label: row for row, label in enumerate(self.class_ids)}
         places = [_place(record.path, folder) for record in self.train]
-        numbers = [rows.get(record.person_id, -1) for record in self.train]
+        numbers = [rows.get(record.label, -1) for record in self.train]
         lines = (f"{place} {number}\n" for place, number in zip(places, numbers, strict=True))
         fingerprint = sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
         summary: dict[str, Any] = {"person_ids": self.class_ids, "images": fingerprint}

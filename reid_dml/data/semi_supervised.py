@@ -16,26 +16,31 @@ Data = TypeVar("Data", bound=TrainingData)
 
 
 def choose_labelled(
-    person_ids: Sequence[int] | np.ndarray, *, share: float = 1.0, identities: int = 0, seed: int = 0
+    labels: Sequence[int] | np.ndarray, *, share: float = 1.0, identities: int = 0, seed: int = 0
 ) -> np.ndarray:
     """Which images keep their labels: (N,) bool.
 
-    Of `identities` persons (0: of all) the given share of each one's images, rounded, at least one. With the same
-    seed a smaller choice is part of every larger one, so that a curve over it compares the same images.
+    With the same seed a smaller choice is part of every larger one, so that a curve over it compares the same images.
+
+    Args:
+        labels: (N,) person or class of each image.
+        share: of each person's or class's images that keep theirs, rounded, at least one.
+        identities: number of persons or classes with labelled images; 0: all.
+        seed: of the choice.
 
     Raises:
         ValueError: more identities than there are.
     """
-    person_ids = np.asarray(person_ids)
-    persons = np.unique(person_ids)
-    if identities > len(persons):
-        raise ValueError(f"{identities} identities were asked for, there are {len(persons)}")
+    labels = np.asarray(labels)
+    classes = np.unique(labels)
+    if identities > len(classes):
+        raise ValueError(f"{identities} identities were asked for, there are {len(classes)}")
     rng = np.random.default_rng([seed, 4])
-    chosen = set(rng.permutation(persons)[: identities or len(persons)].tolist())
-    kept = np.zeros(len(person_ids), bool)
-    for person in persons:  # each draws, chosen or not: the images of one do not depend on who else is chosen
-        rows = rng.permutation(np.flatnonzero(person_ids == person))
-        if int(person) in chosen:
+    chosen = set(rng.permutation(classes)[: identities or len(classes)].tolist())
+    kept = np.zeros(len(labels), bool)
+    for label in classes:  # each draws, chosen or not: the images of one do not depend on which others are chosen
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        if int(label) in chosen:
             kept[rows[: max(1, round(share * len(rows)))]] = True
     return kept
 
@@ -60,7 +65,7 @@ def hide_labels(cfg: CfgNode, data: Data) -> Data:
         )
     try:
         kept = choose_labelled(
-            [record.person_id for record in data.train],
+            [record.label for record in data.train],
             share=options.LABELLED_SHARE,
             identities=options.LABELLED_IDENTITIES,
             seed=options.SEED,

@@ -90,9 +90,14 @@ class ReadAhead:
         ahead: int,
         pinned: bool = False,
     ) -> None:
-        """`rows(n)` gives the positions of batch n, an empty list behind the last batch; `ahead` batches are prepared.
+        """Start the threads; reading begins with the first batch asked for.
 
-        `pinned` puts them into memory from which a GPU can fetch them by itself.
+        Args:
+            images: where batches come from.
+            rows: gives the positions of batch n, an empty list behind the last batch.
+            workers: threads that read.
+            ahead: batches that are prepared in advance.
+            pinned: put them into memory from which a GPU can fetch them by itself.
         """
         self.images, self.rows, self.workers, self.ahead, self.pinned = images, rows, workers, ahead, pinned
         self._pool = ThreadPoolExecutor(workers)

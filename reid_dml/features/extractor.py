@@ -22,6 +22,7 @@ from reid_dml.features.input_images import InputImage, InputImages
 from reid_dml.models import ReIDNetwork
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import choose_network, load_networks
+from reid_dml.threads import use_threads
 
 
 class FeatureExtractor:
@@ -60,7 +61,8 @@ class FeatureExtractor:
     @staticmethod
     def from_config(cfg: CfgNode, network: str | int = "ensemble") -> FeatureExtractor:
         """Open `MODEL.WEIGHTS` of a config on its `DEVICE`; otherwise like `from_run`."""
-        device = resolve_device(cfg.DEVICE, cfg.THREADS)
+        device = resolve_device(cfg.DEVICE)
+        use_threads(cfg.THREADS)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         return FeatureExtractor(cfg, choose_network(networks, network, cfg.MODEL.WEIGHTS), device)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from reid_dml.ranking.relevance import Relevance
 from reid_dml.ranking.roc import PairScores
-from reid_dml.ranking.threads import cpu_threads, single_threaded_blas
+from reid_dml.ranking.threads import single_threaded_blas
+from reid_dml.threads import cpu_threads
 
 _BLOCK_BYTES = 1 << 29  # of scores held at a time by all threads
 _MOST_ROWS, _FEWEST_ROWS = 512, 8  # of a block

@@ -23,7 +23,8 @@ from scipy import sparse
 
 from reid_dml.features.feature_set import power_of_two_scale
 from reid_dml.features.validation import check_not_empty, check_vectors, check_widths
-from reid_dml.ranking.threads import cpu_threads, row_parts
+from reid_dml.ranking.threads import row_parts
+from reid_dml.threads import cpu_threads
 
 _BLOCK = 512  # rows whose distances to all images are held at a time
 _CHUNKS = 64  # parts of a row whose minima bound its k-th smallest entry

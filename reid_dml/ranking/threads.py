@@ -8,13 +8,9 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-import faiss
 from threadpoolctl import ThreadpoolController
 
-
-def cpu_threads() -> int:
-    """Threads to use: OMP_NUM_THREADS, or the cores this process may use."""
-    return faiss.omp_get_max_threads()
+from reid_dml.threads import cpu_threads
 
 
 def row_parts(count: int, parts: int | None = None) -> list[range]:

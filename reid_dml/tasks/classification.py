@@ -59,7 +59,7 @@ class ClassificationTask:
         return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
 
     def prepare(self) -> None:
-        open_images(self.cfg, self.data.test)
+        open_images(self.cfg, self.data.test, "test")
 
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, shard: int = 0, shards: int = 1
@@ -86,10 +86,11 @@ class ClassificationTask:
             return gather_rows(found, rows, len(images))
 
         # Whole posteriors only of the test images, for the ensemble: those of ImageNet's training images fill a disk.
-        posteriors = run("test", open_images(self.cfg, self.data.test), lambda logits, _: logits.log_softmax(1))
+        posteriors = run("test", open_images(self.cfg, self.data.test, "test"), lambda logits, _: logits.log_softmax(1))
         train: dict[int, np.ndarray] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            train = run("train", open_images(self.cfg, self.data.train).at(self.data.labelled_rows), sample_statistics)
+            images = open_images(self.cfg, self.data.train, "train").at(self.data.labelled_rows)
+            train = run("train", images, sample_statistics)
         return self._evaluate(posteriors, train) if rank() == 0 else ClassificationEvaluation()
 
     def _evaluate(

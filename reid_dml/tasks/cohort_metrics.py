@@ -9,10 +9,7 @@ import numpy as np
 
 
 def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
-    """{"networks", "mean", "sd"}: nested metrics of equal layout; sd is the sample's; both are absent for one network.
-
-    Counts that agree stay what they are.
-    """
+    """{"networks", "mean", "sd"} of nested metrics of equal layout; mean and sd are absent for one network."""
     results: dict[str, Any] = {"networks": list(networks)}
     if len(networks) > 1:
         results["mean"], results["sd"] = mean_and_sd(networks)
@@ -20,15 +17,37 @@ def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
 
 
 def mean_and_sd(metrics: Sequence[Any]) -> tuple[Any, Any]:
-    """Mean and the sample's standard deviation of two or more nested metrics of equal layout, in that layout."""
-    mean = _combine(metrics, lambda values: float(np.mean(values)))
-    return mean, _combine(metrics, lambda values: float(np.std(values, ddof=1)))
+    """Mean and the sample's standard deviation of two or more nested metrics of equal layout, in that layout.
+
+    What is no measured fraction or value has no deviation: counts (int) and words are in the mean only. Counts that
+    agree stay what they are, as those of one cohort do; those of runs on different data are averaged.
+
+    Raises:
+        ValueError: metrics of different layouts, or words that differ.
+    """
+    return _combine(metrics, _mean), _combine(metrics, _sd)
 
 
-def _combine(values: Sequence[Any], reduce: Callable[[Sequence[float]], float]) -> Any:
+def _mean(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, float) or (isinstance(first, int) and any(value != first for value in values)):
+        return float(np.mean(values))
+    if any(value != first for value in values):
+        raise ValueError(f"no mean of {', '.join(map(str, values))}")
+    return first
+
+
+def _sd(values: Sequence[Any]) -> float | None:
+    return float(np.std(values, ddof=1)) if isinstance(values[0], float) else None
+
+
+def _combine(values: Sequence[Any], reduce: Callable[[Sequence[Any]], Any]) -> Any:
     first = values[0]
     if isinstance(first, dict):
-        return {key: _combine([value[key] for value in values], reduce) for key in first}
+        if any(value.keys() != first.keys() for value in values):
+            raise ValueError(f"metrics of different layouts: {' and '.join(str(list(value)) for value in values)}")
+        combined = {key: _combine([value[key] for value in values], reduce) for key in first}
+        return {key: value for key, value in combined.items() if value is not None}
     if isinstance(first, list):
         return [_combine(list(column), reduce) for column in zip(*values, strict=True)]
-    return first if isinstance(first, int) else reduce(values)
+    return reduce(values)

@@ -67,8 +67,8 @@ class RetrievalTask:
         )
 
     def prepare(self) -> None:
-        for records in self._splits().values():
-            open_images(self.cfg, records)
+        for split, records in self._splits().items():
+            open_images(self.cfg, records, split)
 
     def evaluate(
         self, networks: Mapping[int, ReIDNetwork], device: str, *, shard: int = 0, shards: int = 1
@@ -93,7 +93,7 @@ class RetrievalTask:
         features: dict[str, dict[int, np.ndarray]] = {}
         speed = Speed()
         for split in records:
-            images = open_images(self.cfg, records[split])
+            images = open_images(self.cfg, records[split], split)
             rows = shard_rows(len(images), batch_size, shard, shards)
             with stage(f"features of {split}"):
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
@@ -102,14 +102,13 @@ class RetrievalTask:
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows
-            mine = open_images(self.cfg, self.data.train).at(rows[shard_rows(len(rows), batch_size, shard, shards)])
+            rows = rows[shard_rows(len(rows), batch_size, shard, shards)]
+            mine = open_images(self.cfg, self.data.train, "train").at(rows)
             labels = label_rows(mine.records, self.data.class_ids)
-            for found in gather_objects(
-                predict(networks, mine, labels, spec, keep=sample_statistics, title="train", **options)
-            ):
-                hits = {
-                    index: int((SampleStatistics.of(rows).rank < 1).sum()) for index, rows in found.items() if len(rows)
-                }
+            own = predict(networks, mine, labels, spec, keep=sample_statistics, title="train", **options)
+            for found in gather_objects(own):
+                statistics = {index: SampleStatistics.of(columns) for index, columns in found.items() if len(columns)}
+                hits = {index: int((one.rank < 1).sum()) for index, one in statistics.items()}
                 correct |= {index: correct.get(index, 0) + count for index, count in hits.items()}
         return self._evaluate(features, correct, records, device) if rank() == 0 else RetrievalEvaluation()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from reid_dml.data.pipeline import cache
+from reid_dml.data.pipeline import cache, shard
 from reid_dml.data.pipeline.cache import cache_folder, open_images
 from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.records import ImageRecord
@@ -25,14 +26,14 @@ SIZE = (12, 8)
 @pytest.fixture
 def decoded(monkeypatch):
     """Paths of the images decoded by the cache so far."""
-    paths, decode = [], cache.decode_image
-    monkeypatch.setattr(cache, "decode_image", lambda data, path: paths.append(str(path)) or decode(data, path))
+    paths, decode = [], shard.decode_image
+    monkeypatch.setattr(shard, "decode_image", lambda data, path: paths.append(str(path)) or decode(data, path))
     return paths
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(cache, "_SHARD_BYTES", 3 * 12 * 8 * 4)  # four images each
+    monkeypatch.setattr(cache, "_SHARD_BYTES", 3 * 12 * 8 * 4)  # between two and four images each: two
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def records(tmp_path, rng):
 def make(make_config, small_shards, tmp_path):
     def make_images(records):
         options = ("DATA.STORED_SIZE", "[12, 8]", "DATA.CACHE_DIR", str(tmp_path / "cache"))
-        return open_images(make_config(*options), records)
+        return open_images(make_config(*options), records, "train")
 
     return make_images
 
@@ -67,7 +68,7 @@ def test_images_are_those_of_the_files_and_decoded_once(make, records, decoded, 
     images = make(records)
     np.testing.assert_array_equal(read_all(images), expected)
     assert len(decoded) == 10
-    assert [len(np.load(file)) for file in shards(tmp_path)] in ([4, 4, 2], [4, 2, 4], [2, 4, 4])
+    assert [len(np.load(file)) for file in shards(tmp_path)] == [2] * 5
     rows = np.array([7, 8, 9, 0, 1, 5, 3, 3, 2])
     out = np.empty((9, 3, *SIZE), np.uint8)
     images.read(rows, out)
@@ -87,24 +88,97 @@ def test_a_moved_or_touched_data_set_is_not_decoded_again(make, records, decoded
     np.testing.assert_array_equal(read_all(images), read_all(ImageFiles(moved, SIZE)))
 
 
+@pytest.fixture
+def many(tmp_path, rng, monkeypatch):
+    """A hundred images, of which 8 to 16 share a shard."""
+    monkeypatch.setattr(cache, "_SHARD_BYTES", 3 * 12 * 8 * 16)
+    (tmp_path / "many").mkdir()
+    return [draw(tmp_path / "many" / f"{number:04d}.bmp", rng) for number in range(100)]
+
+
+def draw(path, rng):
+    cv2.imwrite(str(path), rng.integers(0, 256, (12, 8, 3), dtype=np.uint8))
+    return ImageRecord(str(path), 1, 1)
+
+
+@pytest.mark.parametrize("change", ["first", "middle", "last", "removed"])
+def test_an_added_or_removed_image_costs_the_shards_around_it(make, many, decoded, rng, tmp_path, change):
+    images = make(many)
+    number, before = len(images.shards), set(shards(tmp_path))
+    assert 100 / 16 <= number <= 100 / 8
+    del images, decoded[:]
+    if change == "removed":
+        changed = many[:50] + many[51:]
+    else:
+        place = {"first": 0, "middle": 50, "last": 100}[change]
+        name = many[place - 1].path.replace(".bmp", "b.bmp") if place else str(tmp_path / "many" / "0000a.bmp")
+        changed = [*many[:place], draw(Path(name), rng), *many[place:]]
+    images = make(changed)
+    assert 0 < len(decoded) <= 3 * 16
+    np.testing.assert_array_equal(read_all(images), read_all(ImageFiles(changed, SIZE)))
+    found = set(shards(tmp_path))
+    assert found == {shard.pixels for shard in images.shards}  # the old ones are gone
+    assert len(found & before) >= number - 3
+    assert {file.with_suffix(".npz") for file in found} == set((tmp_path / "cache").glob("*.npz"))
+
+
+def test_shards_that_others_need_or_read_are_not_removed(make_config, many, make, decoded, tmp_path):
+    images, part = make(many), many[1:]
+    options = ("DATA.STORED_SIZE", "[12, 8]", "DATA.CACHE_DIR", str(tmp_path / "cache"))
+    before = set(shards(tmp_path))
+    # Another split, other options and another data set in the same folder have lists of their own.
+    others = [
+        open_images(make_config(*options), part, "query"),
+        open_images(make_config(*options, "SEMI.LABELLED_SHARE", "0.5"), part, "train"),
+        open_images(make_config(*options, "DATA.ROOT", str(tmp_path)), part, "train"),
+    ]
+    assert before <= set(shards(tmp_path))
+    changed = open_images(make_config(*options), many[:-1], "train")  # while `images` is in use
+    assert before <= set(shards(tmp_path))
+    for held, records in ((images, many), (changed, many[:-1]), *((other, part) for other in others)):
+        np.testing.assert_array_equal(read_all(held), read_all(ImageFiles(records, SIZE)))
+    del images, changed, held
+    make(many[:-1])
+    needed = {shard.pixels for shard in make(many[:-1]).shards + others[0].shards}
+    assert set(shards(tmp_path)) == needed
+    assert not before <= needed
+    del decoded[:]
+    for split, more in (("query", ()), ("train", ("SEMI.LABELLED_SHARE", "0.5"))):
+        open_images(make_config(*options, *more), part, split)
+    assert decoded == []
+
+
+def test_a_cache_that_may_only_be_read_serves_all_the_same(make, records, decoded, tmp_path, monkeypatch):
+    make(records)
+
+    @contextmanager
+    def refused(folder):
+        raise PermissionError(13, "no", str(folder))
+        yield
+
+    monkeypatch.setattr(cache, "alone", refused)
+    np.testing.assert_array_equal(read_all(make(records)), read_all(ImageFiles(records, SIZE)))
+    assert len(decoded) == 10
+
+
 def test_an_edited_image_costs_its_own_shard(make, records, decoded):
     make(records)
     path = Path(records[5].path)
     path.write_bytes(Path(records[6].path).read_bytes())  # of another length
     images = make(records)
-    assert sorted(decoded[10:]) == sorted(record.path for record in records[4:8])
+    assert sorted(decoded[10:]) == sorted(record.path for record in records[4:6])
     np.testing.assert_array_equal(read_all(images), read_all(ImageFiles(records, SIZE)))
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 255]))  # of the same length: seen by its time
     images = make(records)
-    assert sorted(decoded[14:]) == sorted(record.path for record in records[4:8])
+    assert sorted(decoded[12:]) == sorted(record.path for record in records[4:6])
     np.testing.assert_array_equal(read_all(images), read_all(ImageFiles(records, SIZE)))
 
 
 @pytest.mark.parametrize("kind", ["flipped", "cut", "no index", "bad index"])
 def test_a_damaged_shard_is_made_anew(make, records, tmp_path, kind):
     make(records)
-    file = next(file for file in shards(tmp_path) if len(np.load(file)) == 4)
+    file = shards(tmp_path)[0]
     data, index = bytearray(file.read_bytes()), file.with_suffix(".npz")
     if kind == "flipped":
         data[-1] ^= 255
@@ -118,7 +192,7 @@ def test_a_damaged_shard_is_made_anew(make, records, tmp_path, kind):
     images = make(records)
     expected = read_all(ImageFiles(records, SIZE))
     if kind == "flipped":  # seen when it is read
-        with pytest.warns(UserWarning, match=f"{file.name}: damaged; made anew from its 4 image files"):
+        with pytest.warns(UserWarning, match=f"{file.name}: damaged; made anew from its 2 image files"):
             np.testing.assert_array_equal(read_all(images), expected)
     np.testing.assert_array_equal(read_all(make(records)), expected)
 
@@ -129,7 +203,7 @@ def test_damage_while_a_process_reads_costs_nothing_but_time(make, records, tmp_
     (tmp_path / "cache").write_text("in the way: nothing can be written")
     with pytest.warns(UserWarning, match="damaged; made anew|its images are decoded instead") as warned:
         np.testing.assert_array_equal(read_all(images), read_all(ImageFiles(records, SIZE)))
-    assert len(warned) == 2 * 3  # once a shard
+    assert len(warned) == 2 * 5  # once a shard
 
 
 @pytest.mark.parametrize("way", ["replaced", "written to"])
@@ -153,7 +227,7 @@ def test_a_stopped_build_goes_on_where_it_was(make, records, decoded, tmp_path, 
     broken.write_bytes(b"x" * len(data))
     with pytest.raises(UserError, match=r"9\.bmp: image is corrupt"):
         make(records)
-    assert len(shards(tmp_path)) == 2
+    assert len(shards(tmp_path)) == 4
     assert not list((tmp_path / "cache").glob(".*.tmp"))
     broken.write_bytes(data)
     del decoded[:]

@@ -40,6 +40,7 @@ def test_images_keep_their_order_whatever_the_number_of_threads(tmp_path, rng):
     [
         (lambda data: b"", "empty (0 bytes)"),
         (lambda data: data[: len(data) // 2], "truncated"),
+        (lambda data: data[: len(data) // 2] + bytes(len(data) // 2), "truncated"),
         (lambda data: b"this is no image", "corrupt or not an image"),
         (lambda data: b"\x00" * len(data), "corrupt or not an image"),
     ],

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from reid_dml.commands.results import results_page
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import read_all
-from reid_dml.paper.results_page import results_page
 from reid_dml.runs.networks import load_networks
 from tests.conftest import REPOSITORY, TINY
 
@@ -80,7 +80,7 @@ def test_the_record_holds_the_classification_layout(tree_run):
 def test_the_ensemble_is_the_mean_of_the_networks_posteriors(tree_run, tree_config):
     cfg = load_config(tree_config)
     data = load_data(cfg)
-    images = torch.from_numpy(read_all(open_images(cfg, data.test)))
+    images = torch.from_numpy(read_all(open_images(cfg, data.test, "test")))
     labels = torch.tensor([record.person_id - 1 for record in data.test])
     inputs = augment(images, None, AugmentSpec.of(cfg)).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -141,7 +141,7 @@ def test_the_report_and_the_results_page_show_classification(tree_run):
     record = json.loads((tree_run / "result.json").read_text())
     top1 = f"{100 * record['metrics']['ensemble']['classification']['test']['top1']:.2f}"
     assert top1 in page
-    table = results_page([record])
+    table = results_page("<!-- runs: begin --><!-- runs: end -->", [record])
     assert f"|  | ensemble | {top1} |" in table
     assert "Net 2 WRN-28-10 beside WRN-28-10, DML (CVPR, Table 2) | 95.63" in table
 

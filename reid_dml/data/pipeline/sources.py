@@ -40,6 +40,15 @@ class BatchSource(ABC):
     def __init__(
         self, images: StoredImages, class_ids: Sequence[int], sampler: Sampler, num_draws: int, device: str
     ) -> None:
+        """Prepare labels and cameras on the device.
+
+        Args:
+            images: of the training set.
+            class_ids: label of every row of the head; images of other labels count as unlabelled.
+            sampler: says which images a batch holds.
+            num_draws: random numbers that augmentation needs for an image.
+            device: `cpu` or `cuda:N`.
+        """
         self.sampler, self.num_draws, self.device = sampler, num_draws, device
         self.labels = torch.tensor(label_rows(images.records, class_ids), device=device)
         self.cameras = torch.tensor([record.camera_id for record in images.records], device=device)
@@ -61,6 +70,7 @@ class ResidentSource(BatchSource):
     """All images read once, kept as uint8 on the device: 3 x height x width bytes each."""
 
     def __init__(self, images: StoredImages, *args, workers: int) -> None:
+        """Read all images by this many threads; the other arguments are those of `BatchSource`."""
         super().__init__(images, *args)
         self.images = torch.from_numpy(read_all(images, workers)).to(self.device)
 
@@ -72,6 +82,7 @@ class StreamingSource(BatchSource):
     """Images read by threads a few batches ahead; memory does not grow with the data set."""
 
     def __init__(self, images: StoredImages, *args, workers: int) -> None:
+        """Let this many threads read; the other arguments are those of `BatchSource`."""
         super().__init__(images, *args)
         pinned = self.device.startswith("cuda")
         self._ahead = ReadAhead(images, self.sampler.indices, workers, ahead=_LOOK_AHEAD, pinned=pinned)
@@ -81,9 +92,9 @@ class StreamingSource(BatchSource):
 
 
 def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list[int]:
-    """The row of the identity head of every image; -1 for a person without one."""
-    rows = {person: row for row, person in enumerate(class_ids)}
-    return [rows.get(record.person_id, -1) for record in records]
+    """The row of the classifier's head of every image; -1 for a label without one."""
+    rows = {label: row for row, label in enumerate(class_ids)}
+    return [rows.get(record.label, -1) for record in records]
 
 
 def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int]) -> Sampler:
@@ -96,9 +107,20 @@ def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequen
 def make_source(
     cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int], num_draws: int, device: str
 ) -> BatchSource:
-    """The training source of a config. Raises `UserError` where the data set is too small for its batches."""
+    """The training source of a config.
+
+    Args:
+        cfg: its batches, sampler and kind of source.
+        records: the training images.
+        class_ids: label of every row of the head.
+        num_draws: random numbers that augmentation needs for an image.
+        device: `cpu` or `cuda:N`.
+
+    Raises:
+        UserError: a data set too small for its batches, or an image that cannot be read.
+    """
     sampler = make_sampler(cfg, records, class_ids)
-    images = open_images(cfg, records)
+    images = open_images(cfg, records, "train")
     height, width = cfg.DATA.STORED_SIZE
     size, limit = 3 * height * width * len(records), cfg.DATA.RESIDENT_LIMIT_GB * 2**30
     if device.startswith("cuda"):

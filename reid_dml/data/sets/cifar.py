@@ -53,7 +53,13 @@ def load_cifar(cfg: CfgNode) -> ClassificationData:
 def read_archive(root: Path, name: str, kind: type[CIFAR10]) -> ClassificationData:
     """The official archive by torchvision's reader, every file checked against its MD5 sum; unpacked once.
 
-    `kind` is torchvision's class. Raises `UserError` naming the file that is damaged.
+    Args:
+        root: holds the archive, or the folder that it was unpacked to.
+        name: of the data set.
+        kind: torchvision's class.
+
+    Raises:
+        UserError: names the file that is damaged.
     """
     from torchvision.datasets.utils import check_integrity
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.data.images import list_images
-from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
+from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.errors import UserError
 
@@ -24,8 +24,14 @@ def _layout(test_names: Sequence[str]) -> str:
 def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("test", "val")) -> ClassificationData:
     """The two splits of a tree, classes numbered from 1 in alphabetical order of their folders.
 
-    Raises `UserError` for a missing folder, a class without images, an empty image, or a class to test that has none
-    to train on.
+    Args:
+        root: holds `train` and the test split.
+        name: of the data set.
+        test_names: folders the test split may have; the first that is there.
+
+    Raises:
+        UserError: a missing folder, a class without images, an empty image, or a class to test that has none to train
+            on.
     """
     train = _split_folder(root, ("train",), _layout(test_names))
     test = _split_folder(root, test_names, _layout(test_names))
@@ -81,11 +87,11 @@ def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
     return records
 
 
-def class_record(path: str, number: int) -> ImageRecord:
+def class_record(path: str, label: int) -> ImageRecord:
     """One image of a class. Raises `UserError` for an empty file, now and not after hours of training."""
     if os.path.getsize(path) == 0:
         raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
-    return ImageRecord(path, number, UNKNOWN_CAMERA)
+    return ImageRecord.of_class(path, label)
 
 
 @register_data("class_folders", task="classification")

@@ -54,7 +54,16 @@ def read_folder(folder: Path, *, cameras: str = "required") -> list[ImageRecord]
 
 
 def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData:
-    """The four folders of a data set in Market layout; `gt_bbox` may be absent."""
+    """The four folders of a data set in Market layout; `gt_bbox` may be absent.
+
+    Args:
+        root: holds the folders.
+        name: of the data set.
+        cameras: `required` in every file name, or `ignore` (they are not read).
+
+    Raises:
+        UserError: a folder that is missing or empty, or a file name that does not parse.
+    """
     if not root.is_dir():
         raise UserError(f"{root}: folder not found; see datasets/README.md for where the data goes, or set DATA.ROOT")
     splits = {

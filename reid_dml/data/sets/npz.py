@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from yacs.config import CfgNode
 
-from reid_dml.data.records import UNKNOWN_CAMERA, ClassificationData, ImageRecord
+from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.errors import UserError, require_file
 
@@ -39,7 +39,16 @@ def read_npz(path: Path, name: str) -> ClassificationData:
 
 
 def data_from_arrays(arrays: Mapping[str, np.ndarray], *, name: str, root: Path) -> ClassificationData:
-    """A data set from decoded images, in the layout of the file; `root` is what errors name."""
+    """A data set from decoded images.
+
+    Args:
+        arrays: in the layout of the file.
+        name: of the data set.
+        root: where the arrays come from, which errors name.
+
+    Raises:
+        UserError: arrays of other shapes or types, or labels that do not agree.
+    """
     for split in ("train", "test"):
         _check_split(arrays[f"{split}_images"], arrays[f"{split}_labels"], f"{root}: {split}")
     names = _class_names(arrays, root)
@@ -95,7 +104,7 @@ def _check_split(images: np.ndarray, labels: np.ndarray, where: str) -> None:
 
 def _records(images: np.ndarray, labels: np.ndarray, where: str) -> list[ImageRecord]:
     return [
-        ImageRecord(f"{where}/{row:06d}", int(label) + 1, UNKNOWN_CAMERA, pixels)
+        ImageRecord.of_class(f"{where}/{row:06d}", int(label) + 1, pixels)
         for row, (pixels, label) in enumerate(zip(images, labels, strict=True))
     ]
 

@@ -120,7 +120,13 @@ class Camera:
 
 
 def draw(person: Pedestrian, camera: Camera, rng: np.random.Generator, *, crop: float = 1.0) -> np.ndarray:
-    """One image of the person, (128, 64, 3) uint8 RGB. `crop` < 1 keeps only that share of the height."""
+    """One image of the person, (128, 64, 3) uint8 RGB.
+
+    Args:
+        person, camera: who is seen, and by which camera.
+        rng: what differs between two images of both.
+        crop: share of the height that is kept.
+    """
     canvas = _background(camera, rng)
     _body(canvas, person, camera.heading + rng.normal(0, 0.5), rng)
     if rng.random() < camera.occlusion:

@@ -56,6 +56,13 @@ def write_pedestrians(
 
     Of each test identity and camera, one image goes to `query`, the others to `bounding_box_test`, and all of them
     with one more of its own to `gt_bbox`. Distractors (person 0) are other identities; junk (-1) is badly cropped.
+
+    Args:
+        root: gets the folders; none of them may be there.
+        train_identities, test_identities: persons of `bounding_box_train`, and further ones of the other folders.
+        cameras: each sees every person.
+        images_per_camera: of each person.
+        seed: from which every image follows.
     """
     for folder in SPLITS.values():
         (root / folder).mkdir(parents=True)

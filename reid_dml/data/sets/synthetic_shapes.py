@@ -46,7 +46,12 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def draw_shapes(*, train_per_class: int, test_per_class: int, seed: int) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` data set; every image follows from (seed, split, class, number) alone."""
+    """The arrays of an `.npz` data set; every image follows from (seed, split, class, number) alone.
+
+    Args:
+        train_per_class, test_per_class: images of each class.
+        seed: of the drawing.
+    """
     arrays: dict[str, np.ndarray] = {"class_names": np.array(CLASSES)}
     for split, count in enumerate((train_per_class, test_per_class)):
         labels = np.repeat(np.arange(len(CLASSES)), count)

@@ -1,4 +1,4 @@
-"""The table of index types in docs/search.md, from the records of benchmarks/index_types.py."""
+"""The tables of index types in docs/search.md, from the records of benchmarks/index_types.py."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.errors import UserError
-from reid_dml.paper.results_page import markdown_table
-
-_BEGIN, _END = "<!-- index types: begin -->", "<!-- index types: end -->"
+from reid_dml.reporting.markdown import markdown_table
 
 
 def read_benchmarks(folder: Path) -> list[dict[str, Any]]:
@@ -28,14 +26,9 @@ def read_benchmarks(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def search_page(page: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """The page with the tables between its two marks drawn anew."""
-    try:
-        (before, rest), end = page.split(_BEGIN), _END
-        _, after = rest.split(end)
-    except ValueError:
-        raise UserError(f"docs/search.md: lacks the lines {_BEGIN} and {_END}; put them back") from None
-    return f"{before}{_BEGIN}\n\n" + "\n".join(_section(record) for record in records) + f"\n{_END}{after}"
+def index_types_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the index types of each record."""
+    return "\n".join(_section(record) for record in records)
 
 
 def _section(record: Mapping[str, Any]) -> str:

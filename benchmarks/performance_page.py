@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.errors import UserError
-from reid_dml.paper.results_page import markdown_table
+from reid_dml.reporting.markdown import markdown_table
 from reid_dml.reporting.tables import without_empty_columns
 
 _INTRODUCTION = """# Performance

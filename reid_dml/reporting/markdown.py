@@ -1,0 +1,36 @@
+"""Tables in Markdown, and pages whose generated parts stand between two marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reid_dml.errors import UserError
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells, header first."""
+    header, *body = rows
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---" for _ in header) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in body]
+    return "\n".join(lines) + "\n"
+
+
+def fill_marks(page: str, name: str, content: str, path: object) -> str:
+    """A page with new content between two marks.
+
+    Args:
+        page: its text.
+        name: of the marks, `<!-- name: begin -->` and `<!-- name: end -->`.
+        content: what is to stand between them.
+        path: of the page, for the error.
+
+    Raises:
+        UserError: a page without the two marks, or with several.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    try:
+        before, rest = page.split(begin)
+        _, after = rest.split(end)
+    except ValueError:
+        raise UserError(f"{path}: lacks the lines {begin} and {end}; put them back") from None
+    return f"{before}{begin}\n\n{content}\n{end}{after}"

@@ -1,0 +1,104 @@
+"""Run records as Markdown: tables of the runs of each data set, beside the published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reid_dml.errors import UserError
+from reid_dml.reporting.markdown import markdown_table
+from reid_dml.reporting.tables import MetricsTable, ReferenceRow, network_labels, without_empty_columns
+from reid_dml.tasks.cohort_metrics import mean_and_sd
+
+_NOT_MEASURED = """## Not measured
+
+No record at the full scale yet: {names}.
+"""
+
+
+def run_sections(
+    records: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, MetricsTable],
+    published: Mapping[str, Mapping[str, Sequence[ReferenceRow]]],
+    full: Sequence[str] = (),
+) -> str:
+    """A section a data set: a table of all its runs, the published rows and how each run was measured.
+
+    Args:
+        records: of the runs, in the layout of `result.json`.
+        tables: how the metrics of each task are shown.
+        published: rows of other people's results by their keys, by data set.
+        full: names of the experiments of which a record at the full scale is wanted.
+
+    Raises:
+        UserError: two records of one experiment and seed.
+    """
+    parts = []
+    for dataset in sorted({record["dataset"] for record in records}):
+        own = [record for record in records if record["dataset"] == dataset]
+        parts.append(f"## {dataset}\n")
+        parts.append(_table(own, tables))
+        if rows := published.get(dataset.removesuffix(" (unofficial split)")):
+            parts.append("### Published\n")
+            parts.append(_published_table(rows))
+        parts.append("### How it was measured\n")
+        parts += [_how(record) for record in own]
+    measured = {record["experiment"] for record in records if record["scale"] == "full"}
+    if missing := [f"`{name}`" for name in full if name not in measured]:
+        parts.append(_NOT_MEASURED.format(names=", ".join(missing)))
+    return "\n".join(parts)
+
+
+def _table(records: Sequence[Mapping[str, Any]], tables: Mapping[str, MetricsTable]) -> str:
+    rows: list[list[str]] = []
+    for experiment in dict.fromkeys(record["experiment"] for record in records):
+        runs = [record for record in records if record["experiment"] == experiment]
+        # Records of before there was a second task do not name theirs.
+        header, *body = _rows(runs, tables[runs[0].get("task", "retrieval")])
+        rows = rows or [["experiment", *header]]
+        title = experiment + (f" (n = {len(runs)})" if len(runs) > 1 else "")
+        rows += [[title if number == 0 else "", *cells] for number, cells in enumerate(body)]
+    return markdown_table(without_empty_columns(rows))
+
+
+def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[str]]:
+    """Header and rows of one experiment: of its run, or mean ± sd over its runs, which differ in their seeds."""
+    labels = network_labels(runs[0]["networks"])
+    if len(runs) == 1:
+        return table.rows(runs[0]["metrics"], labels)
+    if len({run["seed"] for run in runs}) < len(runs):
+        raise UserError(
+            f"{runs[0]['experiment']}: two records of one seed; remove one, or name their experiments apart"
+        )
+    (header, *means), (_, *deviations) = (
+        table.rows(metrics, labels) for metrics in mean_and_sd([_measured(run) for run in runs])
+    )
+    both = [zip(mean[1:], deviation[1:], strict=True) for mean, deviation in zip(means, deviations, strict=True)]
+    cells = [[f"{mean} ± {deviation}" if mean else "" for mean, deviation in row] for row in both]
+    return [header, *([mean[0], *row] for mean, row in zip(means, cells, strict=True))]
+
+
+def _measured(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's metrics without the deviations among its networks, of which a deviation says nothing."""
+    return {key: value for key, value in run["metrics"].items() if key != "sd"}
+
+
+def _published_table(published: Mapping[str, Sequence[ReferenceRow]]) -> str:
+    found = [row for rows in published.values() for row in rows]
+    columns = list(dict.fromkeys(column for row in found for column in row.cells))
+    body = {
+        row.label: [f"{row.cells[column]:.2f}" if column in row.cells else "" for column in columns] for row in found
+    }
+    return markdown_table([["row", *columns], *([label, *cells] for label, cells in body.items())])
+
+
+def _how(record: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    objective = ", ".join(f"{key} {value}" for key, value in record["objective"].items() if value not in ([], {}))
+    processes, precision = record.get("processes", 1), record.get("precision", "float32")
+    device = record["device"] + (f", {processes} processes" if processes > 1 else "")
+    return (
+        f"- **{record['experiment']}** (scale {record['scale']}): {objective}; {record['update']} updates; "
+        f"{record['steps']:,} steps in {precision}; seed {record['seed']}; {record['wall_seconds'] / 60:.1f} minutes "
+        f"of training; {device}; {versions}; revision `{record['git_revision']}`\n"
+    )

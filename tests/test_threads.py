@@ -1,0 +1,82 @@
+"""One number of threads for everything, whatever was imported first."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from reid_dml import threads
+from reid_dml.data.pipeline import cache, shard
+from reid_dml.data.sets import load_data
+from reid_dml.device import describe_device
+from reid_dml.threads import cpu_threads, use_threads
+from tests.conftest import REPOSITORY
+
+SCRIPT = """
+import importlib, json, sys
+from reid_dml.threads import cpu_threads, use_threads
+assert not {"torch", "faiss", "numpy"} & set(sys.modules)
+late = sys.argv[2] == "late"
+if late:
+    use_threads(int(sys.argv[1]))
+for name in sys.argv[3:]:
+    importlib.import_module(name)
+if not late:
+    use_threads(int(sys.argv[1]))
+import numpy
+from threadpoolctl import threadpool_info
+import faiss, torch
+pools = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+print(json.dumps([cpu_threads(), torch.get_num_threads(), faiss.omp_get_max_threads(), *pools.values()]))
+"""
+
+
+def numbers(asked, when, first, then, **variables):
+    variables = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"} | variables
+    command = [sys.executable, "-c", SCRIPT, str(asked), when, first, then]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY, env=variables)
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("order", [("torch", "faiss"), ("faiss", "torch")])
+def test_the_number_does_not_depend_on_what_was_imported_first(order):
+    assert numbers(3, "early", *order) == {3}
+    assert numbers(1, "late", *order) == {1}
+    assert numbers(0, "early", *order, OMP_NUM_THREADS="3") == {3}
+    assert numbers(0, "early", *order) == {threads.usable_cores()}
+
+
+def test_a_later_command_is_not_bound_by_an_earlier_one(monkeypatch):
+    monkeypatch.setattr(threads, "_GIVEN", "")
+    for asked, found in ((2, 2), (3, 3), (0, threads.usable_cores())):
+        use_threads(asked)
+        assert cpu_threads() == torch.get_num_threads() == found
+    monkeypatch.setattr(threads, "_GIVEN", "5,2")
+    assert cpu_threads() == 5
+    use_threads(1)
+    assert describe_device("cpu").endswith(", 1 thread")
+
+
+def test_cores_are_those_of_the_process_and_its_group(monkeypatch, tmp_path):
+    monkeypatch.setattr(threads, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert threads.usable_cores() == 8
+    for quota, cores in (("max 100000", 8), ("150000 100000", 2), ("20000 100000", 1), ("9900000 100000", 8)):
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+        assert threads.usable_cores() == cores
+
+
+def test_decoding_uses_the_threads_that_were_asked_for(make_config, monkeypatch, tmp_path):
+    asked, pool = [], shard.ThreadPoolExecutor
+    monkeypatch.setattr(shard, "ThreadPoolExecutor", lambda workers: asked.append(workers) or pool(workers))
+    records = load_data(make_config()).train
+    for number, others, workers in ((1, "1", 1), (3, "1", 3), (1, "2", min(2, threads.usable_cores()))):
+        use_threads(number)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", others)
+        cache.open_images(make_config("DATA.CACHE_DIR", str(tmp_path / f"{number}{others}")), records, "train")
+        assert asked.pop() == workers
