@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from reid_dml.versions import __version__
+
 __all__ = [
     "FeatureExtractor",
     "FeatureSet",

@@ -1,10 +1,11 @@
-"""Versions of what decides a result, for records and manifests."""
+"""Our version, and those of what decides a result, for records and manifests."""
 
 from __future__ import annotations
 
 import platform
 from importlib import metadata
 
+__version__ = "0.1.0"
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "faiss-gpu", "faiss-cpu")
 
 

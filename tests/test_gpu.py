@@ -14,7 +14,7 @@ from reid_dml.commands import train as command
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.commands.training import build_training
 from reid_dml.data.sets import load_data
-from reid_dml.engine.schedules import Schedule
+from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import GraphedStep
 from reid_dml.engine.trainer import Trainer
 from reid_dml.errors import UserError

@@ -1,4 +1,4 @@
-"""Write docs/performance.md and the tables in docs/results.md and docs/search.md from the records in results/.
+"""Write docs/performance.md and the tables in docs/results.md and docs/search.md from results/, and docs/options.md.
 
 python tools/make_results.py [--check]
 """
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--performance-page", default="docs/performance.md", metavar="FILE", help="default: docs/performance.md"
     )
+    parser.add_argument("--options-page", default="docs/options.md", metavar="FILE", help="default: docs/options.md")
     parser.add_argument("--check", action="store_true", help="only check that the page is up to date")
     arguments = parser.parse_args()
 
@@ -32,9 +33,11 @@ def main() -> None:
     from performance_page import performance_page, read_performance
 
     from reid_dml.commands.results import full_experiments, read_records, results_page
+    from reid_dml.config.schema import all_sections
     from reid_dml.errors import require_file
     from reid_dml.files import write_text
     from reid_dml.reporting.markdown import fill_marks
+    from reid_dml.reporting.options_page import options_page
 
     def read(page: Path) -> str:
         return require_file(page, "the page", "it holds the marks between which tables are drawn").read_text()
@@ -46,6 +49,7 @@ def main() -> None:
         results: results_page(read(results), runs, full, results),
         Path(arguments.performance_page): performance_page(read_performance(records / "benchmarks")),
         search: fill_marks(read(search), "index types", types, search),
+        Path(arguments.options_page): options_page(all_sections()),
     }
     for path, page in pages.items():
         if not arguments.check:

@@ -18,7 +18,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.resumable import extract_resumably, open_store
 from reid_dml.files import check_output
 from reid_dml.inference.rows import gather_rows
-from reid_dml.inference.speed import Speed, print_speed
+from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.processes import processes, rank
 from reid_dml.threads import use_threads
 
@@ -91,7 +91,7 @@ def extract_folder(
             workers=cfg.DATA.WORKERS,
             speed=speed,
         )
-        print_speed(speed)
+        log_speed(speed)
         members = gather_rows(own, rows, len(records))
         if rank() > 0:
             return None

@@ -36,7 +36,7 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str], overridden: Colle
         raise UserError(f"{where}: {key}: {get_option(cfg, key)!r} {why}")
 
     _check_values(cfg, refuse)
-    for check in (_check_data, _check_input, _check_cohort, _check_training, _check_test):
+    for check in (_check_input, _check_cohort, _check_training, _check_test):
         check(cfg, refuse)
     for component in chosen_components(cfg):
         component.check(cfg, refuse)
@@ -50,13 +50,6 @@ def _check_values(cfg: CfgNode, refuse: Refuse) -> None:
             refuse(key, why)
         if option.per_network and len(value) not in (1, networks):
             refuse(key, f"needs 1 or {networks} values, one for each of COHORT.NETWORKS")
-
-
-def _check_data(cfg: CfgNode, refuse: Refuse) -> None:
-    if cfg.SYNTHETIC.IMAGES_PER_CAMERA < 2:
-        refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
-    if cfg.SYNTHETIC.CAMERAS < 2 and cfg.DATA.NAME == "synthetic":
-        refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
 
 
 def _check_input(cfg: CfgNode, refuse: Refuse) -> None:

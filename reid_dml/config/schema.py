@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import sections
 from reid_dml.data.pipeline.samplers import SAMPLERS, SamplerOptions
+from reid_dml.data.sets import DATA_SETS
 from reid_dml.engine.optimizers import OPTIMIZERS, OptimizerOptions
 from reid_dml.engine.optimizers.decay import WeightDecay
 from reid_dml.engine.schedules import SCHEDULES
@@ -63,11 +64,9 @@ class Section:
         return list(active_terms(cfg[self.name])) if self.terms else []
 
 
-SECTIONS = (
+_SECTIONS = (
     Section("", [sections.Run]),
     Section("DATA", [sections.Data]),
-    Section("SYNTHETIC", [sections.Synthetic]),
-    Section("SHAPES", [sections.Shapes]),
     Section("SEMI", [sections.Semi]),
     Section("INPUT", [sections.Input]),
     Section("SAMPLER", [SamplerOptions], SAMPLERS),
@@ -83,11 +82,21 @@ SECTIONS = (
 )
 
 
+def all_sections() -> list[Section]:
+    """The sections, those of data sets with options of their own behind DATA.
+
+    Asked anew each time: components may be registered until a config is loaded.
+    """
+    entries = DATA_SETS.entries().values()
+    own = sorted((entry.section, entry.options) for entry in entries if entry.options is not None)
+    return [*_SECTIONS[:2], *(Section(name, [options]) for name, options in own), *_SECTIONS[2:]]
+
+
 def all_options() -> dict[str, Option]:
     """Every option by dotted key."""
     return {
         f"{section.name}.{key}" if section.name else key: option
-        for section in SECTIONS
+        for section in all_sections()
         for key, option in section.options().items()
     }
 
@@ -105,8 +114,10 @@ def default_config() -> CfgNode:
 
 
 def chosen_components(cfg: CfgNode) -> list[Component]:
-    """The sampler, loss terms, update rule, optimiser and schedule that a config chooses, with their options."""
-    return [component for section in SECTIONS for component in section.chosen(cfg)]
+    """What a config chooses, with its options: data set, sampler, loss terms, update rule, optimiser, schedule."""
+    data = DATA_SETS.get(cfg.DATA.NAME)
+    own = [from_section(data.options, cfg[data.section])] if data.options is not None else []
+    return [*own, *(component for section in _SECTIONS for component in section.chosen(cfg))]
 
 
 def get_option(cfg: CfgNode, key: str) -> Any:

@@ -1,12 +1,14 @@
 """Options that belong to no single component: of the run, its data, images, networks, training and evaluation.
 
-Loss terms, optimisers, schedules, samplers and update rules own theirs (`config/schema.py` puts all of them together).
+Data sets, loss terms, optimisers, schedules, samplers and update rules own theirs; `config/schema.py` puts all of them
+together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reid_dml.data.sets import DATA_SETS
 from reid_dml.options import option
 
 
@@ -35,7 +37,9 @@ class Run:
 class Data:
     """The data set and its decoded images."""
 
-    name: str = option("market1501", "the data set, which decides the task (retrieval or classification)")
+    name: str = option(
+        "market1501", "the data set, which decides the task (retrieval or classification)", choices=DATA_SETS.names
+    )
     root: str = option(
         "datasets", "holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)"
     )
@@ -53,26 +57,6 @@ class Data:
     cameras: str = option(
         "required", "ignore: one camera or none, same-camera matches count", choices=("required", "ignore")
     )
-
-
-@dataclass(frozen=True)
-class Synthetic:
-    """The drawn pedestrians of DATA.NAME synthetic."""
-
-    train_identities: int = option(80, "identities to train on", above=0)
-    test_identities: int = option(60, "further identities to search for", above=0)
-    cameras: int = option(4, "cameras, each with its own colour cast, exposure, blur and viewpoint", above=0)
-    images_per_camera: int = option(3, "images of one identity in one camera")
-    seed: int = option(0, "the drawing's own seed: the same data for every training seed", least=0)
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """The drawn shapes of DATA.NAME synthetic_shapes."""
-
-    train_per_class: int = option(200, "training images of each class", above=0)
-    test_per_class: int = option(100, "test images of each class", above=0)
-    seed: int = option(0, "the drawing's own seed", least=0)
 
 
 @dataclass(frozen=True)

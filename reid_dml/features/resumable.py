@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,8 @@ from reid_dml.inference.rows import join_rows
 from reid_dml.inference.speed import Speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import rank, world_size
+
+logger = logging.getLogger(__name__)
 
 _PARTS = 64  # at least, where there are as many batches
 _MOST_BATCHES = 64  # in a part
@@ -77,7 +80,7 @@ def extract_resumably(
     }
     if parts:
         done = sum(len(positions[part]) for part in parts)
-        print(f"{store.folder}: {done:,} images were done before", flush=True)
+        logger.info("%s: %s images were done before", store.folder, f"{done:,}")
     missing = [part for part in own if part not in parts]
     rows = _concatenated([positions[part] for part in missing])
     batches = outputs_of_images(

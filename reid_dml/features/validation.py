@@ -12,20 +12,31 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from reid_dml.data.records import JUNK
 from reid_dml.errors import UserError
 
-if TYPE_CHECKING:
-    from reid_dml.features.feature_set import FeatureSet
-
 METRICS = ("cosine", "euclidean")
 _CHUNK = 8192  # rows whose squares are held at a time
 _LARGEST_SQUARE = float(np.finfo(np.float32).max)
 _EXTRACT = "extract both with the same networks and options"
+
+
+class Vectors(Protocol):
+    """What is looked at: a `FeatureSet`."""
+
+    @property
+    def features(self) -> np.ndarray: ...
+    @property
+    def person_ids(self) -> np.ndarray: ...
+    @property
+    def paths(self) -> np.ndarray: ...
+
+
+AnyVectors = TypeVar("AnyVectors", bound=Vectors)
 
 
 class FeatureError(UserError, ValueError):
@@ -85,14 +96,14 @@ def check_models(where: str, model: str, other: str, other_model: str, *, for_in
     )
 
 
-def check_finite(features: FeatureSet, where: str) -> FeatureSet:
+def check_finite(features: AnyVectors, where: str) -> AnyVectors:
     """The same features, or a `FeatureError` naming the rows that are NaN or infinite."""
     check_vectors(where, features.features, paths=features.paths)
     return features
 
 
 def check_features(
-    where: str, features: FeatureSet, metric: str, *, for_index: bool = False, any_scale: bool = False
+    where: str, features: Vectors, metric: str, *, for_index: bool = False, any_scale: bool = False
 ) -> np.ndarray:
     """Check that features can be compared by a metric.
 

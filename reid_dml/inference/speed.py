@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reid_dml.processes import gather_objects, rank
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -35,8 +38,8 @@ class Speed:
         )
 
 
-def print_speed(speed: Speed, *, copies: int = 1) -> None:
-    """Print on process 0 how fast all processes were together; every process calls it. See `Speed.together`."""
+def log_speed(speed: Speed, *, copies: int = 1) -> None:
+    """Log on process 0 how fast all processes were together; every process calls it. See `Speed.together`."""
     parts = gather_objects(speed)
     if rank() == 0:
-        print(f"features of {Speed.together(parts, copies=copies)}", flush=True)
+        logger.info("features of %s", Speed.together(parts, copies=copies))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Strategy = Literal["independent", "dml", "dml_e", "symmetric_kl"]
+STRATEGIES = ("independent", "dml", "dml_e", "symmetric_kl")
 PeerReduction = Literal["mean", "sum"]
 EnsembleAverage = Literal["probs", "logits"]
 
@@ -33,6 +34,8 @@ def identity_loss(
     Returns:
         0-d tensor, nats; exactly 0 where no row is labelled.
     """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(f"logits (N, C) and labels (N,) expected, got {tuple(logits.shape)} and {tuple(labels.shape)}")
     count = (labels >= 0).sum().clamp(min=1) if count is None else count
     total = F.cross_entropy(promote(logits), labels, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing)
     return total / count
@@ -94,6 +97,7 @@ def mimicry_loss(
     Returns:
         0-d tensor, nats.
     """
+    _check_mimicry(logits, peers, strategy, peer_reduction, ensemble, temperature)
     student = F.log_softmax(promote(logits) / temperature, dim=1)
     peers = [promote(peer.detach()) for peer in peers]
     if strategy == "dml_e":
@@ -110,39 +114,6 @@ def mimicry_loss(
         divergences.append(divergence)
     total = torch.stack(divergences).sum() * temperature**2
     return total / len(peers) if peer_reduction == "mean" else total
-
-
-def student_terms(
-    logits: Tensor,
-    peers: Sequence[Tensor],
-    labels: Tensor,
-    *,
-    strategy: Strategy = "dml",
-    peer_reduction: PeerReduction = "mean",
-    ensemble: EnsembleAverage = "probs",
-    temperature: float = 1.0,
-    weight: float | Tensor = 1.0,
-    label_smoothing: float = 0.0,
-    labelled: Tensor | None = None,
-    label_count: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """The weighted terms of `student_loss` by name: `identity`, and `mimicry` unless the strategy is independent.
-
-    Args:
-        logits, peers, labels, strategy, peer_reduction, ensemble, temperature, weight, label_smoothing, labelled: as
-            for `student_loss`.
-        label_count: the `count` of `identity_loss`.
-    """
-    _check(logits, peers, labels, strategy, peer_reduction, ensemble, temperature)
-    if labelled is not None:
-        labels = labels.masked_fill(~labelled, -1)
-    terms = {"identity": identity_loss(logits, labels, label_smoothing=label_smoothing, count=label_count)}
-    if strategy != "independent":
-        divergence = mimicry_loss(
-            logits, peers, strategy=strategy, peer_reduction=peer_reduction, ensemble=ensemble, temperature=temperature
-        )
-        terms["mimicry"] = weight * divergence
-    return terms
 
 
 def student_loss(
@@ -175,19 +146,17 @@ def student_loss(
     Raises:
         ValueError: unknown option, no peers, or shapes that do not agree.
     """
-    terms = student_terms(
-        logits,
-        peers,
-        labels,
-        strategy=strategy,
-        peer_reduction=peer_reduction,
-        ensemble=ensemble,
-        temperature=temperature,
-        weight=weight,
-        label_smoothing=label_smoothing,
-        labelled=labelled,
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy: {strategy!r} is not one of {', '.join(STRATEGIES)}")
+    if labelled is not None:
+        labels = labels.masked_fill(~labelled, -1)
+    loss = identity_loss(logits, labels, label_smoothing=label_smoothing)
+    if strategy == "independent":
+        return loss
+    divergence = mimicry_loss(
+        logits, peers, strategy=strategy, peer_reduction=peer_reduction, ensemble=ensemble, temperature=temperature
     )
-    return torch.stack(list(terms.values())).sum()
+    return loss + weight * divergence
 
 
 def mutual_losses(logits: Sequence[Tensor], labels: Tensor, **options) -> list[Tensor]:
@@ -209,17 +178,11 @@ def promote(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def _check(
-    logits: Tensor,
-    peers: Sequence[Tensor],
-    labels: Tensor,
-    strategy: str,
-    reduction: str,
-    ensemble: str,
-    temperature: float,
+def _check_mimicry(
+    logits: Tensor, peers: Sequence[Tensor], strategy: str, reduction: str, ensemble: str, temperature: float
 ) -> None:
     for name, value, choices in (
-        ("strategy", strategy, ("independent", "dml", "dml_e", "symmetric_kl")),
+        ("strategy", strategy, STRATEGIES[1:]),
         ("peer_reduction", reduction, ("mean", "sum")),
         ("ensemble", ensemble, ("probs", "logits")),
     ):
@@ -227,9 +190,7 @@ def _check(
             raise ValueError(f"{name}: {value!r} is not one of {', '.join(choices)}")
     if temperature <= 0:
         raise ValueError(f"temperature: {temperature} must be greater than 0")
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(f"logits (N, C) and labels (N,) expected, got {tuple(logits.shape)} and {tuple(labels.shape)}")
-    if strategy != "independent" and not len(peers):
+    if not len(peers):
         raise ValueError(f"strategy {strategy!r} needs at least one peer")
     for peer in peers:
         if peer.shape != logits.shape:

@@ -24,10 +24,9 @@ import faiss
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reid_dml import __version__
 from reid_dml.errors import UserError
 from reid_dml.files import exclusive, sync, write_json
-from reid_dml.versions import versions
+from reid_dml.versions import __version__, versions
 
 IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
 _FORMAT, _VERSION = "reid_dml index", 1

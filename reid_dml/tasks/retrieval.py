@@ -20,7 +20,7 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.inference.prediction import predict
 from reid_dml.inference.rows import gather_rows, shard_rows
-from reid_dml.inference.speed import Speed, print_speed
+from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import gather_objects, rank, world_size
 from reid_dml.ranking.scoring import ScoringOptions, score
@@ -98,7 +98,7 @@ class RetrievalTask:
             with stage(f"features of {split}"):
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
             features[split] = gather_rows(own, rows, len(images))
-        print_speed(speed, copies=world_size() // shards)
+        log_speed(speed, copies=world_size() // shards)
         correct: dict[int, int] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
             rows = self.data.labelled_rows

@@ -16,7 +16,7 @@ from reid_dml.data.pipeline.sources import Batch
 from reid_dml.data.sets import load_data
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_ema
-from reid_dml.mutual.losses import student_terms
+from reid_dml.mutual.losses import identity_loss, mimicry_loss
 from reid_dml.mutual.objective import Scalars
 from reid_dml.mutual.updates import UPDATE_RULES
 
@@ -38,9 +38,10 @@ class Objective:
     terms, uses_peers = ("identity", "mimicry"), True
 
     def __call__(self, output, peers, batch, scalars, state):
-        return student_terms(
-            output.logits, [peer.logits for peer in peers], batch.labels, weight=scalars.term_weights[1]
-        )
+        return {
+            "identity": identity_loss(output.logits, batch.labels),
+            "mimicry": scalars.term_weights[1] * mimicry_loss(output.logits, [peer.logits for peer in peers]),
+        }
 
     def after_backward(self, output, peers, batch, state):
         assert not state
@@ -190,7 +191,7 @@ def test_networks_that_learn_alone_predict_each_batch_once(problem, rule, batche
 
         def __call__(self, output, peers, batch, scalars, state):
             assert not peers
-            return student_terms(output.logits, [], batch.labels, strategy="independent")
+            return {"identity": identity_loss(output.logits, batch.labels)}
 
     weights, data = problem
     cohort, passes = make_cohort([Linear(weight) for weight in weights]), []

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
+from reid_dml.options import Component
 from reid_dml.registry import Registry
 
 Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
@@ -21,16 +22,27 @@ class DataEntry:
 
     load: Load
     task: str
+    section: str = ""  # of the config, where the set has options of its own
+    options: type[Component] | None = None  # the dataclass of these options
 
 
 DATA_SETS: Registry[DataEntry] = Registry("DATA.NAME", __name__)
 
 
-def register_data(name: str, *, task: str) -> Callable[[Load], Load]:
-    """Make a function from a config to a checked data set known under a name in `DATA.NAME`."""
+def register_data(
+    name: str, *, task: str, section: str = "", options: type[Component] | None = None
+) -> Callable[[Load], Load]:
+    """Make a function from a config to a checked data set known under a name in `DATA.NAME`.
+
+    Args:
+        name: in `DATA.NAME`.
+        task: its networks are judged by, a name of `tasks/task.py`.
+        section: of the config, where the data set has options of its own.
+        options: the dataclass of these options (see `reid_dml.options`).
+    """
 
     def register(load: Load) -> Load:
-        DATA_SETS.register(name)(DataEntry(load, task))
+        DATA_SETS.register(name)(DataEntry(load, task, section, options))
         return load
 
     return register

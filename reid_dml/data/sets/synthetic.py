@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -22,12 +23,30 @@ from reid_dml.data.sets import register_data
 from reid_dml.data.sets.checks import check_data
 from reid_dml.data.sets.market1501 import SPLITS, read_layout
 from reid_dml.data.sets.pedestrians import DRAWING, Camera, Pedestrian, draw
+from reid_dml.options import Component, Refuse, option
 
 _JUNK_PER_CAMERA = 8
 _DISTRACTORS_PER_TEST_IDENTITY = 2
 
 
-@register_data("synthetic", task="retrieval")
+@dataclass(frozen=True)
+class SyntheticOptions(Component):
+    """What is drawn."""
+
+    train_identities: int = option(80, "identities to train on", above=0)
+    test_identities: int = option(60, "further identities to search for", above=0)
+    cameras: int = option(4, "cameras, each with its own colour cast, exposure, blur and viewpoint", above=0)
+    images_per_camera: int = option(3, "images of one identity in one camera")
+    seed: int = option(0, "the drawing's own seed: the same data for every training seed", least=0)
+
+    def check(self, cfg: CfgNode, refuse: Refuse) -> None:
+        if self.images_per_camera < 2:
+            refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
+        if self.cameras < 2:
+            refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
+
+
+@register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions)
 def load_synthetic(cfg: CfgNode) -> ReIDData:
     """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501."""
     options = {key.lower(): value for key, value in cfg.SYNTHETIC.items()}

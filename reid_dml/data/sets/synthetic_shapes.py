@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from reid_dml.data.records import ClassificationData
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.npz import read_npz
 from reid_dml.files import save_with
+from reid_dml.options import Component, option
 
 _DRAWING = 1  # raise it when the drawing changes: data sets drawn before are then drawn anew
 _SIZE, _SCALE = 32, 3  # drawn larger, then averaged down: smooth edges
@@ -28,7 +30,16 @@ TEXTURES = ("plain", "stripes")
 CLASSES = [f"{shape} {texture}" for shape in SHAPES for texture in TEXTURES]
 
 
-@register_data("synthetic_shapes", task="classification")
+@dataclass(frozen=True)
+class ShapesOptions(Component):
+    """What is drawn."""
+
+    train_per_class: int = option(200, "training images of each class", above=0)
+    test_per_class: int = option(100, "test images of each class", above=0)
+    seed: int = option(0, "the drawing's own seed", least=0)
+
+
+@register_data("synthetic_shapes", task="classification", section="SHAPES", options=ShapesOptions)
 def load_synthetic_shapes(cfg: CfgNode) -> ClassificationData:
     """Draw the data set into a file below `DATA.ROOT` unless it is there already, then read it."""
     options = {key.lower(): value for key, value in cfg.SHAPES.items()}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from yacs.config import CfgNode
 
-from reid_dml.mutual.losses import EnsembleAverage, PeerReduction, Strategy, mimicry_loss
+from reid_dml.mutual.losses import STRATEGIES, EnsembleAverage, PeerReduction, Strategy, mimicry_loss
 from reid_dml.mutual.terms import Term, TermInputs, register_term
 from reid_dml.options import Refuse, option
 
@@ -26,7 +26,7 @@ class Mimicry(Term):
     strategy: Strategy = option(
         "dml",
         "mimics nobody | every peer (Eq. 10) | the average of the peers (Eq. 11) | every peer and back (Eq. 7)",
-        choices=("independent", "dml", "dml_e", "symmetric_kl"),
+        choices=STRATEGIES,
     )
     peer_reduction: PeerReduction = option(
         "mean", "mean over the peers (Eq. 10) | sum (the authors' code)", choices=("mean", "sum")
