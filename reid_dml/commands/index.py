@@ -47,7 +47,11 @@ def build(
     parameters: str = "",
     overwrite: bool = False,
 ) -> None:
-    """Build the index in a folder and say what it is; see `search.build.build_index`."""
+    """Build the index in a folder and say what it is.
+
+    Args:
+        path, source, factory, metric, parameters, overwrite: as for `search.build.build_index`.
+    """
     contents = build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
     spec = contents.spec
     print(

@@ -20,7 +20,12 @@ class NonFiniteGuard:
         self.first = torch.full((2, len(self.indices)), -1, dtype=torch.int64, device=device)
 
     def watch(self, step: int, identity_losses: Tensor, losses: Tensor) -> None:
-        """Take note of one step's losses, (members,) each."""
+        """Take note of one step.
+
+        Args:
+            step: its number, from 1.
+            identity_losses, losses: (members,) on the device.
+        """
         bad = ~torch.isfinite(torch.stack([identity_losses, losses])) & (self.first < 0)
         self.first.masked_fill_(bad, step)
 

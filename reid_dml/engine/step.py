@@ -72,7 +72,13 @@ class GraphedStep:
     """
 
     def __init__(self, step: Step, capture: GraphCapture, discard_gradients: Callable[[], None]) -> None:
-        """`discard_gradients` drops what a capture that broke off has left: gradients without values."""
+        """A step.
+
+        Args:
+            step: what is captured.
+            capture: how.
+            discard_gradients: drops what a capture that broke off has left, gradients without values.
+        """
         self.step, self.capture, self.discard_gradients = step, capture, discard_gradients
         self.calls, self.capturable = 0, True
         self.replay: Callable[[], None] | None = None  # the captured step, on the inputs of the last call

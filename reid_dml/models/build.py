@@ -81,14 +81,25 @@ def new_network(
 
 
 def seed_dropout(network: nn.Module, seed: int, index: int, device: str) -> torch.Generator:
-    """Give the network's dropout a generator of its own, and return it for checkpointing."""
+    """Give the network's dropout a generator of its own, and return it for checkpointing.
+
+    Args:
+        network: on the device.
+        seed, index: of `network_seed`.
+        device: where the network is.
+    """
     generator = torch.Generator(device).manual_seed(network_seed(seed, index, "dropout"))
     use_generator(network, generator)
     return generator
 
 
 def new_peer_generator(seed: int, index: int, device: str) -> torch.Generator:
-    """The generator of a network's dropout in forward passes for its peers, which leave no trace in the other one."""
+    """The generator of a network's dropout in forward passes for its peers, which leave no trace in the other one.
+
+    Args:
+        seed, index: of `network_seed`.
+        device: where the network is.
+    """
     return torch.Generator(device).manual_seed(network_seed(seed, index, "peer_dropout"))
 
 

@@ -101,7 +101,12 @@ def add_gradient(terms: Mapping[str, Tensor], batches: int) -> Tensor:
 
 
 def update_member(member: Member, learning_rate: Tensor, ema_decay: Tensor) -> None:
-    """One optimiser step of one network on the accumulated gradient, which is cleared."""
+    """One optimiser step of one network on the accumulated gradient, which is cleared.
+
+    Args:
+        member: what is updated, its weight average included.
+        learning_rate, ema_decay: 0-d tensors on the device.
+    """
     if member.clip_norm > 0:
         nn.utils.clip_grad_norm_(member.network.parameters(), member.clip_norm)
     for group in member.optimizer.param_groups:
@@ -114,7 +119,13 @@ def update_member(member: Member, learning_rate: Tensor, ema_decay: Tensor) -> N
 
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
-    """average <- decay * average + (1 - decay) * network, for parameters and batch-norm statistics; counters copied."""
+    """average <- decay * average + (1 - decay) * network, for parameters and batch-norm statistics; counters copied.
+
+    Args:
+        average: changed in place.
+        network: of the same architecture.
+        decay: 0-d tensor on the device.
+    """
     old, new = [], []
     for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.is_floating_point():

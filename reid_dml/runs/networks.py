@@ -100,7 +100,16 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 
 
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
-    """The trained networks of `MODEL.WEIGHTS` in evaluation mode on the device, by index."""
+    """Trained networks in evaluation mode, by index.
+
+    Args:
+        cfg: what they are built by.
+        path: `MODEL.WEIGHTS`, see `weights_files`.
+        device: where they go.
+
+    Raises:
+        UserError: no weights there, or weights that do not fit.
+    """
     files = weights_files(cfg, path)
     run, options = RunFolder(next(iter(files.values())).parent), (*INPUT_OPTIONS, *network_options(cfg))
     _warn_of_differences(cfg, run, options, "used here")
@@ -166,7 +175,16 @@ def _warn_of_differences(cfg: CfgNode, run: RunFolder, keys: Sequence[str], now:
 def choose_network(
     networks: Mapping[int, ReIDNetwork], choice: str | int, path: str | os.PathLike[str]
 ) -> Mapping[int, ReIDNetwork]:
-    """All networks for `ensemble`, else the one of this index. Raises `UserError` if there is none."""
+    """All networks, or one.
+
+    Args:
+        networks: by index.
+        choice: `ensemble`, or an index.
+        path: where they came from, for messages.
+
+    Raises:
+        UserError: no network of this index.
+    """
     if choice == "ensemble":
         return networks
     if not str(choice).isdecimal() or int(choice) not in networks:

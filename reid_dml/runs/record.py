@@ -25,7 +25,17 @@ def write_record(
     processes: int,
     metrics: dict,
 ) -> dict:
-    """Write result.json of a finished run of so many processes and return it."""
+    """Write result.json of a finished run and return it.
+
+    Args:
+        folder, cfg: of the run.
+        task: its name.
+        dataset: name of the data set.
+        seconds: of training, over all parts.
+        device: in words.
+        processes: their number.
+        metrics: of `Task.evaluate`.
+    """
     environment = read_environment(folder)
     # A teacher's path without the folders of this machine.
     teachers = ["/".join(Path(path).parts[-2:]) for path in cfg.COHORT.TEACHERS]

@@ -66,7 +66,8 @@ class ClassificationTask:
     ) -> ClassificationEvaluation:
         """Evaluate every network, and the ensemble by the mean of the posteriors, on process 0.
 
-        The arguments and the layout of the metrics are those of `RetrievalTask.evaluate`.
+        Args:
+            networks, device, shard, shards: as for `RetrievalTask.evaluate`; so is the layout of the metrics.
         """
 
         def run(split: str, images: StoredImages, keep: Callable[[Tensor, Tensor], Tensor]) -> dict[int, np.ndarray]:

@@ -98,7 +98,16 @@ def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list
 
 
 def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int]) -> Sampler:
-    """The sampler of `SAMPLER.NAME`. Raises `UserError` where the data set is too small for its batches."""
+    """The sampler of `SAMPLER.NAME`.
+
+    Args:
+        cfg: the config.
+        records: the training images.
+        class_ids: person id, or class, of every row of the heads.
+
+    Raises:
+        UserError: a data set that is too small for its batches.
+    """
     labels = np.array(label_rows(records, class_ids), np.int64)
     cameras = np.array([record.camera_id for record in records], np.int64)
     return sampler_kind(cfg.SAMPLER).build(labels, cameras, cfg.TRAIN.BATCH_SIZE, cfg.SEED)

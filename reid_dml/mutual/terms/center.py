@@ -34,7 +34,11 @@ def center_loss(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
 def move_centers(centers: Tensor, features: Tensor, labels: Tensor, rate: float) -> None:
     """Draw the centres of a batch's persons towards their features, in place (Wen et al., Eq. 4 and Algorithm 1).
 
-    c_j <- c_j - rate * sum(c_j - x_i over the n_j rows of person j) / (1 + n_j). Shapes as in `center_loss`.
+    c_j <- c_j - rate * sum(c_j - x_i over the n_j rows of person j) / (1 + n_j).
+
+    Args:
+        centers, features, labels: as for `center_loss`.
+        rate: alpha of the paper.
     """
     persons = torch.arange(len(centers), device=labels.device)
     # Sums as a product, which has one order of addition on every device, unlike scattered sums.

@@ -26,6 +26,12 @@ class CrossCameraSampler(IdentitySampler):
         images: int,
         seed: int,
     ) -> None:
+        """A sampler.
+
+        Args:
+            labels, persons, images, seed: as for `IdentitySampler`.
+            cameras: (N,) camera ids of the images.
+        """
         super().__init__(labels, persons, images, seed)
         self.cameras = np.asarray(cameras)
 

@@ -17,6 +17,13 @@ class EpochSampler(Sampler):
     """Every image once an epoch, in an order drawn anew for each; the last incomplete batch is dropped."""
 
     def __init__(self, num_images: int, batch_size: int, seed: int) -> None:
+        """A sampler.
+
+        Args:
+            num_images: N.
+            batch_size: images in a batch, at most N.
+            seed: of the run.
+        """
         super().__init__(batch_size, seed)
         if batch_size > num_images:
             raise ValueError(f"a batch of {batch_size} is larger than the {num_images} images")
@@ -37,7 +44,14 @@ class QuotaSampler(Sampler):
     """
 
     def __init__(self, labels: Sequence[int] | np.ndarray, batch_size: int, labelled: int, seed: int) -> None:
-        """`labels` (N,), -1 = unlabelled; `labelled` images of a batch are others."""
+        """A sampler.
+
+        Args:
+            labels: (N,) of the images, -1 = unlabelled.
+            batch_size: images in a batch.
+            labelled: those of them that have a label.
+            seed: of the run.
+        """
         super().__init__(batch_size, seed)
         labels = np.asarray(labels)
         self.labelled, self.unlabelled = np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)

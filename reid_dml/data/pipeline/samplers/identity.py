@@ -23,7 +23,13 @@ class IdentitySampler(Sampler):
     """
 
     def __init__(self, labels: Sequence[int] | np.ndarray, persons: int, images: int, seed: int) -> None:
-        """`labels` (N,) of the images, `persons` P and `images` K of a batch."""
+        """A sampler.
+
+        Args:
+            labels: (N,) of the images, -1 = unlabelled.
+            persons, images: P and K.
+            seed: of the run.
+        """
         super().__init__(persons * images, seed)
         labels = np.asarray(labels)
         self.persons = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
