@@ -69,7 +69,7 @@ def test_an_unreadable_image_ends_it_by_name(networks, images, make_config, tmp_
         extract_features(networks, ImageFiles(records, (32, 16)), AugmentSpec.of(make_config()), device="cpu")
 
 
-def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_run, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_run, tmp_path, monkeypatch, caplog):
     cfg = make_config("MODEL.WEIGHTS", str(tiny_run), "TEST.BATCH_SIZE", "4")
     folder = load_data(cfg).root
     whole = extract_folder(cfg, folder, tmp_path / "whole.npz")
@@ -91,8 +91,9 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_ru
     monkeypatch.setattr(PartStore, "save", save)
     saved[1].write_bytes(saved[1].read_bytes()[:-20])  # a damaged part is done again
     del asked[:]
-    extract_folder(cfg, folder, output)
-    assert "8 images were done before" in capsys.readouterr().out
+    with caplog.at_level("INFO", logger="reid_dml"):
+        extract_folder(cfg, folder, output)
+    assert "8 images were done before" in caplog.text
     assert len(asked) == len(whole) - 8
     found = FeatureSet.load(output)
     np.testing.assert_array_equal(found.features, whole.features)
