@@ -103,7 +103,10 @@ class TestRefusals:
             (["TRAIN.BATCH_SIZE", "1000"], "larger than the training set of 20 images"),
             (["EXPECTED", "[table9]"], "EXPECTED: no published row is called 'table9'"),
             (["MODEL.WEIGHTS", "runs/x"], "MODEL.WEIGHTS: is for testing"),
-            (["UPDATE.RULE", "parallel"], "UPDATE.RULE: 'parallel' is not one of fresh_batch, sequential, simultaneous"),
+            (
+                ["UPDATE.RULE", "parallel"],
+                "UPDATE.RULE: 'parallel' is not one of fresh_batch, sequential, simultaneous",
+            ),
             (["OBJECTIVE.STRATEGY", "dmle"], "OBJECTIVE.STRATEGY: 'dmle' is not one of independent, dml, dml_e"),
             (["DEVICE", "cuda:99"], "DEVICE: cuda:99 was asked for"),
         ],
