@@ -16,7 +16,7 @@ from reid_dml.versions import versions as versions
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep memory that tensors on the CPU free, instead of giving it back and asking for it again.
+    """Tell malloc to keep the memory of freed tensors instead of returning it to the system.
 
     With two networks' graphs alive at once, a step of training otherwise spends a quarter of its time on pages that the
     system hands out anew (`benchmarks/cohort.py`). glibc only; other libraries have rules of their own.

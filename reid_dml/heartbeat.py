@@ -49,7 +49,7 @@ class Heartbeat:
             self._store.set(f"met/{self._meetings + 1}", "without one")
 
     def meet(self) -> None:
-        """Wait until every process has come here as often as this one.
+        """A barrier that waits for the other processes as long as they show signs of life.
 
         Raises `UserError` if one of them has ended, or shows no sign of life for as long as the limit.
         """
@@ -86,7 +86,7 @@ class Heartbeat:
         who = "process" if len(silent) == 1 else "processes"
         return (
             f"{who} {', '.join(map(str, silent))} of {self.size} (counted from 0): no sign of life for "
-            f"{self.limit:,.0f} s, stopped or lost with the machine; start the command again (training: with --resume)"
+            f"{self.limit:,.0f} s, stopped or lost; start the command again, a training where it stopped"
         )
 
     def _beat(self, store: dist.Store) -> None:

@@ -45,12 +45,13 @@ def processes(device: str) -> Iterator[None]:
     timeout = timedelta(seconds=limit)
     store, own, size = next(dist.rendezvous("env://", timeout=timeout))
     _heartbeat = Heartbeat(dist.PrefixStore("heartbeat", store), own, size, limit)
-    dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=own, world_size=size, timeout=timeout)
     try:
+        dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=own, world_size=size, timeout=timeout)
         yield
     except BaseException:
         # No more than this: the others may be waiting inside a collective call for this process.
         _heartbeat.leave()
+        _heartbeat = None
         raise
     _heartbeat.stop()
     _heartbeat = None

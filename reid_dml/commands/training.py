@@ -153,8 +153,10 @@ def _place(cfg: CfgNode, objective: Objective) -> Placement:
         if shard < 2:
             raise UserError(f"TRAIN.BATCH_SIZE: {refuse}, and batch norm has no statistics of one image; raise it")
         if per_person > 1 and (shard % per_person or shard < 2 * per_person):
-            raise UserError(f"TRAIN.BATCH_SIZE: {refuse}, and each part needs whole persons, two at least; raise it")
-        for term in objective.parts:
+            raise UserError(
+                f"TRAIN.BATCH_SIZE: {refuse}, and each shard of a batch needs whole persons, two at least; raise it"
+            )
+        for term in objective.terms:
             if not term.shardable:
                 raise UserError(f"OBJECTIVE.{term.prefix}WEIGHT: {refuse}, and its state would move apart; set it to 0")
     return placement

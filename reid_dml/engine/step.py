@@ -188,7 +188,7 @@ class CudaGraphCapture:
 
 
 def _of_any_process(reason: str) -> str:
-    """The reason that the first process with one has; empty if there is none."""
+    """The first non-empty reason over all processes; empty if there is none."""
     return next(filter(None, all_gather_objects(reason)), "")
 
 

@@ -54,6 +54,7 @@ class Trainer:
         # Sums over the log interval; part of the state, so that a resumed run logs the same lines.
         shape = len(self.members), len(training.columns)
         self.sums = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        self._identity, self._loss = (training.columns.index(name) for name in ("identity", "loss"))
         self.guard = NonFiniteGuard([member.index for member in self.members], self.device)
 
     def resume(self, checkpoints: Checkpoints) -> None:
@@ -105,7 +106,7 @@ class Trainer:
         report = self.training.run_step(self.step)
         self.sums += report
         self.step += 1
-        self.guard.watch(self.step, report[:, 0], report[:, -2])
+        self.guard.watch(self.step, report[:, self._identity], report[:, self._loss])
 
     def _log(self, callbacks: Callbacks) -> None:
         self._check_losses(callbacks)

@@ -42,7 +42,7 @@ class Training:
     @property
     def columns(self) -> tuple[str, ...]:
         """What the columns of a step's report hold."""
-        return (*self.objective.terms, "loss", "accuracy")
+        return (*self.objective.names, "loss", "accuracy")
 
     def batches(self, number: int) -> list[Batch]:
         """This process's shards of the batches of step `number`, counted from 0."""

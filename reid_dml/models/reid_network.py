@@ -137,7 +137,7 @@ class ReIDNetwork(nn.Module):
 def _once_more(
     network: nn.Module, states: Mapping[torch.Generator, Tensor], buffers: Mapping[int, Tensor]
 ) -> Iterator[None]:
-    """A second pass from the generators' states and the buffers (by id) of the first one, which counts nothing."""
+    """While it lasts, a forward pass has the random states and batch-norm buffers of an earlier one, and updates none."""
     now = {generator: generator.get_state() for generator in states}
     try:
         for generator, state in states.items():
@@ -158,10 +158,13 @@ def use_generator(network: nn.Module, generator: torch.Generator) -> None:
 
 @contextmanager
 def copied_buffers(network: nn.Module, copies: Mapping[int, Tensor] | None = None) -> Iterator[None]:
-    """Train-mode passes move copies of the batch-norm statistics, which are forgotten behind them.
+    """While it lasts, train-mode passes update copies of the batch-norm buffers, which are discarded.
 
-    Copies, and not the statistics put back: what an earlier pass saved for its gradient must not change. `copies`:
-    earlier ones, by the id of the buffer.
+    The buffers themselves stay untouched: an earlier pass may have saved them for its gradient.
+
+    Args:
+        network: whose buffers are meant.
+        copies: to begin from, by the id of the buffer; None: the buffers as they are.
     """
     if copies is None:
         copies = {id(buffer): buffer.clone() for buffer in network.buffers()}

@@ -28,8 +28,8 @@ class Objective:
 
     def __init__(self, terms: Sequence[Term]) -> None:
         """An objective of these terms, the identity loss first."""
-        self.parts = tuple(terms)
-        self.terms = tuple(term.name for term in terms)  # the columns of a step's report and of logs
+        self.terms = tuple(terms)
+        self.names = tuple(term.name for term in terms)  # the columns of a step's report and of logs
         self.uses_peers = any(term.needs_peers for term in terms)
         self.uses_features = any(term.needs_peer_features for term in terms)
 
@@ -46,18 +46,18 @@ class Objective:
             state: what the terms keep for this network (see `new_state`).
 
         Returns:
-            {term: weighted 0-d tensor} in the order of `terms`.
+            {term: weighted 0-d tensor} in the order of `names`.
         """
         losses = {}
         weights = scalars.term_weights.to(torch.promote_types(own.logits.dtype, torch.float32))
-        for term, weight in zip(self.parts, weights, strict=True):
+        for term, weight in zip(self.terms, weights, strict=True):
             loss = term.loss(TermInputs(own, peers, batch, state.get(term.name, {})))
             losses[term.name] = loss if term.weight_at(0) is None else weight * loss
         return losses
 
     def weights_at(self, step: int) -> list[float]:
         """Weights of the terms at a step (counted from 0), in their order."""
-        weights = (term.weight_at(step) for term in self.parts)
+        weights = (term.weight_at(step) for term in self.terms)
         return [1.0 if weight is None else weight for weight in weights]
 
     def new_state(self, num_classes: int, feature_dim: int, device: str) -> dict[str, State]:
@@ -67,7 +67,7 @@ class Objective:
             num_classes, feature_dim: of the network's head and pooled feature.
             device: where the network is trained.
         """
-        states = {term.name: term.new_state(num_classes, feature_dim) for term in self.parts}
+        states = {term.name: term.new_state(num_classes, feature_dim) for term in self.terms}
         return {
             name: {key: tensor.to(device) for key, tensor in state.items()} for name, state in states.items() if state
         }
@@ -79,14 +79,14 @@ class Objective:
         Args:
             own, peers, batch, state: as for a call.
         """
-        for term in self.parts:
+        for term in self.terms:
             if term.name in state:
                 term.after_backward(TermInputs(own, peers, batch, state[term.name]))
 
     def record(self) -> dict[str, Any]:
         """What the run record says of the objective."""
         found: dict[str, Any] = {"strategy": "independent", "regularisers": {}}
-        for term in self.parts:
+        for term in self.terms:
             own = term.record()
             found["regularisers"] |= own.pop("regularisers", {})
             found |= own

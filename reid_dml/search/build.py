@@ -41,7 +41,7 @@ _SAVE_SECONDS = 60  # between two copies of a half-filled index
 
 @dataclass(frozen=True)
 class _Summary:
-    """Of a source, everything but the features."""
+    """Images, width, model and part sizes of a source."""
 
     images: pa.Table
     dimension: int

@@ -19,7 +19,7 @@ def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
 def mean_and_sd(metrics: Sequence[Any]) -> tuple[Any, Any]:
     """Mean and the sample's standard deviation of two or more nested metrics of equal layout, in that layout.
 
-    What is no measured fraction or value has no deviation: counts (int) and words are in the mean only. Counts that
+    Only measured values (float) have a standard deviation; counts (int) and words are in the mean only. Counts that
     agree stay what they are, as those of one cohort do; those of runs on different data are averaged.
 
     Raises:

@@ -70,7 +70,7 @@ def test_scalars_are_a_pure_function_of_the_step(make_schedule):
     schedule = make_schedule("COHORT.LR", "[0.1, 0.2]", "OBJECTIVE.WEIGHT", "0.5", "OBJECTIVE.ENTROPY_WEIGHT", "0.25")
     scalars = schedule.scalars(0)
     torch.testing.assert_close(scalars.learning_rates, torch.tensor([0.05, 0.1], dtype=torch.float64))  # warm-up of 2
-    assert schedule.objective.terms == ("identity", "mimicry", "entropy")
+    assert schedule.objective.names == ("identity", "mimicry", "entropy")
     assert scalars.term_weights.tolist() == [1.0, 0.5, 0.25]
     schedule.scalars(5)
     assert torch.equal(schedule.scalars(0).learning_rates, scalars.learning_rates)

@@ -67,7 +67,7 @@ def main(size: int, output: str, how: str = "") -> None:
             labels = torch.randint(-1, C, (N,), generator=generator)
             batch = placement.take_shard(Batch(images, labels, labels, torch.zeros(N, 1)))
             rates = torch.full((size,), 0.02, dtype=torch.float64)
-            report = take([batch], Scalars(rates, one.expand(len(objective.terms)), one))
+            report = take([batch], Scalars(rates, one.expand(len(objective.names)), one))
         if placement.shard == 0:
             for member, row in zip(members, report, strict=True):
                 saved = {"weight": member.network.weight.detach(), "report": row, "bytes": cohort.links.received_bytes}

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reid_dml.mutual.objective import build_objective
+from reid_dml.mutual.terms import register_term
 from reid_dml.mutual.terms.center import center_loss, move_centers
 from reid_dml.mutual.terms.circle import circle_loss
-from reid_dml.mutual.terms.triplet import triplet_loss
+from reid_dml.mutual.terms.triplet import Triplet, triplet_loss
 
 MARGIN, SCALE = 0.25, 8.0
 LOSSES = {
@@ -182,7 +183,7 @@ def test_every_metric_loss_is_a_weighted_term(make_config, rng):
             "16",
         ).OBJECTIVE
     )
-    assert objective.terms == ("identity", "mimicry", "triplet", "circle", "center")
+    assert objective.names == ("identity", "mimicry", "triplet", "circle", "center")
     assert not objective.uses_features  # of peers: nothing more travels between processes
     features, labels = torch.tensor(rng.normal(size=(6, 4))), torch.tensor([0, 0, 1, 1, 2, -1])
     output = Output(torch.tensor(rng.normal(size=(6, 3))), features)
@@ -192,7 +193,13 @@ def test_every_metric_loss_is_a_weighted_term(make_config, rng):
     batch = Batch(features, labels, labels, features)
     scalars = Scalars(torch.ones(1), torch.tensor(objective.weights_at(0)), torch.tensor(1.0))
     terms = objective(output, [output], batch, scalars, state)
-    assert tuple(terms) == objective.terms
+    assert tuple(terms) == objective.names
     torch.testing.assert_close(terms["triplet"], 0.5 * triplet_loss(features, labels, margin=None))
     torch.testing.assert_close(terms["circle"], 0.25 * circle_loss(features, labels, margin=0.25, scale=16.0))
     torch.testing.assert_close(terms["center"], 0.125 * center_loss(features, state["center"]["centers"], labels))
+
+
+def test_a_term_cannot_take_the_name_of_another_column_of_the_log():
+    for name in ("loss", "accuracy", "learning_rate", "mimicry"):
+        with pytest.raises(ValueError, match=name):
+            register_term(name)(type("Other", (Triplet,), {}))

@@ -35,7 +35,7 @@ class Linear(nn.Module):
 
 
 class Objective:
-    terms, uses_peers = ("identity", "mimicry"), True
+    names, uses_peers = ("identity", "mimicry"), True
 
     def __call__(self, output, peers, batch, scalars, state):
         return {
@@ -187,7 +187,7 @@ def test_sequential_updates_take_k_minus_1_extra_passes(problem):
                                                ("fresh_batch", 3)])  # fmt: skip
 def test_networks_that_learn_alone_predict_each_batch_once(problem, rule, batches):
     class Alone(Objective):
-        terms, uses_peers = ("identity",), False
+        names, uses_peers = ("identity",), False
 
         def __call__(self, output, peers, batch, scalars, state):
             assert not peers

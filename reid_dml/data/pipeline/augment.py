@@ -229,6 +229,6 @@ def _per_channel(values: list[float], like: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers for the channels (C, 1, 1), copied to a device once: a copy in every step would make it wait."""
+    """Constants for the channels, (C, 1, 1), cached on the device: a copy in every step would make it wait."""
     with torch.inference_mode(False):  # kept for training too, even if evaluation comes first
         return torch.tensor(values, dtype=dtype, device=device)[:, None, None]

@@ -50,7 +50,7 @@ class Term(Component, ABC):
     needs_peers: ClassVar[bool] = False
     needs_peer_features: ClassVar[bool] = False  # beside their logits, all of one width
     needs_pairs: ClassVar[bool] = False  # several images of a person in a batch
-    shardable: ClassVar[bool] = True  # whether processes that share a network may each see a part of the batch only
+    shardable: ClassVar[bool] = True  # whether processes that share a network may each see a shard of the batch only
 
     @property
     @abstractmethod
@@ -94,12 +94,16 @@ class WeightedTerm(Term):
         return self.weight
 
 
+RESERVED = ("loss", "accuracy", "learning_rate")  # columns of the log beside the terms
 Kind = TypeVar("Kind", bound=type[Term])
 TERMS: Registry[type[Term]] = Registry("OBJECTIVE", __name__)
 
 
 def register_term(name: str) -> Callable[[Kind], Kind]:
-    """Make a class of terms known under the name of its column."""
+    """Make a class of terms known under the name of its column. Raises `ValueError` for a name that is taken."""
+
+    if name in RESERVED:
+        raise ValueError(f"OBJECTIVE: {name!r} is another column of the log; give the term another name")
 
     def register(kind: Kind) -> Kind:
         kind.name = name

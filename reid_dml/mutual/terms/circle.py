@@ -23,7 +23,7 @@ def circle_loss(features: Tensor, labels: Tensor, *, margin: float = 0.25, scale
 
     Args:
         features: (N, D) pooled features.
-        labels: (N,) int64 person rows; -1 = unlabelled.
+        labels: (N,) int64 rows of the head; -1 = unlabelled.
         margin, scale: m and gamma of the paper.
 
     Returns:

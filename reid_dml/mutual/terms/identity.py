@@ -15,7 +15,7 @@ from reid_dml.options import option
 @register_term("identity")
 @dataclass(frozen=True)
 class Identity(Term):
-    """Eq. (2) of the paper; never off, and the first column: the watch on the losses reads it there."""
+    """Eq. (2) of the paper; never off."""
 
     title: ClassVar[str] = "Loss on the labels"
     unit: ClassVar[str] = "nats"

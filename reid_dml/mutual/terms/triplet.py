@@ -23,7 +23,7 @@ def triplet_loss(features: Tensor, labels: Tensor, *, margin: float | None = 0.3
 
     Args:
         features: (N, D) pooled features.
-        labels: (N,) int64 person rows; -1 = unlabelled.
+        labels: (N,) int64 rows of the head; -1 = unlabelled.
         margin: in units of the features, or None.
 
     Returns:

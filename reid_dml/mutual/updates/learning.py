@@ -76,16 +76,16 @@ def add_member_gradient(
     """
     peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
     terms = objective(output, peers, batch, scalars, member.term_state)
-    if terms.keys() != set(objective.terms):
+    if terms.keys() != set(objective.names):
         # Else it would be trained and never logged, or logged and never trained.
-        raise ValueError(f"the objective announces the terms {objective.terms} and gives {tuple(terms)}")
+        raise ValueError(f"the objective announces the terms {objective.names} and gives {tuple(terms)}")
     loss = add_gradient(terms, batches)
     objective.after_backward(output, peers, batch, member.term_state)
     correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
     labelled = (batch.labels >= 0).to(loss.dtype)
     count = labelled.sum().clamp(min=1) if batch.label_count is None else batch.label_count
     accuracy = (correct * labelled).sum() / count
-    return torch.stack([*(terms[name].detach() for name in objective.terms), loss, accuracy])
+    return torch.stack([*(terms[name].detach() for name in objective.names), loss, accuracy])
 
 
 def update_from_gradient(cohort: Cohort, member: Member, scalars: Scalars) -> None:

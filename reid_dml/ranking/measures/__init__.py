@@ -57,6 +57,7 @@ class Measure:
     order: int
 
 
+RESERVED = ("cmc", "num_queries", "num_unmatched", "tpr_at_fpr", "unmatched")  # other keys of metrics files
 MEASURES: Registry[Measure] = Registry("ranking metric", __name__)
 
 
@@ -69,7 +70,13 @@ def register_measure(
         name: its key in metrics files.
         title: of its column in tables; empty: the name.
         order: of the columns; equal ones by name.
+
+    Raises:
+        ValueError: a name that is taken.
     """
+
+    if name in RESERVED:
+        raise ValueError(f"ranking metric: {name!r} is another key of metrics files; give the metric another name")
 
     def register(of_queries: Callable[[Matches], np.ndarray]) -> Callable[[Matches], np.ndarray]:
         MEASURES.register(name)(Measure(of_queries, title or name, order))
