@@ -156,8 +156,8 @@ def _warn_of_twins(cfg: CfgNode) -> None:
         twins = [index for index in weights_files(theirs, path) if theirs.COHORT.NETWORKS[index] == names.get(index)]
         if twins and theirs.SEED == cfg.SEED and rank() == 0:
             warnings.warn(
-                f"SEED: is {cfg.SEED} for network {twins[0]} ({names[twins[0]]}) as for its teacher {path}: it has that "
-                "one's starting weights and batches, which says little of distillation; set SEED to another",
+                f"SEED: is {cfg.SEED} for network {twins[0]} ({names[twins[0]]}) as for its teacher {path}: it has the "
+                "same starting weights and batches, which says little of distillation; set SEED to another",
                 stacklevel=2,
             )
 
