@@ -35,6 +35,22 @@ def main() -> None:
         "--raw", action="store_true", help="common map of the features as they are, not turned onto the first network"
     )
 
+    posterior = add("posterior", "mean probability of the top classes, the true one first, and the entropy")
+    posterior.add_argument("--top", type=int, default=5, metavar="N", help="classes (default: 5)")
+    posterior.add_argument("--images", type=int, default=0, metavar="N", help="of each split (default: all)")
+
+    flatness = add("flatness", "rise of the training loss under Gaussian noise on the weights")
+    flatness.add_argument("--sigmas", type=float, nargs="+", default=[], metavar="S", help="of the noise")
+    flatness.add_argument("--relative", action="store_true", help="sigmas in units of each tensor's root mean square")
+    flatness.add_argument("--draws", type=int, default=10, metavar="N", help="of the noise (default: 10)")
+    flatness.add_argument("--images", type=int, default=500, metavar="N", help="training images, 0: all (default: 500)")
+    flatness.add_argument("--recompute", action="store_true", help="batch-norm statistics anew under the noise")
+    flatness.add_argument("--seed", type=int, default=0, metavar="S", help="of the noise (default: 0)")
+
+    similarity = add("similarity", "do the networks differ: CKA, disagreement, overlap of ranked lists")
+    similarity.add_argument("--k", type=int, default=10, metavar="K", help="length of the ranked lists (default: 10)")
+    similarity.add_argument("--images", type=int, default=2000, metavar="N", help="for CKA, 0: all (default: 2000)")
+
     names = list(kinds.choices)
     if len(sys.argv) > 1 and not sys.argv[1].startswith("-") and sys.argv[1] not in names:
         near = difflib.get_close_matches(sys.argv[1], names, 1, cutoff=0.4)
@@ -43,14 +59,26 @@ def main() -> None:
     given = vars(parser.parse_args())
     name, run, output = given.pop("name"), given.pop("run"), given.pop("output")
 
-    from reid_dml.commands import analyse
+    for option in ("identities", "perplexity", "top", "draws", "k"):
+        if option in given and not given[option] > 0:
+            raise UserError(f"--{option} {given[option]}: must be greater than 0")
+    if given.get("images", 0) < 0 or min(given.get("sigmas") or [0]) < 0:
+        raise UserError("--images and --sigmas: must not be negative")
 
     if name == "tsne":
-        for option in ("identities", "perplexity"):
-            if not given[option] > 0:
-                raise UserError(f"--{option} {given[option]}: must be greater than 0")
+        from reid_dml.commands.analyse import analyse_tsne
+
         given["rotate"] = not given.pop("raw")
-        analyse.analyse_tsne(run, given.pop("features"), output, **given)
+        analyse_tsne(run, given.pop("features"), output, **given)
+        return
+    from reid_dml.commands import analyse_networks
+
+    if name == "posterior":
+        analyse_networks.analyse_posterior(run, output, **given)
+    elif name == "flatness":
+        analyse_networks.analyse_flatness(run, output, **given)
+    else:
+        analyse_networks.analyse_similarity(run, output, **given)
 
 
 if __name__ == "__main__":

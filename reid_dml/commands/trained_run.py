@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from torch import Tensor
 from yacs.config import CfgNode
 
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData, ImageRecord, ReIDData
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
@@ -18,6 +21,7 @@ from reid_dml.device import keep_freed_memory, resolve_device
 from reid_dml.errors import UserError
 from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.inference.prediction import predict
 from reid_dml.models import ReIDNetwork
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks
@@ -45,6 +49,32 @@ class TrainedRun:
         if isinstance(self.data, ReIDData):
             return [*self.data.query, *self.data.gallery]
         return list(self.data.test)
+
+    def predictions(
+        self, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]
+    ) -> dict[str, np.ndarray]:
+        """What `keep` makes of logits and labels (-1: no class of the heads) of images, by the label of the network."""
+        found = predict(
+            self.networks,
+            open_selection(self.cfg, records),
+            label_rows(records, self.data.class_ids),
+            AugmentSpec.of(self.cfg),
+            keep=keep,
+            device=self.device,
+            batch_size=self.cfg.TEST.BATCH_SIZE,
+            workers=self.cfg.DATA.WORKERS,
+            title=self.name,
+        )
+        return {self.label(index): values for index, values in found.items()}
+
+    def labelled(self, split: str, count: int = 0) -> list[ImageRecord]:
+        """Labelled images of the training split, all of another; only so many, evenly spread, unless `count` is 0."""
+        records = self.records(split)
+        if split == "train":
+            records = [records[row] for row in self.data.labelled_rows]
+        if not count or count >= len(records):
+            return records
+        return [records[row] for row in np.linspace(0, len(records) - 1, count).round().astype(int)]
 
     def features(self, records: Sequence[ImageRecord]) -> dict[str, FeatureSet]:
         """Pooled features of images by the label of the network."""
