@@ -14,6 +14,7 @@ from reid_dml.commands.results import full_experiments, read_records, results_pa
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.reporting.markdown import fill_marks
+from reid_dml.reporting.tables import as_printed
 from tests.conftest import REPOSITORY
 
 EMPTY = "<!-- runs: begin -->\n<!-- runs: end -->\n"
@@ -114,6 +115,17 @@ def test_published_rows_are_as_printed():
 
     assert cells(TABLE_3, "cvpr/mobilenet_dml_imagenet") == [(70.51, 89.34, 78.95, 92.81)]
     assert cells(TABLE_3, "v1/mobilenet_scratch") == [(46.07, 72.18, 54.31, 79.81)]
+    market = PUBLISHED["market1501"]
+    assert cells(market, "v1/siamese_lstm") == [(35.30, 61.60)]
+    assert cells(market, "cvpr/table4/inception_v1_mobilenet/independent") == [(63.91,), (50.15,)]
+    assert cells(market, "cvpr/table4/mobilenet_mobilenet/dml") == [(55.28,), (54.13,)]
+    assert cells(market, "v1/table4/mobilenet_mobilenet/distilled") == [(45.16,)]
+    assert cells(market, "cvpr/table5/feature_l2") == [(51.01, 77.58)]
+    assert list(market["cvpr/mobilenet_scratch"][0].cells) == [
+        "mAP trapezoid", "rank-1", "multi mAP trapezoid", "multi rank-1"
+    ]  # fmt: skip
+    assert as_printed(1.7099) == "1.7099"
+    assert as_printed(63.4) == "63.40"
     assert cells(PUBLISHED["cifar100"], "table2/cifar100/resnet32_resnet32/dml") == [(71.19,), (70.75,)]
     assert cells(PUBLISHED["cifar100"], "table2/cifar100/wrn_28_10_mobilenet/independent") == [(78.69,), (73.65,)]
     assert cells(PUBLISHED["cifar10"], "table2/cifar10/mobilenet_resnet32/dml") == [(94.24,), (93.32,)]

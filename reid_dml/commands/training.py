@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -31,7 +33,8 @@ from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.streams import MemberStreams
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.processes import all_gather_objects, rank, world_size
-from reid_dml.runs.networks import build_network, load_teachers
+from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.networks import build_network, load_teachers, weights_files
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +131,7 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
     if cfg.TRAIN.COMPILE and rank() == 0:
         logger.info("the first step compiles the backbones, which takes its time")
     teachers = load_teachers(cfg, class_names, device)
+    _warn_of_twins(cfg)
     features = plan.objective.uses_features
     if features:
         _check_widths(cfg, members, teachers)
@@ -141,6 +145,21 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
         bfloat16=cfg.TRAIN.PRECISION == "bfloat16",
         streams=MemberStreams.of(size, device) if alone else MemberStreams(),
     )
+
+
+def _warn_of_twins(cfg: CfgNode) -> None:
+    """Say so where a student would start from the starting weights of its own teacher and see the same batches."""
+    for path in cfg.COHORT.TEACHERS:
+        folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
+        theirs = folder.config()
+        names = dict(enumerate(cfg.COHORT.NETWORKS))
+        twins = [index for index in weights_files(theirs, path) if theirs.COHORT.NETWORKS[index] == names.get(index)]
+        if twins and theirs.SEED == cfg.SEED and rank() == 0:
+            warnings.warn(
+                f"SEED: is {cfg.SEED} for network {twins[0]} ({names[twins[0]]}) as for its teacher {path}: it has the "
+                "same starting weights and batches, which says little of distillation; set SEED to another",
+                stacklevel=2,
+            )
 
 
 def _place(cfg: CfgNode, objective: Objective) -> Placement:

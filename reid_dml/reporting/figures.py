@@ -56,16 +56,32 @@ def draw_lines(
 
 
 def _svg(draw: Callable[[Axes], None], salt: str) -> str:
+    return draw_panels(lambda axes: draw(axes[0]), salt, size=(4.6, 3.0))
+
+
+def draw_panels(
+    draw: Callable[[Sequence[Axes]], None], salt: str, *, size: tuple[float, float], grid: tuple[int, int] = (1, 1)
+) -> str:
+    """What `draw` puts on the axes of one figure, as an SVG element that is the same for the same content.
+
+    Args:
+        draw: is given the axes, row by row.
+        salt: its title; the names inside the SVG are made from it.
+        size: width and height in inches.
+        grid: rows and columns of axes.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     with plt.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-        draw(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-        plt.close(figure)
+        figure, axes = plt.subplots(*grid, figsize=size, layout="constrained", squeeze=False)
+        try:
+            draw(list(axes.flat))
+            buffer = io.StringIO()
+            figure.savefig(buffer, format="svg", metadata={"Date": None})
+        finally:
+            plt.close(figure)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -7,7 +7,7 @@ from typing import Any
 
 from reid_dml.errors import UserError
 from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import MetricsTable, ReferenceRow, network_labels, without_empty_columns
+from reid_dml.reporting.tables import MetricsTable, ReferenceRow, as_printed, network_labels, without_empty_columns
 from reid_dml.tasks.cohort_metrics import mean_and_sd
 
 _NOT_MEASURED = """## Not measured
@@ -87,7 +87,7 @@ def _published_table(published: Mapping[str, Sequence[ReferenceRow]]) -> str:
     found = [row for rows in published.values() for row in rows]
     columns = list(dict.fromkeys(column for row in found for column in row.cells))
     body = {
-        row.label: [f"{row.cells[column]:.2f}" if column in row.cells else "" for column in columns] for row in found
+        row.label: [as_printed(row.cells[column]) if column in row.cells else "" for column in columns] for row in found
     }
     return markdown_table([["row", *columns], *([label, *cells] for label, cells in body.items())])
 

@@ -39,7 +39,7 @@ class MetricsTable:
         rows += [[label, *self.cells(metrics[label])] for label in ("mean", "ensemble") if label in metrics]
         for row in references:
             values = [row.cells.get(column) for column in columns]
-            rows.append([row.label, *("" if value is None else f"{value:.2f}" for value in values)])
+            rows.append([row.label, *("" if value is None else as_printed(value) for value in values)])
         return rows
 
 
@@ -52,6 +52,11 @@ def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """The table without columns that hold nothing below their header; the first always stays."""
     kept = [column for column in range(len(rows[0])) if column == 0 or any(row[column] for row in rows[1:])]
     return [[row[column] for column in kept] for row in rows]
+
+
+def as_printed(value: float) -> str:
+    """A published number as a cell: the papers print two decimals, of entropies four."""
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:.4f}"
 
 
 def percent(value: float | None) -> str:

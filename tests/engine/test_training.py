@@ -209,3 +209,11 @@ def test_features_of_different_width_are_refused(make_config):
     cfg = make_config("OBJECTIVE.FEATURE_L2_WEIGHT", "0.01", "COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.5]")
     with pytest.raises(UserError, match="256 and 512 wide; only equal widths"):
         train_and_evaluate(cfg)
+
+
+@pytest.mark.parametrize(("network", "seed", "warned"), [("0.25", 0, 1), ("0.25", 1, 0), ("0.5", 0, 0)])
+def test_a_student_that_is_its_teachers_twin_is_warned_of(make_config, tiny_run, network, seed, warned, recwarn):
+    name, teacher = f"[mobilenet_v1_{network}]", f"[{tiny_run / 'network_0_ema.safetensors'}]"
+    train_and_evaluate(make_config("COHORT.NETWORKS", name, "COHORT.TEACHERS", teacher, "SEED", str(seed)))
+    twins = [entry for entry in recwarn if "starting weights and batches" in str(entry.message)]
+    assert len(twins) == warned

@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.sets import register_data
+from reid_dml.data.sets.cifar_binary import has_binary, read_binary
 from reid_dml.data.sets.class_folders import read_class_tree
 from reid_dml.data.sets.npz import data_from_arrays, read_npz
 from reid_dml.errors import UserError
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 @register_data("cifar10", task="classification")
 @register_data("cifar100", task="classification")
 def load_cifar(cfg: CfgNode) -> ClassificationData:
-    """What lies in `DATA.ROOT`, in this order: the official archive or its folder, `cifar100.npz`, class folders.
+    """What lies in `DATA.ROOT`, in this order: the official archive or its folder, of the Python version or the binary
+    one, `cifar100.npz`, class folders.
 
-    Only the archive is the official split; of the others nobody can tell which images were meant for testing, and the
+    Only the archives are the official split; of the others nobody can tell which images were meant for testing, and the
     data set's name says so.
     """
     from torchvision import datasets  # slow to import
@@ -35,6 +37,8 @@ def load_cifar(cfg: CfgNode) -> ClassificationData:
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     if (root / kind.base_folder).is_dir() or (root / kind.filename).is_file():
         return read_archive(root, name, kind)
+    if has_binary(root, name):
+        return read_binary(root, name)
     unofficial = f"{name} (unofficial split)"
     if (root / f"{name}.npz").is_file():
         return read_npz(root / f"{name}.npz", unofficial)

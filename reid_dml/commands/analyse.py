@@ -1,0 +1,175 @@
+"""Analyses of trained networks: from run folders or feature files to figures, each with its numbers as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, maps_of_networks, silhouette
+from reid_dml.analysis.tsne_page import tsne_page
+from reid_dml.commands.trained_run import open_runs
+from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.errors import UserError
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.formats import read_features
+from reid_dml.files import check_folder, write_text
+from reid_dml.ranking.ranked_list import camera_name
+from reid_dml.reporting.maps import draw_maps
+
+_WITHOUT_IDS = (
+    "has no images of known identities; t-SNE by identity needs a feature file with person ids (that of a plain folder "
+    "of images has none)"
+)
+
+
+def analyse_tsne(
+    runs: Sequence[str],
+    features: Sequence[str],
+    output: str | os.PathLike[str],
+    *,
+    options: Sequence[str] = (),
+    split: str = "test",
+    identities: int = 8,
+    persons: Sequence[int] = (),
+    seed: int = 0,
+    perplexity: float = 30,
+    rotate: bool = True,
+) -> None:
+    """Write `tsne.svg`, `tsne_common.svg`, `tsne.csv` and `tsne.html` of one or several networks.
+
+    Args:
+        runs: run folders.
+        features: feature files.
+        output: folder for the files.
+        options: `KEY VALUE ...` for the runs.
+        split: images of the runs' data sets: `test` or `train`.
+        identities: number of identities to draw.
+        persons: ids to show instead.
+        seed: of the draw and of t-SNE.
+        perplexity: of t-SNE.
+        rotate: turn the networks onto the first for the common map.
+
+    Raises:
+        UserError: nothing to show, networks of different images, or features without identities.
+    """
+    if not runs and not features:
+        raise UserError("tsne: give --run and a run folder, or --features and a feature file")
+    output = Path(output)
+    check_folder(output, f"--output {output}")
+    choice: dict[str, Any] = {"count": identities, "wanted": persons, "seed": seed}
+    sets, records, names = _of_files(features, choice)
+    for run in open_runs(runs, options):
+        if records is None:
+            everyone = run.records(split)
+            ids = np.array([record.label for record in everyone], np.int64)
+            chosen = np.flatnonzero(np.isin(ids, choose_persons(ids, **choice)))
+            records = [everyone[row] for row in chosen]
+            if not isinstance(run.data, ReIDData):
+                names = dict(run.data.original_ids)
+            elif run.data.original_ids and split == "train":
+                names = {number: str(name) for number, name in run.data.original_ids.items()}
+        elif features and not all(os.path.isfile(record.path) for record in records):
+            raise UserError(f"{features[0]}: the images it names are not there for {run.name}; run from their folder")
+        sets |= run.features(records)
+    assert records is not None
+    _write_maps(sets, records, names, output, seed=seed, perplexity=perplexity, rotate=rotate)
+
+
+def _of_files(
+    paths: Sequence[str], choice: Mapping[str, Any]
+) -> tuple[dict[str, FeatureSet], list[ImageRecord] | None, dict[int, str]]:
+    """Features of the chosen identities by file, and their images; all files must name the same."""
+    sets: dict[str, FeatureSet] = {}
+    records = None
+    for path in paths:
+        found = read_features(path)
+        if not (found.person_ids > 0).any():
+            raise UserError(f"{path}: {_WITHOUT_IDS}")
+        if records is None:
+            chosen = choose_persons(found.person_ids, **choice)
+        found = found.select(np.isin(found.person_ids, chosen))
+        if records is not None and [record.path for record in records] != found.paths.tolist():
+            raise UserError(f"{path}: is of other images than {paths[0]}; maps are compared image by image")
+        records = found.records()
+        sets[f"{Path(path).stem}" if Path(path).stem not in sets else str(path)] = found
+    return sets, records, {}
+
+
+def _write_maps(
+    sets: Mapping[str, FeatureSet],
+    records: Sequence[ImageRecord],
+    names: Mapping[int, str],
+    output: Path,
+    *,
+    seed: int,
+    perplexity: float,
+    rotate: bool,
+) -> None:
+    if len(records) < LEAST_IMAGES:
+        raise UserError(f"{len(records)} images of the chosen identities; a map needs {LEAST_IMAGES}, choose more")
+    persons = np.array([record.person_id for record in records])
+    cameras = np.array([record.camera_id for record in records])
+    ids, groups = np.unique(persons, return_inverse=True)
+    camera_ids, shapes = np.unique(cameras, return_inverse=True)
+    group_names = [names.get(int(number), str(number)) for number in ids]
+    values = {label: found.features for label, found in sets.items()}
+    settings: dict[str, Any] = {"seed": seed, "perplexity": perplexity}
+    try:
+        single = maps_of_networks(values, **settings)
+        common = common_map(values, rotate=rotate, **settings) if len(values) > 1 else {}
+    except ValueError as error:
+        raise UserError(f"tsne: {error}") from None
+    scores = {label: silhouette(found, persons) for label, found in values.items()}
+    titles = {label: f"{label}\nsilhouette {scores[label]:.3f}" for label in single}
+    shape_names = [f"camera {camera}" for camera in camera_ids if camera >= 0]
+    where: dict[str, Any] = {"group_names": group_names, "shape_names": shape_names}
+    together = "each network turned onto the first" if rotate else "features as they are"
+    figures = {
+        "tsne.svg": draw_maps({titles[label]: places for label, places in single.items()}, groups, shapes,
+                              title="t-SNE of pooled features, a map a network", **where),
+    }  # fmt: skip
+    if common:
+        figures["tsne_common.svg"] = draw_maps(
+            common, groups, shapes, title=f"One t-SNE map of all networks ({together})", same_axes=True, **where
+        )
+    shown = [*single.items(), *((f"common map: {label}", places) for label, places in common.items())]
+    captions = [
+        [f"identity {group_names[group]}", f"camera {camera_name(record)}", Path(record.path).name]
+        for group, record in zip(groups, records, strict=True)
+    ]
+    page = tsne_page(
+        shown,
+        records,
+        groups,
+        shapes,
+        captions=captions,
+        title="t-SNE of pooled features",
+        text=f"{len(records)} images of {len(ids)} identities (colours) under {len(camera_ids)} cameras (shapes). "
+        + (f"Common maps: {together}." if common else ""),
+        frames=dict.fromkeys(range(len(single), len(shown)), 0),
+    )
+    rows = [["map", "network", "image", "identity", "camera", "x", "y"]]
+    for kind, maps in (("own", single), ("common", common)):
+        for label, places in maps.items():
+            rows += [
+                [kind, label, record.path, group_names[group], camera_name(record), f"{x:.6g}", f"{y:.6g}"]
+                for record, group, (x, y) in zip(records, groups, places, strict=True)
+            ]
+    for name, text in {**figures, "tsne.html": page, "tsne.csv": csv_text(rows)}.items():
+        write_text(output / name, text)
+        print(output / name)
+    for label, score in scores.items():
+        print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
+
+
+def csv_text(rows: Sequence[Sequence[object]]) -> str:
+    """A table as CSV, header first."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

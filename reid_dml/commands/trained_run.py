@@ -1,0 +1,125 @@
+"""A finished run opened again with its data: what analyses of trained networks start from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from yacs.config import CfgNode
+
+from reid_dml.config import load_config
+from reid_dml.data.pipeline.augment import AugmentSpec
+from reid_dml.data.pipeline.sources import label_rows
+from reid_dml.data.records import ClassificationData, ImageRecord, ReIDData
+from reid_dml.data.sets import load_data
+from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
+from reid_dml.device import keep_freed_memory, resolve_device
+from reid_dml.errors import UserError
+from reid_dml.features.extraction import extract_features
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.inference.prediction import predict
+from reid_dml.models import ReIDNetwork
+from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.networks import load_networks
+from reid_dml.threads import use_threads
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Networks of a run by index, the data set they were trained on, and the run's config."""
+
+    name: str
+    cfg: CfgNode
+    data: ReIDData | ClassificationData
+    networks: Mapping[int, ReIDNetwork]
+    device: str
+
+    def label(self, index: int) -> str:
+        """What figures call a network."""
+        return f"{self.name}, network {index}"
+
+    def records(self, split: str) -> list[ImageRecord]:
+        """Images of a split: `train`, or `test`, which is query and gallery of a retrieval data set."""
+        if split == "train":
+            return list(self.data.train)
+        if isinstance(self.data, ReIDData):
+            return [*self.data.query, *self.data.gallery]
+        return list(self.data.test)
+
+    def predictions(
+        self, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]
+    ) -> dict[str, np.ndarray]:
+        """What `keep` makes of logits and labels (-1: no class of the heads) of images, by the label of the network."""
+        found = predict(
+            self.networks,
+            open_selection(self.cfg, records),
+            label_rows(records, self.data.class_ids),
+            AugmentSpec.of(self.cfg),
+            keep=keep,
+            device=self.device,
+            batch_size=self.cfg.TEST.BATCH_SIZE,
+            workers=self.cfg.DATA.WORKERS,
+            title=self.name,
+        )
+        return {self.label(index): values for index, values in found.items()}
+
+    def labelled(self, split: str, count: int = 0) -> list[ImageRecord]:
+        """Labelled images of the training split, all of another; only so many, evenly spread, unless `count` is 0."""
+        records = self.records(split)
+        if split == "train":
+            records = [records[row] for row in self.data.labelled_rows]
+        if not count or count >= len(records):
+            return records
+        return [records[row] for row in np.linspace(0, len(records) - 1, count).round().astype(int)]
+
+    def features(self, records: Sequence[ImageRecord]) -> dict[str, FeatureSet]:
+        """Pooled features of images by the label of the network."""
+        found = extract_features(
+            self.networks,
+            open_selection(self.cfg, records),
+            AugmentSpec.of(self.cfg),
+            title=self.name,
+            device=self.device,
+            batch_size=self.cfg.TEST.BATCH_SIZE,
+            workers=self.cfg.DATA.WORKERS,
+        )
+        return {self.label(index): FeatureSet.of(values, records) for index, values in found.items()}
+
+
+def open_runs(paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = ()) -> list[TrainedRun]:
+    """Finished runs, by the names of their folders, with options that override those they were trained with.
+
+    Raises `UserError` for a folder that holds no finished run, one whose data set has other classes than its heads, and
+    two folders of one name.
+    """
+    keep_freed_memory()
+    runs: list[TrainedRun] = []
+    for path in paths:
+        folder = RunFolder(path)
+        name = Path(path).resolve().name
+        if any(name == run.name for run in runs):
+            raise UserError(f"{path}: a second run folder called {name}; figures could not tell them apart, rename one")
+        folder.config()  # says what is wrong where this is no run folder
+        cfg = load_config(folder.config_file, options, version=0)
+        device = resolve_device(cfg.DEVICE)
+        use_threads(cfg.THREADS)
+        networks = load_networks(cfg, path, device)
+        data = load_data(cfg)
+        if folder.class_names() != data.class_names:
+            raise UserError(
+                f"{folder.classes_file}: the networks' classes are not those of {data.name} in {data.root}; give the "
+                "data set the run was trained on (DATA.ROOT path)"
+            )
+        runs.append(TrainedRun(name, cfg, data, networks, device))
+    return runs
+
+
+def open_selection(cfg: CfgNode, records: Sequence[ImageRecord]) -> StoredImages:
+    """Some images of a data set, read from their files: too few to decode a whole split for them."""
+    if records and records[0].pixels is not None:
+        return ImageArrays(records, cfg.DATA.STORED_SIZE)
+    return ImageFiles(records, cfg.DATA.STORED_SIZE)
