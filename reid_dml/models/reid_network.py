@@ -137,7 +137,7 @@ class ReIDNetwork(nn.Module):
 def _once_more(
     network: nn.Module, states: Mapping[torch.Generator, Tensor], buffers: Mapping[int, Tensor]
 ) -> Iterator[None]:
-    """While it lasts, a forward pass has the random states and batch-norm buffers of an earlier one; none is updated."""
+    """While it lasts, a forward pass has the random states and batch-norm buffers of an earlier one; no update."""
     now = {generator: generator.get_state() for generator in states}
     try:
         for generator, state in states.items():
