@@ -136,8 +136,12 @@ def options_of(owner: type) -> dict[str, Option]:
     }
 
 
+def option_names(owner: type) -> list[str]:
+    """The fields of a dataclass that are options."""
+    return [entry.name for entry in dataclasses.fields(owner) if "option" in entry.metadata]
+
+
 def from_section(owner: type[Owner], section: Mapping[str, Any]) -> Owner:
     """An owner with its options' values from a section of a config, such as `cfg.OPTIM`."""
     prefix = getattr(owner, "prefix", "")
-    names = [entry.name for entry in dataclasses.fields(owner) if "option" in entry.metadata]  # type: ignore[arg-type]
-    return owner(**{name: section[f"{prefix}{name.upper()}"] for name in names})
+    return owner(**{name: section[f"{prefix}{name.upper()}"] for name in option_names(owner)})

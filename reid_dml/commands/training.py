@@ -134,7 +134,8 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
     _warn_of_twins(cfg)
     features = plan.objective.uses_features
     if features:
-        _check_widths(cfg, members, teachers)
+        keys = " and ".join(term.key() for term in plan.objective.terms if term.needs_peer_features)
+        _check_widths(cfg, keys, members, teachers)
     alone = world_size() == 1
     return Cohort(
         members,
@@ -177,21 +178,21 @@ def _place(cfg: CfgNode, objective: Objective) -> Placement:
             )
         for term in objective.terms:
             if not term.shardable:
-                raise UserError(f"OBJECTIVE.{term.prefix}WEIGHT: {refuse}, and its state would move apart; set it to 0")
+                raise UserError(f"{term.key()}: {refuse}, and its state would move apart; set it to 0")
     return placement
 
 
-def _check_widths(cfg: CfgNode, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
+def _check_widths(cfg: CfgNode, keys: str, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
     if any(isinstance(teacher.neck, nn.BatchNorm1d) for teacher in teachers):
         raise UserError(
-            "OBJECTIVE.FEATURE_L2_WEIGHT: a teacher with MODEL.NECK bn shows its features behind the neck, its "
+            f"{keys}: a teacher with MODEL.NECK bn shows its features behind the neck, its "
             "students have theirs before it; set it to 0"
         )
     own = [network.feature_dim for network in (*(member.network for member in members), *teachers)]
     widths = sorted({width for part in all_gather_objects(own) for width in part})
     if len(widths) > 1:
         raise UserError(
-            f"OBJECTIVE.FEATURE_L2_WEIGHT: the pooled features of {', '.join(cfg.COHORT.NETWORKS)} and teachers are "
+            f"{keys}: the pooled features of {', '.join(cfg.COHORT.NETWORKS)} and teachers are "
             f"{' and '.join(map(str, widths))} wide; only equal widths can be drawn together, set it to 0"
         )
 

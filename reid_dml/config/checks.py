@@ -76,10 +76,17 @@ def _check_cohort(cfg: CfgNode, refuse: Refuse) -> None:
     terms = active_terms(cfg.OBJECTIVE)
     if cfg.COHORT.TEACHERS and not any(term.needs_peers for term in terms):
         refuse("COHORT.TEACHERS", "teach nobody while OBJECTIVE.STRATEGY is independent; set it to dml, for example")
+    alone = len(cfg.COHORT.NETWORKS) == 1 and not cfg.COHORT.TEACHERS
     for term in terms:
+        if term.needs_peers and alone:
+            nobody = "independent" if term.key() == "OBJECTIVE.STRATEGY" else "0"
+            refuse(
+                term.key(),
+                "needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to " + nobody,
+            )
         if term.needs_pairs and not sampler_kind(cfg.SAMPLER).gives_pairs:
             refuse(
-                f"OBJECTIVE.{term.prefix}WEIGHT",
+                term.key(),
                 "needs several images of a person in a batch; set SAMPLER.NAME to identity or cross_camera",
             )
     if cfg.MODEL.LAST_STRIDE not in (1, 2):

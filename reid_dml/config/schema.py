@@ -43,6 +43,8 @@ class Section:
         found: dict[str, Option] = {}
         for owner in (*self.owners, *kinds):
             for key, option in options_of(owner).items():
+                if self.terms and key in found:
+                    raise ValueError(f"{self.name}.{key}: is an option of two loss terms; give one another prefix")
                 if found.setdefault(key, option).default != option.default:
                     raise ValueError(f"{self.name}.{key}: has two defaults, of two components; name one otherwise")
         return found

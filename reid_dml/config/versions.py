@@ -34,9 +34,8 @@ def upgrade(options: Mapping[str, Any], source: Path, version: int | None) -> di
         UserError: a file of a newer version, or a removed option at a value that nothing does any more.
     """
     options = _copy(options)
-    found = options.pop(VERSION_KEY, version)
-    by_hand = found is None
-    found = 0 if by_hand else found
+    by_hand = version is None and VERSION_KEY not in options
+    found = 0 if by_hand else options.pop(VERSION_KEY, version)
     if type(found) is not int or found < 0:
         raise UserError(f"{source}: {VERSION_KEY} takes a whole number, not {found!r}; leave it out")
     if found > CONFIG_VERSION:
@@ -73,14 +72,17 @@ def _copy(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _take(options: dict[str, Any], key: str) -> tuple[Any] | None:
-    """Remove an option and return its value in a tuple; None where there is none."""
-    *parents, name = key.split(".")
-    node: Any = options
-    for parent in parents:
-        node = node.get(parent)
-        if not isinstance(node, dict):
-            return None
-    return (node.pop(name),) if name in node else None
+    """Remove an option, and its section if that is empty then: its value in a tuple, or None if it is absent."""
+    section, _, rest = key.partition(".")
+    if not rest:
+        return (options.pop(key),) if key in options else None
+    inner = options.get(section)
+    if not isinstance(inner, dict):
+        return None
+    value = _take(inner, rest)
+    if value is not None and not inner:
+        del options[section]
+    return value
 
 
 def _put(options: dict[str, Any], key: str, value: Any) -> None:
@@ -88,4 +90,6 @@ def _put(options: dict[str, Any], key: str, value: Any) -> None:
     node = options
     for parent in parents:
         node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            return  # a value where a section belongs, which is refused by its name later
     node[name] = value

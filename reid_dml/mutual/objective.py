@@ -87,9 +87,8 @@ class Objective:
         """What the run record says of the objective."""
         found: dict[str, Any] = {"strategy": "independent", "regularisers": {}}
         for term in self.terms:
-            own = term.record()
-            found["regularisers"] |= own.pop("regularisers", {})
-            found |= own
+            for key, value in term.record().items():
+                found[key] = found.get(key, {}) | value if isinstance(value, dict) else value
         return found
 
 

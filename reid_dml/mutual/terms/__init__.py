@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
-from reid_dml.options import Component, from_section
+from reid_dml.options import Component, from_section, option_names
 from reid_dml.registry import Registry
 
 State = dict[str, Tensor]  # tensors that a term keeps for one network, changed in place
@@ -46,11 +46,17 @@ class Term(Component, ABC):
     name: ClassVar[str]  # of its column in logs; set by `register_term`
     title: ClassVar[str]  # of its curve in the report
     unit: ClassVar[str] = ""  # of its values there
+    switch: ClassVar[str] = "WEIGHT"  # the option that switches it on, behind its prefix
     order: ClassVar[int] = 10  # of the columns; equal ones by name
     needs_peers: ClassVar[bool] = False
     needs_peer_features: ClassVar[bool] = False  # beside their logits, all of one width
     needs_pairs: ClassVar[bool] = False  # several images of a person in a batch
     shardable: ClassVar[bool] = True  # whether processes that share a network may each see a shard of the batch only
+
+    @classmethod
+    def key(cls) -> str:
+        """The config key that switches it on, for messages."""
+        return f"OBJECTIVE.{cls.prefix}{cls.switch}"
 
     @property
     @abstractmethod
@@ -77,7 +83,10 @@ class Term(Component, ABC):
 
     def record(self) -> dict[str, Any]:
         """What the run record says of it, below `objective`."""
-        return {"regularisers": {self.name: self.weight_at(0)}}
+        further = {name.lower(): getattr(self, name) for name in option_names(type(self)) if name != "weight"}
+        return {"regularisers": {self.name: self.weight_at(0)}} | (
+            {"regulariser_options": {self.name: further}} if further else {}
+        )
 
 
 @dataclass(frozen=True)

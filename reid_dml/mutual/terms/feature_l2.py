@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from yacs.config import CfgNode
 
 from reid_dml.mutual.losses import promote
 from reid_dml.mutual.terms import TermInputs, WeightedTerm, register_term
-from reid_dml.options import Refuse, option
+from reid_dml.options import option
 
 
 def feature_distance(features: Tensor, peers: Sequence[Tensor]) -> Tensor:
@@ -55,7 +54,3 @@ class FeatureL2(WeightedTerm):
 
     def loss(self, inputs: TermInputs) -> Tensor:
         return feature_distance(inputs.own.features, [peer.features for peer in inputs.peers])
-
-    def check(self, cfg: CfgNode, refuse: Refuse) -> None:
-        if len(cfg.COHORT.NETWORKS) == 1 and not cfg.COHORT.TEACHERS:
-            refuse("OBJECTIVE.FEATURE_L2_WEIGHT", "needs peers, but COHORT.NETWORKS names one network")

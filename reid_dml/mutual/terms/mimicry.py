@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
-from yacs.config import CfgNode
 
 from reid_dml.mutual.losses import STRATEGIES, EnsembleAverage, PeerReduction, Strategy, mimicry_loss
 from reid_dml.mutual.terms import Term, TermInputs, register_term
-from reid_dml.options import Refuse, option
+from reid_dml.options import option
 
 
 @register_term("mimicry")
@@ -21,6 +20,7 @@ class Mimicry(Term):
     title: ClassVar[str] = "Mimicry loss (KL to the peers)"
     unit: ClassVar[str] = "nats"
     order: ClassVar[int] = 1
+    switch: ClassVar[str] = "STRATEGY"
     needs_peers: ClassVar[bool] = True
 
     strategy: Strategy = option(
@@ -62,10 +62,3 @@ class Mimicry(Term):
             "warmup_steps": self.warmup_steps,
             **({"ensemble": self.ensemble} if self.strategy == "dml_e" else {}),
         }
-
-    def check(self, cfg: CfgNode, refuse: Refuse) -> None:
-        if len(cfg.COHORT.NETWORKS) == 1 and not cfg.COHORT.TEACHERS:
-            refuse(
-                "OBJECTIVE.STRATEGY",
-                "needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to independent",
-            )
