@@ -59,7 +59,7 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "") -> list
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str] | None:
-    """The pattern of cameras, None if it is empty. Raises `UserError` for one that is wrong or has no group `camera`."""
+    """The pattern of cameras, None if it is empty. Raises `UserError` if it is wrong, or has no group `camera`."""
     if not pattern:
         return None
     try:

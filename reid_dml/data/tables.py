@@ -153,7 +153,7 @@ def _columns(file: Path, number: int, header: list[str]) -> dict[str, int]:
         for name in _named([cell]):
             if name in found:
                 raise UserError(
-                    f"{file}: line {number}: columns {header[found[name]]!r} and {cell!r} both give the {name}; keep one"
+                    f"{file}: line {number}: {header[found[name]]!r} and {cell!r} both give the {name}; keep one"
                 )
             found[name] = column
     if "path" not in found:

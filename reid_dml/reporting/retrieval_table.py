@@ -37,7 +37,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             f"{single['num_unmatched']} of {single['num_queries'] + single['num_unmatched']} queries have no "
             f"match in the gallery and {'count as 0' if single.get('unmatched') == 'zero' else 'are left out'}"
         )
-    if "multi_query" not in first:
+    if "multi_query" not in first and not metrics.get("multi_query_off"):
         lines.append("multi-query was not run: no further images (gt_bbox) of the queries in known cameras were given")
     named = {f"network {number}": found for number, found in enumerate(metrics["networks"])}
     if "ensemble" in metrics:

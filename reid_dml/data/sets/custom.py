@@ -38,7 +38,7 @@ def load_csv(cfg: CfgNode) -> ReIDData:
             raise UserError(f"{image.place}: person_id is empty; write an id, or `distractor`")
         if not image.camera and has_cameras and cfg.DATA.CAMERAS == "required":
             raise UserError(
-                f"{image.place}: camera_id is empty; fill it in, write -1 for an unknown one, or set DATA.CAMERAS ignore"
+                f"{image.place}: camera_id is empty; fill it in, write -1 (unknown), or set DATA.CAMERAS ignore"
             )
     tested = True
     if "split" not in table.columns:
