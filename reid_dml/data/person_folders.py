@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from reid_dml.data.images import list_images
 from reid_dml.data.labels import LabelledImage, tidy
+from reid_dml.data.listing import list_folders, list_images, walk_images
 from reid_dml.data.tables import iso_time
 from reid_dml.errors import UserError
 
@@ -30,9 +30,7 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "") -> list
     if not root.is_dir():
         raise UserError(f"{root.absolute()}: folder not found; name {LAYOUT}")
     compiled = compile_pattern(pattern)
-    persons = sorted(
-        entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith((".", "__"))
-    )
+    persons = list_folders(root)
     if not persons:
         raise UserError(f"{root}: holds no folders; name {LAYOUT}")
     if beside := list_images(root):
@@ -42,11 +40,11 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "") -> list
         )
     images = []
     for person in persons:
-        found = _paths(root / person)
+        found = walk_images(root / person)
         if not found:
             raise UserError(f"{root / person}: holds no images; each person needs one, remove the folder otherwise")
-        for path in found:
-            below = Path(path).relative_to(root / person)
+        for name in found:
+            below, path = Path(name), os.path.join(root, person, name)
             camera, time = (below.parts[0] if len(below.parts) > 1 else ""), ""
             if compiled:
                 match = compiled.search(below.as_posix())
@@ -69,12 +67,3 @@ def compile_pattern(pattern: str) -> re.Pattern[str] | None:
     if "camera" not in compiled.groupindex:
         raise UserError(f"{pattern!r}: has no group named camera; write one, such as cam(?P<camera>\\d+)")
     return compiled
-
-
-def _paths(folder: Path) -> list[str]:
-    """The images below a folder, sorted; hidden folders are passed over."""
-    found = []
-    for where, folders, _ in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        found += [os.path.join(where, name) for name in list_images(where)]
-    return sorted(found)
