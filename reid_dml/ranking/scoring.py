@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -200,6 +200,7 @@ def score_files(
     options: ScoringOptions | None = None,
     *,
     ensemble: str = "normalized",
+    read: Callable[[str | os.PathLike[str]], FeatureSet] = read_features,
 ) -> dict[str, Any]:
     """`score` of feature files by split: `query`, `gallery` and, for multi-query, `boxes`.
 
@@ -209,6 +210,7 @@ def score_files(
         files: one or more feature files each.
         options: what is scored.
         ensemble: `normalized` or `raw` concatenation, or `distances` (the mean of the members' distances).
+        read: from one of these files to its features.
 
     Raises:
         UserError: naming the file that cannot be scored with the others.
@@ -219,7 +221,7 @@ def score_files(
         raise UserError(f"an ensemble needs as many files for every split, got {listed}")
     options = options or ScoringOptions()
     with stage("reading"):
-        members = {name: _load_members(paths) for name, paths in files.items()}
+        members = {name: _load_members(paths, read) for name, paths in files.items()}
     names = {name: [str(path) for path in paths] for name, paths in files.items()}
     check_scored({name: found[0] for name, found in members.items()}, {name: found[0] for name, found in names.items()})
     if ensemble == "distances" or len(members["query"]) == 1:
@@ -230,8 +232,10 @@ def score_files(
         return _score_checked({name: [features] for name, features in whole.items()}, options)
 
 
-def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
-    members = [read_features(path) for path in paths]
+def _load_members(
+    paths: Sequence[str | os.PathLike[str]], read: Callable[[str | os.PathLike[str]], FeatureSet]
+) -> list[FeatureSet]:
+    members = [read(path) for path in paths]
     for path, member in zip(paths, members, strict=True):
         if len(member) != len(members[0]):
             raise UserError(
