@@ -165,7 +165,9 @@ def _columns(file: Path, number: int, header: list[str]) -> dict[str, int]:
 def _lines(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """(number of the first line, cells) of every line that is not blank."""
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
+    # A quote that is never closed would take all lines behind it into one field; others may be read loosely.
+    strict = text.count('"') % 2 == 1
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=strict)
     while True:
         number = reader.line_num + 1
         try:

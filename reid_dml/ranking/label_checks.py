@@ -73,7 +73,7 @@ def warn_of_copies(query: FeatureSet, gallery: FeatureSet, where: str) -> None:
         query, gallery: features of one network.
         where: what the message calls the gallery.
     """
-    relevance = Relevance(query, gallery)
+    relevance = Relevance(query, gallery, own_images(query, gallery))
     found: list[tuple[int, int]] = []
     for start in range(0, len(query), _BLOCK):
         queries = range(start, min(start + _BLOCK, len(query)))
