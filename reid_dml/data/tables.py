@@ -86,9 +86,16 @@ def read_table(path: str | os.PathLike[str], remedy: str = f"name a CSV with {RE
         found = _find(file.parent, values["path"])
         if found is None:
             missing.append((place, values["path"]))
-        labels = (tidy(values.get(name, "")) for name in ("person_id", "camera_id", "split"))
-        time = iso_time(values.get("time", ""), place)
-        images.append(LabelledImage(found or values["path"], *labels, time=time, place=place))
+        images.append(
+            LabelledImage(
+                found or values["path"],
+                tidy(values.get("person_id", "")),
+                tidy(values.get("camera_id", "")),
+                tidy(values.get("split", "")),
+                iso_time(values.get("time", ""), place),
+                place,
+            )
+        )
     if missing:
         raise UserError(_not_found(file.parent, missing, len(images)))
     if not images:
