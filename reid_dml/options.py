@@ -60,7 +60,7 @@ class Option:
 
     def allowed(self) -> list[str]:
         """The only values it may have; empty where any will do."""
-        return list(self.choices() if callable(self.choices) else self.choices)
+        return sorted(self.choices()) if callable(self.choices) else list(self.choices)
 
     def problem(self, value: Any) -> str:
         """What is wrong with a value of the right type, to be read behind it; empty if nothing is."""

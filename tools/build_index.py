@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--features", nargs="+", metavar="FILE", help="feature files of tools/extract_features.py")
-    what.add_argument("--images", nargs="+", metavar="PATH", help="images, or folders of images")
+    what.add_argument("--images", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images")
     what.add_argument(
         "--remove", nargs="+", metavar="PATH", help="remove these images: paths as the index has them, or patterns"
     )
@@ -37,6 +37,16 @@ def main() -> None:
     )
     parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for --images")
     parser.add_argument("--config-file", metavar="FILE", help="config of the networks, for --images")
+    parser.add_argument(
+        "--labels",
+        choices=("name", "folder", "none"),
+        default="name",
+        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
+        "person, or none",
+    )
+    parser.add_argument(
+        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
+    )
     parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
@@ -61,6 +71,8 @@ def main() -> None:
             config_file=arguments.config_file,
             options=arguments.options,
             network=arguments.network,
+            labels=arguments.labels,
+            cameras=arguments.cameras,
         )
     )
     if arguments.add:

@@ -2,6 +2,7 @@
 
     python tools/calibrate.py --features labelled.npz [--false-accept-rate 0.001] [--json threshold.json]
     python tools/calibrate.py --features query.npz --gallery gallery.npz
+    python tools/calibrate.py --run runs/quickstart --features photos --labels folder
 
 With one file all its pairs are judged, with two the pairs of a query and a gallery image. Pairs of one person in one
 camera are left out, as in evaluation. The threshold holds for features of the same networks only.
@@ -28,12 +29,24 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=0.95, metavar="C", help="of the intervals (default: 0.95)")
     parser.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: cosine")
     parser.add_argument("--json", metavar="FILE", help="write the result to this file")
+    parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for folders and tables of images")
+    parser.add_argument(
+        "--labels",
+        choices=("name", "folder", "none"),
+        default="name",
+        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
+        "person, or none",
+    )
+    parser.add_argument(
+        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
+    )
     arguments = parser.parse_args()
     for option in ("false_accept_rate", "confidence"):
         if not 0 < getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: must lie between 0 and 1")
 
     from reid_dml.commands.calibrate import calibrate_and_print
+    from reid_dml.commands.inputs import Inputs
 
     calibrate_and_print(
         arguments.features,
@@ -42,6 +55,7 @@ def main() -> None:
         confidence=arguments.confidence,
         metric=arguments.metric,
         json=arguments.json,
+        read=Inputs(run=arguments.run, labels=arguments.labels, cameras=arguments.cameras).read,
     )
 
 

@@ -1,10 +1,11 @@
-"""Extract the features of a folder of images into one file, for search, scoring or your own use.
+"""Extract the features of a folder or table of images into one file, for search, scoring or your own use.
 
     python tools/extract_features.py --config-file configs/quickstart.yml MODEL.WEIGHTS runs/quickstart \\
         --images path/to/images --output features.npz
 
 Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
-are unknown. Rows have length 1. Under torchrun the images are shared out over the processes. The same command continues
+are unknown; with --labels folder the sub-folders are persons, and a table (CSV) names them in columns path, person_id,
+camera_id. Rows have length 1. Under torchrun the images are shared out over the processes. The same command continues
 an extraction that was interrupted; what is done stands in .<output>.parts until the end.
 """
 
@@ -20,8 +21,18 @@ def main() -> None:
     parser.add_argument(
         "--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with"
     )
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
+    parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
     parser.add_argument("--output", required=True, metavar="FILE", help="feature file to write (.npz)")
+    parser.add_argument(
+        "--labels",
+        choices=("name", "folder", "none"),
+        default="name",
+        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
+        "person, or none",
+    )
+    parser.add_argument(
+        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
+    )
     parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
@@ -34,7 +45,14 @@ def main() -> None:
     from reid_dml.config import load_config
 
     cfg = load_config(arguments.config_file, arguments.options)
-    extract_folder(cfg, arguments.images, arguments.output, network=arguments.network)
+    extract_folder(
+        cfg,
+        arguments.images,
+        arguments.output,
+        network=arguments.network,
+        labels=arguments.labels,
+        cameras=arguments.cameras,
+    )
 
 
 if __name__ == "__main__":

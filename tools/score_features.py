@@ -4,6 +4,7 @@ python tools/score_features.py --query q.npz --gallery g.npz [--multi-query m.np
 python tools/score_features.py --query q.npz --gallery g.npz --rerank                k-reciprocal re-ranking beside it
 python tools/score_features.py --query a/q.npz b/q.npz --gallery a/g.npz b/g.npz     an ensemble, across any runs
 python tools/score_features.py --query q.npz --gallery g.npz --index IVF256,PQ32     what an approximate index costs
+python tools/score_features.py --run runs/x --query query.csv --gallery photos --labels folder    images, not features
 """
 
 from __future__ import annotations
@@ -65,12 +66,24 @@ def main() -> None:
         "--search-parameters", default="", metavar="P", help="how carefully the index searches, e.g. nprobe=32"
     )
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
+    parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for folders and tables of images")
+    parser.add_argument(
+        "--labels",
+        choices=("name", "folder", "none"),
+        default="name",
+        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
+        "person, or none",
+    )
+    parser.add_argument(
+        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
+    )
     arguments = parser.parse_args()
 
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
     if arguments.search_parameters and not arguments.index:
         raise UserError("--search-parameters are those of an index: name one with --index")
+    from reid_dml.commands.inputs import Inputs
     from reid_dml.commands.score import score_and_print
 
     files = {"query": arguments.query, "gallery": arguments.gallery}
@@ -80,6 +93,7 @@ def main() -> None:
         files,
         ensemble=arguments.ensemble,
         json=arguments.json,
+        read=Inputs(run=arguments.run, labels=arguments.labels, cameras=arguments.cameras).read,
         metric=arguments.metric,
         pooling=arguments.pooling,
         unmatched=arguments.unmatched,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from reid_dml.commands.inputs import Read
 from reid_dml.features.formats import read_features
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.calibration import Calibration, calibrate
@@ -17,6 +18,7 @@ def calibrate_and_print(
     confidence: float = 0.95,
     metric: str = "cosine",
     json: str | os.PathLike[str] | None = None,
+    read: Read = read_features,
 ) -> Calibration:
     """Find the threshold for a wanted false-accept rate, print it, and return what was found.
 
@@ -25,12 +27,13 @@ def calibrate_and_print(
         gallery: second file, to judge the pairs between the two.
         false_accept_rate, confidence, metric: as for `ranking.calibration.calibrate`.
         json: file for the result.
+        read: from a file, folder or table to features, see `commands.inputs`.
     """
     if json:
         check_output(json, features, gallery)
     found = calibrate(
-        read_features(features),
-        read_features(gallery) if gallery else None,
+        read(features),
+        read(gallery) if gallery else None,
         false_accept_rate=false_accept_rate,
         metric=metric,
         confidence=confidence,

@@ -42,7 +42,11 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     use_threads(cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
-        task = first_then_others(lambda: build_task(cfg))
+        task = first_then_others(lambda: build_task(cfg, training=False))
+        if not task.tested:
+            raise UserError(
+                f"{task.data.root}: nothing to evaluate on, all persons are trained on; raise OWN.TEST_SHARE"
+            )
         if task.uses_heads:
             _check_heads(networks, task, cfg.MODEL.WEIGHTS)
         evaluation = task.evaluate(networks, device, shard=rank(), shards=world_size())

@@ -9,7 +9,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.config import load_config
-from reid_dml.data.image_paths import folder_records
+from reid_dml.data.image_paths import image_records
 from reid_dml.data.stored import ImageFiles
 from reid_dml.device import keep_freed_memory, resolve_device
 from reid_dml.errors import UserError
@@ -50,17 +50,24 @@ def open_extractor(
 
 
 def extract_folder(
-    cfg: CfgNode, folder: str | os.PathLike[str], output: str | os.PathLike[str], *, network: str = "ensemble"
+    cfg: CfgNode,
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    network: str = "ensemble",
+    labels: str = "name",
+    cameras: str = "use",
 ) -> FeatureSet | None:
-    """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`.
+    """Write the feature file of a folder, or of a table of images, with the networks of `MODEL.WEIGHTS`.
 
     Until it is written, finished parts are kept beside it, and an interrupted extraction goes on behind them.
 
     Args:
         cfg: names the networks and how images become their inputs.
-        folder: of images, with sub-folders.
+        folder: of images, with sub-folders; or a table or an image.
         output: a name that ends in .npz.
         network: `ensemble` or the index of one network.
+        labels, cameras: as for `data.image_paths.image_records`.
 
     Returns:
         The features on process 0, None on others.
@@ -75,7 +82,7 @@ def extract_folder(
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
-        records = folder_records(folder)
+        records = image_records([folder], labels=labels, cameras=cameras)
         extractor = FeatureExtractor.from_config(cfg, network)
         images, batch_size = ImageFiles(records, cfg.DATA.STORED_SIZE), cfg.TEST.BATCH_SIZE
         parts = Path(output).with_name(f".{Path(output).name}.parts")

@@ -21,19 +21,22 @@ def image_source(
     config_file: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     network: str = "ensemble",
+    labels: str = "name",
+    cameras: str = "use",
 ) -> Source:
     """The features of images and of folders of images.
 
     Args:
-        paths: files and folders.
+        paths: images, folders and tables of images.
         run: run folder of the networks, or
         config_file, options: the config of the networks with `MODEL.WEIGHTS`, and its overrides.
         network: `ensemble`, or the index of one network.
+        labels, cameras: as for `data.image_paths.image_records`.
     """
     from reid_dml.commands.extract import open_extractor  # loads torch
     from reid_dml.data.image_paths import image_records
 
-    records = image_records(paths)
+    records = image_records(paths, labels=labels, cameras=cameras)
     extractor = open_extractor(run, config_file, options, network)
     return ImageFeatures(records, extractor.extract, extractor.model)
 

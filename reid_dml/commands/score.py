@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reid_dml.commands.inputs import Read
+from reid_dml.features.formats import read_features
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.scoring import ScoringOptions, score_files
 from reid_dml.reporting.retrieval_table import RETRIEVAL
@@ -18,6 +20,7 @@ def score_and_print(
     *,
     ensemble: str = "normalized",
     json: str | os.PathLike[str] | None = None,
+    read: Read = read_features,
     **options: Any,
 ) -> dict[str, Any]:
     """Score feature files, print the table, and return the metrics.
@@ -26,12 +29,13 @@ def score_and_print(
         files: by split, `query`, `gallery` and, for multi-query, `boxes`: one or more files each.
         ensemble: how several files of a split are joined, see `ranking.scoring.score_files`.
         json: file for the metrics.
+        read: from a file, folder or table to features, see `commands.inputs`.
         options: those of `ranking.scoring.ScoringOptions`.
     """
     if json:
         check_output(json, *(path for paths in files.values() for path in paths))
     chosen = ScoringOptions(**options)
-    metrics = score_files(files, chosen, ensemble=ensemble)
+    metrics = score_files(files, chosen, ensemble=ensemble, read=read)
     if json:
         write_json(json, metrics)
     table = {"networks": [metrics]}

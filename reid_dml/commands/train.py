@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -46,23 +47,35 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         say(task.summary())
         # Behind it a captured step and resident images have left their memory to the evaluation.
         networks, seconds = _train(cfg, plan, device, folder, task, continues=continues)
+        if not task.tested:
+            say(f"{task.data.root}: all persons are trained on: nothing to evaluate; the networks are in {folder.path}")
+            if rank() == 0:
+                _record(folder, cfg, task, device, seconds, {})
+            return
         say("evaluating")
         evaluation = task.evaluate(networks, device, shard=plan.placement.shard, shards=plan.placement.shards)
         if rank() > 0:
             return
-        record = write_record(
-            folder,
-            cfg,
-            task=task.kind,
-            dataset=task.data.name,
-            seconds=seconds,
-            device=describe_device(device),
-            processes=world_size(),
-            metrics=evaluation.metrics,
-        )
+        record = _record(folder, cfg, task, device, seconds, evaluation.metrics)
         task_report(folder.report_file, record, task.kind, evaluation, references, lines=folder.read_metrics())
         print_metrics(task.kind, evaluation.metrics, network_labels(cfg.COHORT.NETWORKS), references)
         say(f"\nreport: {folder.report_file}")
+
+
+def _record(
+    folder: RunFolder, cfg: CfgNode, task: Task, device: str, seconds: float, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """Write result.json."""
+    return write_record(
+        folder,
+        cfg,
+        task=task.kind,
+        dataset=task.data.name,
+        seconds=seconds,
+        device=describe_device(device),
+        processes=world_size(),
+        metrics=metrics,
+    )
 
 
 def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:

@@ -90,8 +90,8 @@ def all_sections() -> list[Section]:
     Asked anew each time: components may be registered until a config is loaded.
     """
     entries = DATA_SETS.entries().values()
-    own = sorted((entry.section, entry.options) for entry in entries if entry.options is not None)
-    return [*_SECTIONS[:2], *(Section(name, [options]) for name, options in own), *_SECTIONS[2:]]
+    own = {entry.section: entry.options for entry in entries if entry.options is not None}  # several may share one
+    return [*_SECTIONS[:2], *(Section(name, [options]) for name, options in sorted(own.items())), *_SECTIONS[2:]]
 
 
 def all_options() -> dict[str, Option]:

@@ -40,9 +40,7 @@ class Data:
     name: str = option(
         "market1501", "the data set, which decides the task (retrieval or classification)", choices=DATA_SETS.names
     )
-    root: str = option(
-        "datasets", "holds the data sets (folder, class_folders: the data set itself; csv, npz: the file)"
-    )
+    root: str = option("datasets", "holds the data sets (folders of your own: the data set itself; csv, npz: the file)")
     stored_size: list[int] = option([160, 64], "height, width the decoded images are kept at", length=2)
     cache_dir: str = option(
         "auto", 'decoded images: a folder | auto (.cache/reid_dml in ROOT, else in the user\'s cache) | "" (none)'

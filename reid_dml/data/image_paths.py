@@ -1,15 +1,29 @@
-"""From paths to records: folders of images, single images, and ids in the names of files."""
+"""From paths to records: single images, folders and tables of images; ids from names, folders or the table."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reid_dml.data.images import list_images
+from reid_dml.data.labels import LabelledImage, records_of, without_repeats
+from reid_dml.data.listing import EXTENSIONS, walk_images
+from reid_dml.data.person_folders import read_person_folders
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
-from reid_dml.errors import UserError, require_file
+from reid_dml.data.tables import is_table, read_table
+from reid_dml.errors import UserError, absolute, require_file
+
+logger = logging.getLogger(__name__)
+
+LABELS = ("name", "folder", "none")
+CAMERAS = ("use", "ignore")
+
+
+def is_of_images(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is an image, a folder or a table of images, and no feature file."""
+    return Path(path).is_dir() or is_table(path) or Path(path).suffix.lower() in EXTENSIONS
 
 
 def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
@@ -18,14 +32,10 @@ def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
     Raises `UserError` if there is no such folder or no image in it.
     """
     if not Path(folder).is_dir():
-        raise UserError(f"{folder}: folder not found; name a folder of images")
-    records = [
-        named_record(os.path.join(where, name))
-        for where, _, _ in sorted(os.walk(folder))
-        for name in list_images(where)
-    ]
+        raise UserError(f"{absolute(folder)}: folder not found; name a folder of images")
+    records = [named_record(os.path.join(folder, name)) for name in walk_images(folder)]
     if not records:
-        raise UserError(f"{folder}: holds no images, nor do its sub-folders; name a folder of images")
+        raise UserError(f"{absolute(folder)}: holds no images, nor do its sub-folders; name a folder of images")
     return sorted(records)
 
 
@@ -37,12 +47,45 @@ def named_record(path: str) -> ImageRecord:
         return ImageRecord(path, UNKNOWN_PERSON, UNKNOWN_CAMERA)
 
 
-def image_records(paths: Sequence[str | os.PathLike[str]]) -> list[ImageRecord]:
-    """Image files as given and all images below folders. Raises `UserError` for a path that is neither."""
+def image_records(
+    paths: Sequence[str | os.PathLike[str]], *, labels: str = "name", cameras: str = "use"
+) -> list[ImageRecord]:
+    """The records of image files as given, of all images below folders, and of tables of images.
+
+    Ids of tables and of folders per person are the same in every command: whole numbers from 1 as they are, other
+    texts as a hash (`labels.lasting_id`).
+
+    Args:
+        paths: image files, folders, and tables (.csv, .tsv or .txt, see `data/tables.py`).
+        labels: of images in folders: `name` (ids in Market's pattern), `folder` (a folder per person) or `none`.
+        cameras: `use` what is known, or `ignore` it.
+
+    Raises:
+        UserError: a path that is neither, no images, or labels that contradict each other.
+    """
     records: list[ImageRecord] = []
+    labelled: list[LabelledImage] = []
     for path in paths:
-        if Path(path).is_dir():
-            records += folder_records(path)
+        if is_table(path):
+            table = read_table(path)
+            if "person_id" in table.columns:
+                labelled += [image._replace(split="") for image in table.images]
+                if cameras == "use" and not any(image.camera for image in table.images):
+                    logger.info("%s: no camera ids: all cameras are unknown, as with --cameras ignore", table.file)
+            else:
+                records += [
+                    named_record(image.path)._replace(time=image.time) for image in without_repeats(table.images)
+                ]
+        elif Path(path).is_dir():
+            if labels == "folder":
+                labelled += read_person_folders(path)
+            else:
+                records += folder_records(path)
+        elif not Path(path).exists() and not Path(path).suffix:
+            raise UserError(f"{absolute(path)}: folder not found; name a folder of images")
         else:
             records.append(named_record(str(require_file(path, "the image or folder", "check the path"))))
-    return records
+    if labels == "none":
+        records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
+    records += records_of(without_repeats(labelled))[0]
+    return [record._replace(camera_id=UNKNOWN_CAMERA) for record in records] if cameras == "ignore" else records

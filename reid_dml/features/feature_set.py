@@ -49,7 +49,7 @@ class FeatureSet:
             ids = np.asarray(getattr(self, name))
             if ids.dtype.kind not in "iu":
                 raise ValueError(f"{name} must be whole numbers, got {ids.dtype}")
-            object.__setattr__(self, name, ids.astype(np.int64, copy=False))
+            object.__setattr__(self, name, whole_ids(name, ids))
         features = np.asarray(self.features)
         if features.dtype != np.float32:
             raise ValueError(f"features must be float32, got {features.dtype}")
@@ -153,6 +153,20 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if "allow_pickle" in str(error):
             raise UserError(f"{path}: holds pickled objects, which are not opened; {_REMEDY}") from None
         raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {_REMEDY}") from None
+
+
+def whole_ids(name: str, ids: np.ndarray) -> np.ndarray:
+    """Ids as int64. Raises `ValueError` naming the first that is no whole number, or too large to be told apart."""
+    if ids.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be whole numbers, got {ids.dtype}")
+    if ids.dtype.kind == "f":
+        bad = ~(np.abs(ids) <= 2.0**53) | (ids != np.round(ids))  # NaN compares with nothing
+    else:
+        bad = ids > np.iinfo(np.int64).max if ids.dtype == np.uint64 else np.zeros(ids.shape, bool)
+    if bad.any():
+        place = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{name} must be whole numbers up to 2^53, row {place} is {ids.ravel()[place]!s}")
+    return ids.astype(np.int64, copy=False)
 
 
 def is_npz(path: Path) -> bool:

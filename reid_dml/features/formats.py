@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid_dml.errors import UserError, require_file
-from reid_dml.features.feature_set import FeatureSet, is_npz
+from reid_dml.features.feature_set import FeatureSet, is_npz, whole_ids
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
@@ -182,13 +182,14 @@ def _assemble(
     """A feature set of a foreign file's columns: floats as float32, whole numbers as int64, absent paths as rows."""
     if values.dtype.kind != "f":
         raise UserError(f"{path}: features must be floating-point numbers, got {values.dtype}; {_REMEDY}")
-    for name, column in (("person ids", persons), ("camera ids", cameras)):
-        if column.dtype.kind not in "iuf" or (column != np.round(column)).any():
-            raise UserError(f"{path}: {name} must be whole numbers; number them 1, 2, ...")
+    try:
+        persons, cameras = whole_ids("person ids", persons), whole_ids("camera ids", cameras)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; number them 1, 2, ...") from None
     rows = np.array(paths if paths is not None else [f"row {row}" for row in range(len(values))], np.str_)
     with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite
         values = values.astype(np.float32)
     try:
-        return FeatureSet(values, persons.astype(np.int64), cameras.astype(np.int64), rows, model)
+        return FeatureSet(values, persons, cameras, rows, model)
     except ValueError as error:
         raise UserError(f"{path}: {error}; {_REMEDY}") from None

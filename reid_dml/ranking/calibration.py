@@ -29,6 +29,7 @@ from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
+from reid_dml.ranking.label_checks import check_labelled
 from reid_dml.ranking.protocol import is_labelled, is_match, is_negative
 from reid_dml.search.index_types import as_vectors
 
@@ -136,6 +137,7 @@ class _Pairs:
         for name, side in zip(names, (features, gallery), strict=True):
             if side is not None:
                 check_features(name, side, metric)
+                check_labelled(name, side)
         sides = [side.select(is_labelled(side.person_ids)) for side in (features, gallery) if side is not None]
         vectors = [as_vectors(side.features, metric) for side in sides]
         people = np.concatenate([side.person_ids for side in sides])

@@ -27,7 +27,7 @@ from reid_dml.features.validation import check_not_empty
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
 from reid_dml.ranking.measures import Matches, all_measures
-from reid_dml.ranking.relevance import Relevance
+from reid_dml.ranking.relevance import Pairs, Relevance
 from reid_dml.ranking.roc import PairScores
 from reid_dml.ranking.scores import Scorer, mean_scores
 
@@ -83,6 +83,7 @@ def evaluate_rankings(
     index: str = "Flat",
     parameters: str = "",
     device: str = "cpu",
+    own: Pairs | None = None,
 ) -> RankingMetrics:
     """Metrics of ranking the gallery for every query by distance.
 
@@ -99,6 +100,7 @@ def evaluate_rankings(
             approximation costs: matches it does not return count as not found.
         parameters: with `faiss`, how carefully to search, such as `nprobe=32`; empty: the type's default.
         device: where `counting` computes, `cpu` or a CUDA device.
+        own: query rows and gallery rows of images that are the query itself (`own_images`), left out for it.
 
     Raises:
         ValueError: unknown metric, backend or rule, or fpr with `faiss`.
@@ -110,7 +112,7 @@ def evaluate_rankings(
         raise ValueError(f"backend: {backend!r} is not one of counting, faiss")
     if fpr and backend == "faiss":
         raise ValueError("fpr needs the scores of all pairs: backend counting")
-    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery)
+    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance, scorer.comparable)
     if backend == "faiss":
         ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
@@ -131,13 +133,14 @@ def evaluate_distances(
     max_rank: int = 50,
     unmatched: str = "skip",
     fpr: Sequence[float] = (),
+    own: Pairs | None = None,
 ) -> RankingMetrics:
     """The same metrics from given distances, e.g. after re-ranking.
 
     Args:
         distances: (Q, G), smaller is nearer.
         query, gallery: whose ids are judged; their features are not used.
-        max_rank, unmatched, fpr: as for `evaluate_rankings`.
+        max_rank, unmatched, fpr, own: as for `evaluate_rankings`.
 
     Raises:
         ValueError: distances of another shape, an unknown rule.
@@ -147,7 +150,7 @@ def evaluate_distances(
         raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
     for name, side in (("query", query), ("gallery", gallery)):
         check_not_empty(name, len(side))
-    relevance = Relevance(query, gallery)
+    relevance = Relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance)
     dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
 
@@ -172,15 +175,16 @@ def evaluate_mean_distances(
     max_rank: int = 50,
     unmatched: str = "skip",
     fpr: Sequence[float] = (),
+    own: Pairs | None = None,
 ) -> RankingMetrics:
     """The same metrics of an ensemble that ranks by the mean of its members' distances.
 
     Args:
         queries, galleries: one for each member, of the same images; the widths may differ between members.
-        metric, max_rank, unmatched, fpr: as for `evaluate_rankings`; so are the errors.
+        metric, max_rank, unmatched, fpr, own: as for `evaluate_rankings`; so are the errors.
     """
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
-    relevance = Relevance(queries[0], galleries[0])
+    relevance = Relevance(queries[0], galleries[0], own)
     pairs = _pairs(fpr, relevance)
     ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)

@@ -7,6 +7,8 @@ import numpy as np
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.protocol import is_junk, is_match, is_negative
 
+Pairs = tuple[np.ndarray, np.ndarray]  # (n,) int64 query rows, (n,) int64 gallery rows
+
 
 class Relevance:
     """What every gallery image is to every query, by the rules of `ranking.protocol`.
@@ -16,7 +18,13 @@ class Relevance:
         is_junk: (G,) bool, gallery images that are left out for every query.
     """
 
-    def __init__(self, query: FeatureSet, gallery: FeatureSet) -> None:
+    def __init__(self, query: FeatureSet, gallery: FeatureSet, own: Pairs | None = None) -> None:
+        """Index the gallery.
+
+        Args:
+            query, gallery: whose ids are judged.
+            own: query rows and gallery rows of images that are the query itself, and are left out for it.
+        """
         self._persons, self._cameras = query.person_ids, query.camera_ids
         self._gallery_persons, self._gallery_cameras = gallery.person_ids, gallery.camera_ids
         self._gallery_rows = np.argsort(gallery.person_ids, kind="stable")
@@ -25,6 +33,7 @@ class Relevance:
         self._end = np.searchsorted(ordered, query.person_ids, side="right")
         self.gallery_size = len(gallery)
         self.is_junk = is_junk(gallery.person_ids)
+        self._own = np.empty(0, np.int64) if own is None else own[0] * self.gallery_size + own[1]
 
     def __len__(self) -> int:
         return len(self._persons)
@@ -60,6 +69,9 @@ class Relevance:
         return int(negatives[has_match].sum())
 
     def _is_match(self, queries: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return is_match(
+        found = is_match(
             self._persons[queries], self._cameras[queries], self._gallery_persons[rows], self._gallery_cameras[rows]
         )
+        if len(self._own):
+            found &= ~np.isin(queries * self.gallery_size + rows, self._own)
+        return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,13 @@ from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.feature_set import FeatureSet, normalize
 from reid_dml.features.formats import read_features
 from reid_dml.features.validation import check_features, check_models, check_not_empty, check_widths, warned_before
+from reid_dml.ranking.label_checks import check_scored, warn_of_copies
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_mean_distances, evaluate_rankings
 from reid_dml.ranking.multi_query import pool_multi_query
+from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.protocol import is_junk
 from reid_dml.ranking.query_expansion import expand_queries
+from reid_dml.ranking.relevance import Pairs
 from reid_dml.ranking.rerank import k_reciprocal_distances
 from reid_dml.timing import stage
 
@@ -122,30 +125,33 @@ def _check(members: Mapping[str, Sequence[FeatureSet]], names: Mapping[str, Sequ
             check_widths(name, member.features.shape[1], query_name, query.features.shape[1])
             check_models(name, member.model, query_name, query.model)
             check_features(name, member, metric, any_scale=True)
+    warn_of_copies(members["query"][0], members["gallery"][0], names["gallery"][0])
 
 
 def _score_checked(members: Mapping[str, Sequence[FeatureSet]], options: ScoringOptions) -> dict[str, Any]:
     queries, galleries, boxes = members["query"], members["gallery"], members.get("boxes")
+    own = own_images(queries[0], galleries[0])
     with stage("single query"):
-        metrics = {"single_query": _rank(queries, galleries, options)}
+        metrics = {"single_query": _rank(queries, galleries, options, own)}
     if boxes is not None:
         with stage("multi query"):
             pooled = [_pooled(*sides, options) for sides in zip(queries, boxes, strict=True)]
-            metrics["multi_query"] = _rank(pooled, galleries, options)
+            metrics["multi_query"] = _rank(pooled, galleries, options, own)
     if not (options.rerank or options.expand):
         return metrics
     query, gallery = _prepared(queries[0], options), _prepared(without_junk(galleries[0]), options)
+    own = own_images(query, gallery)
     if options.expand:
         with stage("query expansion"):
             features = expand_queries(query.features, gallery.features, count=options.expand, alpha=options.alpha)
-            metrics["expanded"] = _rank([query.with_features(features)], [gallery], options)
+            metrics["expanded"] = _rank([query.with_features(features)], [gallery], options, own)
     if options.rerank:
         k1, k2, lambda_value = options.rerank
         with stage("re-ranking"):
             distances = k_reciprocal_distances(
                 query.features, gallery.features, k1=k1, k2=k2, lambda_value=lambda_value
             )
-            found = evaluate_distances(distances, query, gallery, unmatched=options.unmatched, fpr=options.fpr)
+            found = evaluate_distances(distances, query, gallery, unmatched=options.unmatched, fpr=options.fpr, own=own)
             metrics["reranked"] = found.as_dict()
     return metrics
 
@@ -155,11 +161,17 @@ def without_junk(gallery: FeatureSet) -> FeatureSet:
     return gallery.select(~is_junk(gallery.person_ids))
 
 
-def _rank(queries: Sequence[FeatureSet], galleries: Sequence[FeatureSet], options: ScoringOptions) -> dict[str, Any]:
+def _rank(
+    queries: Sequence[FeatureSet],
+    galleries: Sequence[FeatureSet],
+    options: ScoringOptions,
+    own: Pairs,
+) -> dict[str, Any]:
     common: dict[str, Any] = {
         "metric": options.metric,
         "unmatched": options.unmatched,
         "fpr": options.fpr,
+        "own": own,
     }
     if len(queries) > 1:
         return evaluate_mean_distances(queries, galleries, **common).as_dict()
@@ -188,6 +200,7 @@ def score_files(
     options: ScoringOptions | None = None,
     *,
     ensemble: str = "normalized",
+    read: Callable[[str | os.PathLike[str]], FeatureSet] = read_features,
 ) -> dict[str, Any]:
     """`score` of feature files by split: `query`, `gallery` and, for multi-query, `boxes`.
 
@@ -197,6 +210,7 @@ def score_files(
         files: one or more feature files each.
         options: what is scored.
         ensemble: `normalized` or `raw` concatenation, or `distances` (the mean of the members' distances).
+        read: from one of these files to its features.
 
     Raises:
         UserError: naming the file that cannot be scored with the others.
@@ -207,8 +221,9 @@ def score_files(
         raise UserError(f"an ensemble needs as many files for every split, got {listed}")
     options = options or ScoringOptions()
     with stage("reading"):
-        members = {name: _load_members(paths) for name, paths in files.items()}
+        members = {name: _load_members(paths, read) for name, paths in files.items()}
     names = {name: [str(path) for path in paths] for name, paths in files.items()}
+    check_scored({name: found[0] for name, found in members.items()}, {name: found[0] for name, found in names.items()})
     if ensemble == "distances" or len(members["query"]) == 1:
         return score_members(members, options, names=names)
     _check(members, names, options.metric)
@@ -217,8 +232,10 @@ def score_files(
         return _score_checked({name: [features] for name, features in whole.items()}, options)
 
 
-def _load_members(paths: Sequence[str | os.PathLike[str]]) -> list[FeatureSet]:
-    members = [read_features(path) for path in paths]
+def _load_members(
+    paths: Sequence[str | os.PathLike[str]], read: Callable[[str | os.PathLike[str]], FeatureSet]
+) -> list[FeatureSet]:
+    members = [read(path) for path in paths]
     for path, member in zip(paths, members, strict=True):
         if len(member) != len(members[0]):
             raise UserError(

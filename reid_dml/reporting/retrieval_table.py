@@ -8,6 +8,7 @@ from typing import Any
 from reid_dml.ranking.measures import all_measures
 from reid_dml.reporting.tables import MetricsTable, percent
 
+_NO_BOXES = "no further images (gt_bbox) of the queries in known cameras were given"
 _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
 
 
@@ -43,7 +44,8 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             f"match in the gallery and {'count as 0' if single.get('unmatched') == 'zero' else 'are left out'}"
         )
     if "multi_query" not in first:
-        lines.append("multi-query was not run: no further images (gt_bbox) of the queries in known cameras were given")
+        why = metrics.get("not_run", {}).get("multi_query", _NO_BOXES)
+        lines.append(f"multi-query was not run: {why}")
     named = {f"network {number}": found for number, found in enumerate(metrics["networks"])}
     if "ensemble" in metrics:
         named["ensemble"] = metrics["ensemble"]

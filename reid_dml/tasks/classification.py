@@ -52,6 +52,10 @@ class ClassificationTask:
                 raise UserError(f"TEST.{key}: is for retrieval, {self.data.name} is a set of classes; leave it out")
 
     @property
+    def tested(self) -> bool:
+        return True
+
+    @property
     def uses_heads(self) -> bool:
         return True
 

@@ -13,7 +13,7 @@ from reid_dml.classification.statistics import SampleStatistics, sample_statisti
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
-from reid_dml.data.records import JUNK, ImageRecord, ReIDData
+from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.extraction import extract_features
@@ -49,12 +49,19 @@ class RetrievalTask:
 
     def __post_init__(self) -> None:
         # Asked now, so that an evaluation does not fail after hours of training.
+        if not self.tested:
+            return
         count, expand = sum(record.person_id != JUNK for record in self.data.gallery), self.cfg.TEST.EXPAND
         if expand > count:
             raise UserError(
                 f"TEST.EXPAND: {expand} is more than the {count:,} gallery images of {self.data.name} without junk; "
                 "lower it"
             )
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is anything to evaluate on; a data set may be there to train on only."""
+        return bool(self.data.query)
 
     @property
     def uses_heads(self) -> bool:
@@ -115,9 +122,18 @@ class RetrievalTask:
     def _splits(self) -> dict[str, Sequence[ImageRecord]]:
         """The records of every split that is evaluated."""
         records: dict[str, Sequence[ImageRecord]] = {split: getattr(self.data, split) for split in SPLITS}
-        if self.cfg.TEST.MULTI_QUERY == "none" or self.cfg.DATA.CAMERAS == "ignore":
-            records["boxes"] = ()  # without cameras, the boxes of a person would hold its gallery images too
+        if self._no_multi_query():
+            records["boxes"] = ()
         return {split: found for split, found in records.items() if found}
+
+    def _no_multi_query(self) -> str:
+        """Why multi-query is not run although there may be images for it; empty if nothing speaks against it."""
+        if self.cfg.TEST.MULTI_QUERY == "none":
+            return "switched off (TEST.MULTI_QUERY none)"
+        # Without cameras, the boxes of a person would hold its gallery images too.
+        if self.cfg.DATA.CAMERAS == "ignore" or all(r.camera_id == UNKNOWN_CAMERA for r in self.data.query):
+            return "it needs the queries' cameras, which are not known"
+        return ""
 
     def _evaluate(
         self,
@@ -138,6 +154,8 @@ class RetrievalTask:
         if len(order) > 1:
             sets = self._feature_sets(features, order, records)
             results["ensemble"] = score(sets, protocols)
+        if why := self._no_multi_query():
+            results["not_run"] = {"multi_query": why}
         return RetrievalEvaluation(results, sets)
 
     def _protocols(self, device: str) -> ScoringOptions:

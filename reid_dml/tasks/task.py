@@ -37,6 +37,11 @@ class Task(Protocol):
         ...
 
     @property
+    def tested(self) -> bool:
+        """Whether there is anything to evaluate on; a data set may be there to train on only."""
+        ...
+
+    @property
     def uses_heads(self) -> bool:
         """Whether an evaluation asks the networks for classes of the training split."""
         ...
@@ -66,6 +71,12 @@ class Task(Protocol):
 TASKS: dict[str, Callable[[CfgNode, Any], Task]] = {task.kind: task for task in (RetrievalTask, ClassificationTask)}
 
 
-def build_task(cfg: CfgNode) -> Task:
-    """The task of the data set that `DATA.NAME` names, with its data."""
-    return TASKS[task_of(cfg)](cfg, load_data(cfg))
+def build_task(cfg: CfgNode, *, training: bool = True) -> Task:
+    """The task of the data set that `DATA.NAME` names, with its data.
+
+    Args:
+        cfg: the config.
+        training: False: to evaluate only, for which it needs no training images unless their accuracy is asked for.
+    """
+    kind = TASKS[task_of(cfg)]
+    return kind(cfg, load_data(cfg, training=training or cfg.TEST.TRAIN_ACCURACY))

@@ -70,8 +70,10 @@ def test_a_wrong_list_is_refused_with_its_line(load, change, words):
 
 
 def test_a_missing_column_is_refused(load):
-    with pytest.raises(UserError, match=r"list\.csv: line 1: no column camera_id"):
-        load(ROWS, header="path,person_id,camera,split")
+    with pytest.raises(UserError, match=r"list\.csv: line 1: no column path, only name, person_id"):
+        load(ROWS, header="name,person_id,camera_id,split")
+    with pytest.raises(UserError, match=r"list\.csv: line 1: no column person_id"):
+        load(ROWS, header="path,name,camera_id,split")
 
 
 def test_without_cameras_every_match_counts(load):

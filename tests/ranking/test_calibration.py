@@ -154,7 +154,7 @@ def test_what_cannot_be_calibrated_is_refused(rng):
         (replace(features, camera_ids=np.ones(40, int)), "no pairs of one person under different cameras"),
         (features.with_features(np.full((40, 3), 1e30, np.float32)), "features: 40 of 40 features are too large"),
         (features.with_features(np.full((40, 3), np.nan, np.float32)), "NaN or infinite, first rows 0"),
-        (replace(features, person_ids=np.full(40, -2)), "no pairs of different persons"),
+        (replace(features, person_ids=np.full(40, -2)), "features without labels"),
     ]
     for wrong, words in cases:
         with pytest.raises(UserError, match=words):

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
+from reid_dml.errors import UserError
 from reid_dml.options import Component
 from reid_dml.registry import Registry
 
@@ -59,6 +60,18 @@ def task_of(cfg: CfgNode) -> str:
     return DATA_SETS.get(cfg.DATA.NAME).task
 
 
-def load_data(cfg: CfgNode) -> ReIDData | ClassificationData:
-    """The data set that `DATA.NAME` names, checked, with the labels that `SEMI` leaves it."""
-    return hide_labels(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))
+def load_data(cfg: CfgNode, *, training: bool = True) -> ReIDData | ClassificationData:
+    """The data set that `DATA.NAME` names, checked, with the labels that `SEMI` leaves it.
+
+    Args:
+        cfg: the config.
+        training: False: its training images are not needed, and there may be none.
+    """
+    data = DATA_SETS.get(cfg.DATA.NAME).load(cfg)
+    if not data.train:
+        if training:
+            raise UserError(
+                data.missing or f"{data.root}: the train split is empty; {data.name} needs images in it to train on"
+            )
+        return data
+    return hide_labels(cfg, data)

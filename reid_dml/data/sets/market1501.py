@@ -11,7 +11,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from reid_dml.data.images import list_images
+from reid_dml.data.listing import list_folders, list_images, passed_over, walk_images
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.data.sets.checks import check_data
@@ -20,6 +20,7 @@ from reid_dml.errors import UserError
 FOLDER = "Market-1501-v15.09.15"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test", "boxes": "gt_bbox"}
 OFFICIAL_COUNTS = {"train": 12936, "query": 3368, "gallery": 19732, "boxes": 25259}
+_NO_FOLDER = "folder not found; see datasets/README.md for the layout, or set DATA.ROOT"
 
 # Only the base name is parsed: a folder called run_12_c3/ must not turn every image into person 12, camera 3.
 _NAME = re.compile(r"(-?\d{1,18})_c(\d{1,18})(?!\d)")
@@ -36,8 +37,12 @@ def parse_name(name: str) -> tuple[int, int]:
 def read_folder(folder: Path, *, cameras: str = "required") -> list[ImageRecord]:
     """The records of one folder, sorted by name. Raises `UserError` if it is missing, empty or has a foreign name."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: folder not found; see datasets/README.md for the layout, or set DATA.ROOT")
-    names = list_images(folder)
+        raise UserError(f"{folder}: {_NO_FOLDER}")
+    with passed_over(folder) as passed:
+        names = list_images(folder, passed)
+        for name in list_folders(folder):
+            if below := walk_images(folder / name, passed):
+                passed.add("in sub-folders", str(folder / name / below[0]), len(below))
     if not names:
         raise UserError(f"{folder}: holds no images; unpack the data set again (see datasets/README.md)")
     records = []
@@ -66,14 +71,24 @@ def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData
     """
     if not root.is_dir():
         raise UserError(f"{root}: folder not found; see datasets/README.md for where the data goes, or set DATA.ROOT")
+    # Who only evaluates needs no images to train on.
+    optional = {"boxes", "train"} if (root / SPLITS["query"]).is_dir() else {"boxes"}
     splits = {
         split: read_folder(root / folder, cameras=cameras)
         for split, folder in SPLITS.items()
-        if split != "boxes" or (root / folder).is_dir()
+        if split not in optional or (root / folder).is_dir()
     }
     # Junk can never be a match nor a wrong item: it is left out before anything is computed on it.
     splits["gallery"] = [record for record in splits["gallery"] if record.person_id != JUNK]
-    return ReIDData(name, str(root), splits["train"], splits["query"], splits["gallery"], splits.get("boxes", ()))
+    return ReIDData(
+        name,
+        str(root),
+        splits.get("train", ()),
+        splits["query"],
+        splits["gallery"],
+        splits.get("boxes", ()),
+        missing="" if "train" in splits else f"{root / SPLITS['train']}: {_NO_FOLDER}",
+    )
 
 
 def count_differences(counts: dict[str, int]) -> list[str]:

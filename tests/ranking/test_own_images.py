@@ -1,0 +1,96 @@
+"""A query that is in the gallery itself, copies of it, and labels that allow no score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reid_dml.errors import UserError
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.scoring import score, score_files
+
+
+@pytest.fixture
+def noise():
+    """Eight images of four persons without cameras, features of noise."""
+    rng = np.random.default_rng(0)
+    persons = np.arange(8) // 2 + 1
+    paths = np.array([f"img/{number}.jpg" for number in range(8)])
+    return FeatureSet(rng.normal(size=(8, 16)).astype(np.float32), persons, np.full(8, -1), paths)
+
+
+@pytest.mark.parametrize("path", ["img/{}.jpg", "./img/{}.jpg"])
+def test_a_query_is_not_ranked_against_itself(noise, path):
+    query = replace(noise, paths=np.array([path.format(number) for number in range(8)]))
+    similarity = noise.features @ noise.features.T
+    norms = np.linalg.norm(noise.features, axis=1)
+    similarity /= norms[:, None] * norms
+    other = np.arange(8) ^ 1  # the only other image of the person
+    ahead = [(np.delete(similarity[q], [q, other[q]]) >= similarity[q, other[q]]).sum() for q in range(8)]
+    found = score({"query": query, "gallery": noise})["single_query"]
+    assert found["mAP"] == pytest.approx(np.mean(1 / (1 + np.array(ahead))))
+
+
+def test_it_is_said_for_files_and_so_are_copies(noise, tmp_path):
+    noise.save(tmp_path / "g.npz")
+    with pytest.warns(UserWarning, match=r"8 of 8 queries are in .*g\.npz too, first img/0\.jpg"):
+        score_files({"query": [tmp_path / "g.npz"], "gallery": [tmp_path / "g.npz"]})
+    copies = replace(noise, paths=np.array([f"copy/{number}.jpg" for number in range(8)]))
+    with pytest.warns(UserWarning, match=r"8 of 8 queries find a match .* copy/0\.jpg and img/0\.jpg: copies of one"):
+        score({"query": copies, "gallery": noise})
+
+
+@pytest.mark.parametrize(
+    ("split", "ids", "words"),
+    [
+        ("query", np.full(8, -2), "query.npz: these are features without labels"),
+        ("boxes", np.arange(8) + 50, "boxes.npz: multi-query: no image is of a person of .*query.npz"),
+    ],
+)
+def test_labels_that_allow_no_score_are_refused(noise, tmp_path, split, ids, words):
+    sets = {name: replace(noise, paths=np.array([f"{name}/{n}" for n in range(8)])) for name in ("query", "gallery")}
+    sets["boxes"] = noise
+    sets[split] = replace(sets[split], person_ids=ids)
+    files = {name: [tmp_path / f"{name}.npz"] for name in sets}
+    for name, features in sets.items():
+        features.save(tmp_path / f"{name}.npz")
+    with pytest.raises(UserError, match=words):
+        score_files(files)
+
+
+def test_queries_of_person_0_are_said(noise, tmp_path):
+    zero = replace(noise, person_ids=noise.person_ids - 1, paths=np.array([f"q/{n}" for n in range(8)]))
+    for name, features in (("q", zero), ("g", replace(zero, paths=noise.paths))):
+        features.save(tmp_path / f"{name}.npz")
+    with pytest.warns(UserWarning, match="2 queries are of person 0, a distractor"):
+        score_files({"query": [tmp_path / "q.npz"], "gallery": [tmp_path / "g.npz"]})
+
+
+@pytest.mark.parametrize("bad", [np.inf, 1e300, np.nan, 0.5, 2.0**64])
+def test_ids_that_are_none_are_refused(noise, tmp_path, bad):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from reid_dml.features.formats import read_features
+
+    persons = noise.person_ids.astype(np.float64)
+    persons[3] = bad
+    columns = {"person_id": persons, "camera_id": noise.camera_ids, "feature": noise.features.tolist()}
+    pq.write_table(
+        pa.table(columns).cast(
+            pa.schema([("person_id", pa.float64()), ("camera_id", pa.int64()), ("feature", pa.list_(pa.float32()))])
+        ),
+        tmp_path / "f.parquet",
+    )
+    with pytest.raises(UserError, match=r"f\.parquet: person ids must be whole numbers .*row 3"):
+        read_features(tmp_path / "f.parquet")
+
+
+def test_an_id_beyond_int64_is_refused_in_npz(noise, tmp_path):
+    persons = noise.person_ids.astype(np.uint64)
+    persons[0] = 2**64 - 1
+    np.savez(tmp_path / "f.npz", features=noise.features, person_ids=persons, camera_ids=noise.camera_ids)
+    with pytest.raises(UserError, match="row 0 is 18446744073709551615"):
+        FeatureSet.load(tmp_path / "f.npz")

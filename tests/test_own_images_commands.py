@@ -1,0 +1,93 @@
+"""Own labelled photos from end to end: training, testing elsewhere, features, scores and a threshold."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+TINY = """
+SCALE: smoke
+DATA: {{NAME: folder_per_person, ROOT: {root}, STORED_SIZE: [32, 16], CACHE_DIR: ""}}
+INPUT: {{SIZE: [32, 16]}}
+COHORT: {{NETWORKS: [mobilenet_v1_0.25], LR: [1.0e-3]}}
+OBJECTIVE: {{STRATEGY: independent}}
+TRAIN: {{STEPS: 1, BATCH_SIZE: 4, LOG_INTERVAL: 1, CHECKPOINT_INTERVAL: 10}}
+THREADS: 1
+DEVICE: cpu
+OUTPUT_DIR: {run}
+"""
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """Four persons with three photos each, no cameras."""
+    for person in ("anna", "berta", "carl", "dora"):
+        (tmp_path / "photos" / person).mkdir(parents=True)
+        for number in range(3):
+            image = rng.integers(0, 255, (32, 16, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "photos" / person / f"{number}.png"), image)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def config(tmp_path, photos):
+    path = tmp_path / "own.yml"
+    path.write_text(TINY.format(root=photos, run=tmp_path / "run"))
+    return path
+
+
+def test_all_persons_are_trained_on_where_none_is_tested(command, config, tmp_path):
+    result = command("train_net", "--config-file", config, "OWN.TEST_SHARE", "0")
+    assert result.code == 0, result.err
+    assert "all persons are trained on: nothing to evaluate" in result.out
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == {}
+    options = ("--config-file", config, "MODEL.WEIGHTS", tmp_path / "run")
+    assert "nothing to evaluate on" in command("test_net", *options, "OWN.TEST_SHARE", "0").error
+
+
+def test_photos_to_scores_and_a_threshold(command, config, photos, tmp_path):
+    assert command("train_net", "--config-file", config).code == 0
+    run, out = tmp_path / "run", tmp_path / "new" / "folder"
+    result = command(
+        *("extract_features", "--config-file", config, "MODEL.WEIGHTS", run),
+        *("--images", photos, "--labels", "folder", "--output", out / "f.npz"),
+    )
+    assert result.code == 0, result.err
+    rows = [f"{path.relative_to(tmp_path)};{path.parent.name}" for path in sorted(photos.glob("*/*.png"))]
+    (tmp_path / "list.csv").write_text("\n".join(["Path;Person ID", *rows]) + "\n")
+    result = command(
+        *("score_features", "--run", run, "--query", tmp_path / "list.csv", "--gallery", out / "f.npz"),
+        *("--json", out / "scores" / "s.json"),
+    )
+    assert result.code == 0, result.err
+    assert "no camera ids: all cameras are unknown" in result.out
+    assert "12 of 12 queries are in" in result.err  # one person has one id in a list and in folders
+    assert json.loads((out / "scores" / "s.json").read_text())["single_query"]["num_queries"] == 12
+    result = command(
+        *("calibrate", "--run", run, "--features", photos, "--labels", "folder", "--false-accept-rate", "0.1"),
+        *("--json", out / "thresholds" / "t.json"),
+    )
+    assert result.code == 0, result.err
+    result = command("calibrate", "--run", run, "--features", photos)
+    assert "these are features without labels" in result.error
+    result = command("build_index", "--run", run, "--images", tmp_path / "list.csv", "--index", out / "i.index")
+    assert "12 images" in result.out
+
+
+def test_another_place_is_tested_without_training_images(command, tiny_config, tiny_run, data_root, tmp_path):
+    (source,) = data_root.glob("synthetic-pedestrians-*")
+    (tmp_path / "other").mkdir()
+    for folder in ("query", "bounding_box_test"):
+        (tmp_path / "other" / folder).symlink_to(source / folder)
+    options = ("--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, "DATA.NAME", "folder")
+    place = ("DATA.ROOT", tmp_path / "other", "DATA.CACHE_DIR", "")
+    result = command("test_net", *options, *place, "TEST.MULTI_QUERY", "none")
+    assert result.code == 0, result.err
+    assert "multi-query was not run: switched off (TEST.MULTI_QUERY none)" in result.out
+    assert (
+        "bounding_box_train: folder not found"
+        in command("test_net", *options, *place, "TEST.TRAIN_ACCURACY", "True").error
+    )
