@@ -16,7 +16,6 @@ from typing import IO, Any
 
 from reid_dml.errors import UserError
 
-
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal end a training run behind a finished step, so that a checkpoint can be written first."""
+"""Ctrl-C, SIGTERM and a closed terminal end a training run behind a finished step, with a checkpoint."""
 
 from __future__ import annotations
 

@@ -81,7 +81,8 @@ class Trainer:
             fresh: of the dropout's generators before it was read.
         """
         self.step, self.seconds = state["step"], state["seconds"]
-        self.logged = state.get("logged", self.step - self.step % self.log_interval)
+        begun = self.step % self.log_interval if state["sums"].any() else 0
+        self.logged = state.get("logged", self.step - begun)
         self.sums.copy_(state["sums"][[member.index for member in self.members]])
         # Processes that share a network draw different dropout masks; its checkpoint holds those of one of them.
         if len(state["generators"]) != world_size():
@@ -99,7 +100,7 @@ class Trainer:
         """Take all remaining steps.
 
         Raises `Callbacks.failure` where losses or weights are not finite; the last good checkpoint stays. Asked to
-        stop (Ctrl-C, SIGTERM), it saves where it is and raises `KeyboardInterrupt`.
+        stop (see `stop_requests`), it saves where it is and raises `KeyboardInterrupt`.
         """
         callbacks = callbacks or Callbacks()
         started = time.perf_counter() - self.seconds
