@@ -35,7 +35,7 @@ from reid_dml.search.index_types import (
 )
 from reid_dml.search.sources import Source
 
-_FILLED, _FILLED_DIGEST = "filled.faiss", "filled.json"
+_FILLED, _FILLED_DIGESTS = "filled.faiss", "filled.json"
 _BATCH = 8192  # vectors added at a time
 _SAVE_SECONDS = 60  # between two copies of a half-filled index
 
@@ -202,7 +202,7 @@ def _images(features: FeatureSet, first: int) -> pa.Table:
 def _trained(building: Path, source: Source, summary: _Summary, factory: str, metric: str) -> faiss.Index:
     """The half-filled index of an interrupted build, or an empty one, trained on a random sample."""
     file = building / _FILLED
-    if file.is_file() and _is_as_saved(building):
+    if file.is_file() and file_digest(file) in _saved_digests(building):  # a damaged one is filled anew
         return read_index(file)
     index = make_index(factory, summary.dimension, metric)
     if wanted := min(training_size(index), len(summary.images)):
@@ -221,18 +221,20 @@ def _trained(building: Path, source: Source, summary: _Summary, factory: str, me
 
 
 def _save(index: faiss.Index, building: Path) -> None:
-    """Keep a half-filled index, with its digest."""
-    (building / _FILLED_DIGEST).unlink(missing_ok=True)
-    save_with(building / _FILLED, lambda draft: write_index(index, draft))
-    write_json(building / _FILLED_DIGEST, {"sha256": file_digest(building / _FILLED)})
+    """Keep a half-filled index. Its digest is written first, beside earlier ones: one of them is the file's."""
+
+    def write(draft: Path) -> None:
+        write_index(index, draft)
+        write_json(building / _FILLED_DIGESTS, {"sha256": [*_saved_digests(building)[-2:], file_digest(draft)]})
+
+    save_with(building / _FILLED, write)
 
 
-def _is_as_saved(building: Path) -> bool:
-    """Whether the half-filled index is undamaged; otherwise it is filled anew."""
+def _saved_digests(building: Path) -> list[str]:
     try:
-        return json.loads((building / _FILLED_DIGEST).read_bytes())["sha256"] == file_digest(building / _FILLED)
+        return list(json.loads((building / _FILLED_DIGESTS).read_bytes())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return []
 
 
 def _fill(

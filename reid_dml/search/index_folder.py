@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from reid_dml.digests import check_file, file_digest, seal_holds, sealed
 from reid_dml.errors import UserError
-from reid_dml.files import exclusive, read_json, remove_drafts, remove_folder, sync, write_json
+from reid_dml.files import exclusive, remove_drafts, remove_folder, sync, write_json
 from reid_dml.versions import __version__, versions
 
 IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
@@ -168,9 +168,8 @@ class IndexFolder:
                 raise UserError(f"{self.path}: its building has not ended; run tools/build_index.py again to end it")
             what = "is not an index (no manifest.json)" if self.path.is_dir() else "no such index"
             raise UserError(f"{self.path}: {what}; {_MAKE}")
-        remedy = f"not of an index of tools/build_index.py, or not whole; {_MAKE}"
         try:
-            manifest = read_json(self.manifest, remedy)
+            manifest = json.loads(self.manifest.read_bytes())
             ours = manifest["format"] == _FORMAT
             newer = ours and manifest["format_version"] > _VERSION
             if ours and not newer:
@@ -178,7 +177,7 @@ class IndexFolder:
                 ours = needed <= manifest.keys() and manifest["bytes"].keys() == {_INDEX, _IMAGES}
                 ours = ours and manifest.get("digests", manifest["bytes"]).keys() == {_INDEX, _IMAGES}
                 ours = ours and isinstance(manifest["generation"], int) and seal_holds(manifest)
-        except (KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             ours = newer = False
         if newer:
             raise UserError(f"{self.manifest}: written by a newer version of reid_dml; update reid_dml")
