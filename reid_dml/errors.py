@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from reid_dml.logs import on_terminal
 
@@ -42,7 +46,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
 def describe_os_error(error: OSError) -> str:
     """One line for an operating-system error: the file it concerns and what to do about it."""
     name = error.filename2 or error.filename
-    where = os.fsdecode(absolute(name)) if isinstance(name, (str, bytes)) else name or "a file"
+    where = absolute(os.fsdecode(name)) if isinstance(name, (str, bytes)) else name or "a file"
     return f"{where}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
 
 
@@ -67,20 +71,26 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
     return path
 
 
-def run_command(main: Callable[[], int | None]) -> None:
+ANEW = "run the command again"  # what to do about an interrupted command that keeps nothing
+GOES_ON = "run the command again to go on where it stopped"
+_PATIENCE = 5.0  # seconds that an interrupted command may take to clean up, deaf to further signals
+
+
+def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> None:
     """Run a command's main function; bad input ends it with one line on stderr and exit code 2.
 
-    What the library logs meanwhile is shown on the terminal. SIGTERM ends the command as Ctrl-C does. (Under torchrun
-    it does so at once: torchrun sends it when another process failed.)
+    What the library logs meanwhile is shown on the terminal. SIGTERM, and SIGHUP unless it is ignored (`nohup`), end
+    the command as Ctrl-C does. (Under torchrun they do so at once: torchrun sends them when another process failed.)
 
     Args:
         main: returns the exit code; None is 0.
+        interrupted: what to do when it was interrupted.
 
     Raises:
         SystemExit: always, with the exit code.
     """
     with on_terminal():
-        code = _exit_code(main)
+        code = _exit_code(main, interrupted)
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Other ranks may be waiting inside a collective call: leave without waiting for them.
@@ -89,9 +99,32 @@ def run_command(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
-def _exit_code(main: Callable[[], int | None]) -> int:
+def ending_signals() -> list[signal.Signals]:
+    """Signals that ask a process to end; that of a closed terminal only where it is not ignored."""
+    asked = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    return [number for number in asked if signal.getsignal(number) != signal.SIG_IGN]
+
+
+class _Interruption:
+    """Ends the command at the first signal; more of them while it cleans up are ignored, and end it at once later."""
+
+    def __init__(self) -> None:
+        self.began = math.inf
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.began == math.inf:
+            self.began = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() > self.began + _PATIENCE:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def _exit_code(main: Callable[[], int | None], interrupted: str) -> int:
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
+    listens = alone and threading.current_thread() is threading.main_thread()
+    handler = _Interruption()
+    before = {number: signal.signal(number, handler) for number in (ending_signals() if listens else ())}
     try:
         return main() or 0
     except UserError as error:
@@ -111,11 +144,13 @@ def _exit_code(main: Callable[[], int | None]) -> int:
             return _fail(message)
         raise
     except KeyboardInterrupt:
-        print("\ninterrupted; run the command again to go on (training: with --resume)", file=sys.stderr)
+        handler.began = min(handler.began, time.monotonic())
+        print(f"\ninterrupted; {interrupted}", file=sys.stderr)
         return 130
     finally:
-        if alone:
-            signal.signal(signal.SIGTERM, before)
+        if handler.began == math.inf:  # otherwise threads may have to be waited for: no traceback of theirs
+            for number, old in before.items():
+                signal.signal(number, old)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

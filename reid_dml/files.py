@@ -5,20 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
+import socket
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from reid_dml.errors import UserError
+
+_MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
 
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> None:
     """Let `save` write to a temporary path in the same folder; fsync it and rename it, or remove it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_drafts_of_the_dead(path)
+    draft = path.with_name(f".{path.name}.{_MACHINE}-{os.getpid()}.tmp")
     try:
         save(draft)
         # Some writers create files nobody else may read: give them the rights of any other file.
@@ -56,7 +62,46 @@ def check_folder(folder: Path, what: str) -> None:
         raise UserError(f"{what}: cannot be written in {folder}; choose another folder") from None
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def remove_drafts(folder: Path) -> None:
+    """Remove unfinished files and folders of killed processes, from a folder that this process alone writes into."""
+    for draft in folder.glob(".*.tmp"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that it is never half there under its name, whatever stops this process."""
+    going = folder.with_name(f".{folder.name}.old.tmp")
+    with suppress(FileNotFoundError):
+        shutil.rmtree(going)
+    with suppress(FileNotFoundError):
+        folder.rename(going)
+        shutil.rmtree(going)
+
+
+def _remove_drafts_of_the_dead(path: Path) -> None:
+    """Remove what processes of this machine that were killed left of this file."""
+    before, after = f".{path.name}.{_MACHINE}-", ".tmp"
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            number = entry.name.removeprefix(before).removesuffix(after)
+            if entry.name == before + number + after and number.isdecimal() and not _lives(int(number)):
+                os.unlink(entry.path)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
     """Write a whole file, atomically."""
     save_with(path, lambda draft: draft.write_bytes(data))
 
@@ -71,15 +116,40 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The mapping in a JSON file. Raises `UserError` with the remedy if it is missing, damaged, or something else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; {remedy}") from None
+    except (ValueError, RecursionError):  # text that is no UTF-8 is a ValueError too
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged; {remedy}")
+    return content
+
+
 @contextmanager
-def exclusive(path: Path, refusal: str) -> Iterator[None]:
+def exclusive(path: Path, refusal: str) -> Iterator[IO[str]]:
     """Hold a lock file that no two processes can hold at a time. Raises `UserError(refusal)` if another one does."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(refusal) from None
-        yield
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(refusal) from None
+            if not is_at(file, path):
+                continue  # whoever held it removed it meanwhile
+            yield file
+            return
+
+
+def is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one of this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,6 +38,7 @@ def processes(device: str) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    _end_with_torchrun()
     on_gpu, local = device.startswith("cuda"), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if on_gpu and local > torch.cuda.device_count():
         raise UserError(
@@ -56,6 +60,19 @@ def processes(device: str) -> Iterator[None]:
     _heartbeat.stop()
     _heartbeat = None
     dist.destroy_process_group()
+
+
+def _end_with_torchrun() -> None:
+    """Let the system end this process when torchrun is killed, which then ends nobody: Linux only.
+
+    By SIGKILL: without torchrun's store the processes cannot agree on a last checkpoint.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent or parent == 1:
+            raise UserError("torchrun, which started this process, has ended")
 
 
 def _limit() -> float:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.errors import UserError, run_command
+from reid_dml.errors import GOES_ON, UserError, run_command
 
 
 def main() -> None:
@@ -89,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, interrupted=GOES_ON)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.errors import run_command
+from reid_dml.errors import GOES_ON, run_command
 
 
 def main() -> None:
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, interrupted=GOES_ON)

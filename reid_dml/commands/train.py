@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yacs.config import CfgNode
 
 from reid_dml.commands.presentation import print_metrics, say, task_report
 from reid_dml.commands.training import Plan, build_training, plan_training
+from reid_dml.data.contents import contents_fingerprint
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.progress import Progress
+from reid_dml.engine.progress import Interval, Progress
+from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
 from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
+from reid_dml.mutual.cohort import Member
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
-from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.environment import add_segment, describe_environment, read_environment
+from reid_dml.runs.folder import RunFolder, run_fingerprint
 from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
+
+logger = logging.getLogger(__name__)
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
@@ -37,16 +44,16 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)
     prepare_training()
-    with processes(device):
+    with processes(device), ExitStack() as held:
         plan = plan_training(cfg)  # what cannot be is refused before any work
         folder = RunFolder(cfg.OUTPUT_DIR)
-        continues = first_then_others(lambda: _open(folder, cfg, resume))
+        earlier = first_then_others(lambda: _open(folder, cfg, resume, held))
         task = first_then_others(lambda: build_task(cfg))
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
         say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
         say(task.summary())
         # Behind it a captured step and resident images have left their memory to the evaluation.
-        networks, seconds = _train(cfg, plan, device, folder, task, continues=continues)
+        networks, seconds = _train(cfg, plan, device, folder, task, earlier)
         if not task.tested:
             say(f"{task.data.root}: all persons are trained on: nothing to evaluate; the networks are in {folder.path}")
             if rank() == 0:
@@ -78,33 +85,53 @@ def _record(
     )
 
 
-def _open(folder: RunFolder, cfg: CfgNode, resume: bool) -> bool:
-    """Whether the folder's run goes on; raises `UserError` if it may not, or holds one that was not asked for."""
+@dataclass(frozen=True)
+class _Earlier:
+    """What is in the run's folder already."""
+
+    steps: int  # that the run was to have
+    environment: dict[str, Any]
+    checkpoint: int  # step of the last one; 0: none
+
+
+def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Earlier | None:
+    """Take the folder for this command, and read what is to be continued; None for a new run.
+
+    Raises `UserError` if the run may not go on, is damaged, or was not asked for; nothing is written before that.
+    """
+    if rank() == 0:
+        check_folder(folder.path, f"OUTPUT_DIR: {folder.path}")
+        held.enter_context(folder.lock())
     if resume and folder.config_file.is_file():
-        folder.check_same(cfg)
-        return True
+        steps, environment = folder.check_same(cfg), read_environment(folder)
+        folder.training_data()
+        checkpoints = Checkpoints(folder.checkpoints, environment["run"])
+        last = max(checkpoints.steps(), default=0)
+        if last > cfg.TRAIN.STEPS:
+            raise UserError(f"{checkpoints.path(last)}: is behind TRAIN.STEPS {cfg.TRAIN.STEPS}; remove it")
+        if last and rank() == 0:
+            checkpoints.check(last)
+        return _Earlier(steps, environment, last)
     if folder.holds_run():
         raise UserError(
             f"{folder.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
             "folder"
         )
-    check_folder(folder.path, f"OUTPUT_DIR: {folder.path}")
-    return False
+    return None
 
 
 def _train(
-    cfg: CfgNode, plan: Plan, device: str, folder: RunFolder, task: Task, *, continues: bool
+    cfg: CfgNode, plan: Plan, device: str, folder: RunFolder, task: Task, earlier: _Earlier | None
 ) -> tuple[Mapping[int, ReIDNetwork], float]:
     """Train to the end and export the weights: the networks to evaluate by index, and the seconds it took."""
     training_data = task.data.training_summary()
-    if continues:
+    if earlier:
         folder.check_data(training_data)
-    checkpoints = Checkpoints(folder.checkpoints)
-    has_checkpoint = continues and bool(checkpoints.steps())
+    has_checkpoint = earlier is not None and earlier.checkpoint > 0
     training = build_training(cfg, task.data, device, plan=plan, initialise=not has_checkpoint)
     task.prepare()
-    if rank() == 0 and not continues:
-        folder.start(cfg, device, training_data)
+    run = (earlier.environment["run"] if earlier else "") or run_fingerprint(cfg, training_data)
+    checkpoints = Checkpoints(folder.checkpoints, run)
     trainer = Trainer(
         training,
         total_steps=cfg.TRAIN.STEPS,
@@ -114,6 +141,12 @@ def _train(
     if has_checkpoint:
         trainer.resume(checkpoints)
         say(f"{folder.path}: continues at step {trainer.step:,}")
+    if rank() == 0:
+        environment = describe_environment(device, contents_fingerprint(task.data.train))
+        if earlier:
+            _continue_record(folder, cfg, training.schedule, earlier, {**environment, "steps": cfg.TRAIN.STEPS}, run)
+        else:
+            folder.start(cfg, {**environment, "steps": cfg.TRAIN.STEPS}, training_data)
     barrier()
 
     def failure(what: str) -> UserError:
@@ -121,17 +154,52 @@ def _train(
         good = f"the last good checkpoint is {checkpoints.path(steps[-1])}" if steps else "there is no checkpoint"
         return UserError(f"{folder.path}: {what}; {good}; lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS")
 
-    with folder.lock() if rank() == 0 else nullcontext():
-        callbacks = Callbacks(save=checkpoints.save, failure=failure)
-        with ExitStack() as stack:
-            if rank() == 0:
-                folder.cut_metrics(trainer.step)
-                folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
-                progress = Progress(folder.metrics_file, folder.path, start=trainer.step, total=cfg.TRAIN.STEPS)
-                callbacks = replace(callbacks, log=stack.enter_context(progress).log)
-            trainer.train(callbacks)
-        members = training.cohort.members
-        if plan.placement.shard == 0:
-            export_weights(folder, members)
+    def save(step: int, members: Sequence[Member], state: Mapping[str, Any]) -> None:
+        folder.check_there()
+        checkpoints.save(step, members, state)
+
+    callbacks = Callbacks(save=save, failure=failure)
+    with ExitStack() as stack:
+        if rank() == 0:
+            folder.cut_metrics(trainer.step)
+            folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
+            progress = Progress(folder.metrics_file, folder.path, start=trainer.step, total=cfg.TRAIN.STEPS)
+            stack.enter_context(progress)
+
+            def log(interval: Interval) -> None:
+                folder.check_there()
+                progress.log(interval)
+
+            callbacks = replace(callbacks, log=log)
+        trainer.train(callbacks)
+    folder.check_there()
+    members = training.cohort.members
+    if plan.placement.shard == 0:
+        export_weights(folder, members, run=run, step=trainer.step)
     networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in members}
     return networks, trainer.seconds
+
+
+def _continue_record(
+    folder: RunFolder, cfg: CfgNode, schedule: Schedule, earlier: _Earlier, now: dict[str, Any], run: str
+) -> None:
+    """Write down how the run goes on, and say what makes it another than one that was never interrupted."""
+    differences = add_segment(folder, {**earlier.environment, "run": run}, earlier.checkpoint, now)
+    differences = [words for words in differences if not words.startswith("steps was")]
+    if differences and earlier.checkpoint:
+        logger.warning(
+            "%s: goes on otherwise than before: %s; results may differ from those of an uninterrupted run",
+            folder.path,
+            "; ".join(differences),
+        )
+    if earlier.steps < cfg.TRAIN.STEPS:
+        say(f"{folder.path}: lengthened from {earlier.steps:,} to {cfg.TRAIN.STEPS:,} steps")
+        if not schedule.same_until(earlier.checkpoint, earlier.steps):
+            logger.warning(
+                "SCHEDULE.NAME: %s was that of %s steps up to step %s and is that of %s from there: not the same as "
+                "one run of this length",
+                cfg.SCHEDULE.NAME,
+                f"{earlier.steps:,}",
+                f"{earlier.checkpoint:,}",
+                f"{cfg.TRAIN.STEPS:,}",
+            )

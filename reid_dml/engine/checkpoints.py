@@ -1,4 +1,10 @@
-"""Checkpoints of the whole training state: one folder a checkpoint, one file a network, all or nothing."""
+"""Checkpoints of the whole training state: one folder a checkpoint, one file a network, all or nothing.
+
+    step_000001000/trainer.pt, network_0.pt, network_1.pt, ...
+    step_000001000/manifest.json    the run, the step, and of every file the network and the SHA-256
+
+A checkpoint without a manifest is of an earlier version.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +19,24 @@ from typing import Any
 
 import torch
 
+from reid_dml.digests import check_file, digest_of, seal_holds, sealed
 from reid_dml.errors import UserError
-from reid_dml.files import sync, write_bytes
+from reid_dml.files import read_json, remove_drafts, remove_folder, sync, write_bytes, write_json
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.processes import all_gather_objects, barrier, rank
 
 _KEPT = 2  # checkpoints that stay on disk
+_MANIFEST = "manifest.json"
+_TRAINER = "trainer.pt"
 
 
 @dataclass
 class Checkpoints:
-    """`folder/step_000001000/` with `trainer.pt` and `network_K.pt`; each process writes its own networks."""
+    """The checkpoints in a folder; each process writes its own networks."""
 
     folder: Path
+    run: str = ""  # fingerprint of the run they belong to (see `runs.folder`); empty: of any
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, in order."""
@@ -46,37 +56,54 @@ class Checkpoints:
         target = self.path(step)
         draft = target.with_name(f".{target.name}.tmp")
         if rank() == 0:
-            for abandoned in self.folder.glob(".step_*.tmp"):
-                shutil.rmtree(abandoned)
+            remove_drafts(self.folder)
             draft.mkdir(parents=True)
         barrier()
         try:
+            written = {}
             if rank() == 0:
-                _write_state(draft / "trainer.pt", {"step": step, **trainer_state})
+                written[_TRAINER] = _write_state(draft / _TRAINER, {"step": step, **trainer_state})
             for member in members:
-                _write_state(draft / f"network_{member.index}.pt", member_state(member))
+                name = _network_file(member.index)
+                written[name] = {"network": member.index, **_write_state(draft / name, member_state(member))}
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        expected = sorted(index for own in all_gather_objects([m.index for m in members]) for index in own)
+        files = {name: entry for own in all_gather_objects(written) for name, entry in sorted(own.items())}
         if rank() == 0:
-            absent = [index for index in expected if not (draft / f"network_{index}.pt").is_file()]
+            absent = [name for name in files if not (draft / name).is_file()]
             if absent:
                 raise UserError(
-                    f"{draft}: network_{absent[0]}.pt of another process is not there; OUTPUT_DIR must be a folder "
+                    f"{draft}: {absent[0]} of another process is not there; OUTPUT_DIR must be a folder "
                     "that all machines share"
                 )
-            shutil.rmtree(target, ignore_errors=True)
+            write_json(draft / _MANIFEST, sealed({"run": self.run, "step": step, "files": files}))
+            remove_folder(target)
             draft.rename(target)
             sync(self.folder)
             for old in [past for past in self.steps() if past <= step][:-_KEPT]:
-                shutil.rmtree(self.path(old))
+                remove_folder(self.path(old))
+
+    def check(self, step: int) -> None:
+        """Raise `UserError` unless every file of a checkpoint is there, undamaged, and of this step and run."""
+        folder = self.path(step)
+        manifest = self._manifest(folder)
+        if manifest is None:  # of an earlier version
+            self._read(step, _TRAINER)
+            return
+        if manifest["step"] != step:
+            raise UserError(f"{folder}: is the checkpoint of step {manifest['step']:,}; give it its own name back")
+        if self.run and manifest["run"] and manifest["run"] != self.run:
+            raise UserError(f"{folder}: is a checkpoint of another run, of another seed, options or images; remove it")
+        for name, entry in manifest["files"].items():
+            self._require(folder / name)
+            check_file(folder / name, entry["sha256"], _remedy(folder))
 
     def load(self, step: int, cohort: Cohort) -> dict[str, Any]:
-        """Restore every member in place; returns the trainer's own state."""
+        """Restore every member in place from a checkpoint that `check` accepted; returns the trainer's own state."""
         for member in cohort.members:
-            restore_member(member, self._read(step, f"network_{member.index}.pt"), self.path(step))
-        return self._read(step, "trainer.pt")
+            restore_member(member, self._read(step, _network_file(member.index)), self.path(step))
+        return self._read(step, _TRAINER)
 
     def path(self, step: int) -> Path:
         """Folder of the checkpoint after `step` updates."""
@@ -84,21 +111,47 @@ class Checkpoints:
 
     def _read(self, step: int, name: str) -> dict[str, Any]:
         path = self.path(step) / name
-        if not path.is_file():
-            raise UserError(
-                f"{path}: missing from the checkpoint; remove {self.path(step)} to resume from the one before"
-            )
+        self._require(path)
         state = read_torch_file(path)
         if not isinstance(state, dict):
-            raise UserError(f"{path}: not a checkpoint; remove {self.path(step)} to resume from the one before")
+            raise UserError(f"{path}: not a checkpoint; {_remedy(path.parent)}")
         return state
 
+    def _require(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"{path}: missing from the checkpoint; {_remedy(path.parent)}")
 
-def _write_state(path: Path, state: dict[str, Any]) -> None:
+    def _manifest(self, folder: Path) -> dict[str, Any] | None:
+        file = folder / _MANIFEST
+        if not file.is_file():
+            return None
+        manifest = read_json(file, _remedy(folder))
+        try:
+            whole = isinstance(manifest["step"], int) and isinstance(manifest["run"], str) and seal_holds(manifest)
+            whole = whole and all(isinstance(entry["sha256"], str) for entry in manifest["files"].values())
+        except (KeyError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            raise UserError(f"{file}: damaged; {_remedy(folder)}")
+        return manifest
+
+
+def _network_file(index: int) -> str:
+    return f"network_{index}.pt"
+
+
+def _remedy(folder: Path) -> str:
+    return f"remove {folder} to resume from the one before"
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """Write a file of a checkpoint; returns what its manifest says of it."""
     # Through memory: torch's own writer answers a full disk with an error that does not name it.
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_bytes(path, buffer.getvalue())
+    content = buffer.getbuffer()
+    write_bytes(path, content)
+    return {"bytes": len(content), "sha256": digest_of([content])}
 
 
 def member_state(member: Member) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training run behind a finished step, so that a checkpoint can be written first."""
+"""Ctrl-C, SIGTERM and a closed terminal end a training run behind a finished step, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+from reid_dml.errors import ending_signals
 
 
 @dataclass
@@ -24,11 +26,12 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield request
         return
-    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in ending_signals()}
 
     def note(number: int, frame: FrameType | None) -> None:
         request.made = True
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in before:
         signal.signal(number, note)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ class Progress:
         """
         from torch.utils.tensorboard import SummaryWriter  # slow to import: only for training
 
+        self._hook, threading.excepthook = threading.excepthook, self._quiet_disk_errors
         self.file = metrics_file.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(board_folder), purge_step=start + 1)
         self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
@@ -45,8 +48,10 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What the error says is enough: TensorBoard's thread may have failed for the same reason.
+        with suppress(*(() if kind is None else (OSError,))):
+            self.close()
 
     def log(self, interval: Interval) -> None:
         """Record an interval that ends here."""
@@ -71,5 +76,13 @@ class Progress:
     def close(self) -> None:
         """Flush and end all three."""
         self.bar.close()
-        self.board.close()
-        self.file.close()
+        try:
+            self.board.close()
+        finally:
+            self.file.close()
+            threading.excepthook = self._hook
+
+    def _quiet_disk_errors(self, failure: threading.ExceptHookArgs) -> None:
+        """A disk error of TensorBoard's thread is raised again where the next value is written: no traceback here."""
+        if not issubclass(failure.exc_type, OSError):
+            self._hook(failure)

@@ -50,6 +50,7 @@ class Trainer:
         self.log_interval, self.checkpoint_interval = log_interval, checkpoint_interval
         self.members, self.placement, self.device = training.cohort.members, training.placement, training.device
         self.step = 0
+        self.logged = 0  # step of the last line of the log; a run may have ended there within an interval
         self.seconds = 0.0  # of training, over all resumed parts
         # Sums over the log interval; part of the state, so that a resumed run logs the same lines.
         shape = len(self.members), len(training.columns)
@@ -60,10 +61,30 @@ class Trainer:
     def resume(self, checkpoints: Checkpoints) -> None:
         """Continue from the last checkpoint. Raises `UserError` if it is damaged or belongs to other networks."""
         fresh = _dropout_states(self.members)
-        state = checkpoints.load(checkpoints.steps()[-1], self.training.cohort)
+        last = checkpoints.steps()[-1]
+        state = checkpoints.load(last, self.training.cohort)
+        try:
+            self._restore(state, fresh)
+        except (RuntimeError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
+            folder = checkpoints.path(last)
+            raise UserError(
+                f"{folder / 'trainer.pt'}: damaged, or not of this cohort ({' '.join(str(error).split())[:200]}); "
+                f"remove {folder} to resume from the one before"
+            ) from None
+        if self.step != last:
+            raise UserError(f"{checkpoints.path(last)}: is the checkpoint of step {self.step:,}; give it its own name")
+
+    def _restore(self, state: Mapping[str, Any], fresh: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Put back the trainer's own state.
+
+        Args:
+            state: of a checkpoint.
+            fresh: of the dropout's generators before it was read.
+        """
         self.step, self.seconds = state["step"], state["seconds"]
-        indices = [member.index for member in self.members]
-        self.sums.copy_(state["sums"][indices])
+        begun = self.step % self.log_interval if state["sums"].any() else 0
+        self.logged = state.get("logged", self.step - begun)
+        self.sums.copy_(state["sums"][[member.index for member in self.members]])
         # Processes that share a network draw different dropout masks; its checkpoint holds those of one of them.
         if len(state["generators"]) != world_size():
             if self.placement.shard > 0:
@@ -80,7 +101,7 @@ class Trainer:
         """Take all remaining steps.
 
         Raises `Callbacks.failure` where losses or weights are not finite; the last good checkpoint stays. Asked to
-        stop (Ctrl-C, SIGTERM), it saves where it is and raises `KeyboardInterrupt`.
+        stop (see `stop_requests`), it saves where it is and raises `KeyboardInterrupt`.
         """
         callbacks = callbacks or Callbacks()
         started = time.perf_counter() - self.seconds
@@ -110,7 +131,7 @@ class Trainer:
 
     def _log(self, callbacks: Callbacks) -> None:
         self._check_losses(callbacks)
-        count = self.step % self.log_interval or self.log_interval
+        count, self.logged = self.step - self.logged, self.step
         gathered = gather_objects((self._own(self.sums) / count).tolist())
         self.sums.zero_()
         if rank() > 0:
@@ -136,6 +157,7 @@ class Trainer:
         generators = gather_objects(_generator_states(self.device, self.members))
         device = torch.device(self.device).type
         state: dict[str, Any] = {"seconds": self.seconds, "generators": generators, "device": device}
+        state["logged"] = self.logged
         if rank() == 0:
             state["sums"] = torch.cat(sums)
         callbacks.save(self.step, self.members if self.placement.shard == 0 else (), state)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from reid_dml.data.records import ImageRecord
+from reid_dml.digests import digest_of
 from reid_dml.errors import UserError, require_file
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
@@ -94,6 +95,12 @@ class FeatureSet:
         """Path, person and camera of every image."""
         columns = self.paths.tolist(), self.person_ids.tolist(), self.camera_ids.tolist()
         return [ImageRecord(*row) for row in zip(*columns, strict=True)]
+
+    def digest(self) -> str:
+        """SHA-256 of everything in it, for formats that have no checksum of their own (.npz files are zip files)."""
+        ids = (np.ascontiguousarray(column, "<i8") for column in (self.person_ids, self.camera_ids))
+        names = "\0".join([*self.paths.tolist(), self.model]).encode(errors="surrogateescape")
+        return digest_of([np.ascontiguousarray(self.features, "<f4"), *ids, names])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a feature file (`.npz` without pickled objects), atomically."""

@@ -3,6 +3,8 @@
 Parquet: a row for each image with the columns `path`, `person_id`, `camera_id` and `feature` (a list of float32); the
 model is the schema's metadata `reid_dml.model`.
 
+Both carry the digest of their set (`FeatureSet.digest`; metadata `reid_dml.sha256`, variable `sha256`).
+
 .mat, for one set: `feature` (N, D) single, `label` and `cam` (1, N), and, where they are known, `path` (cells) and
 `model`. For several sets in one file, the names of Person_reID_baseline_pytorch: `gallery_f`, `gallery_label`,
 `gallery_cam`, the same with `query_` and, for multi-query, with `mquery_`.
@@ -19,13 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reid_dml.digests import check_digest, verifies
 from reid_dml.errors import UserError, require_file
 from reid_dml.features.feature_set import FeatureSet, is_npz, whole_ids
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
-_MODEL = b"reid_dml.model"
+_MODEL, _DIGEST = b"reid_dml.model", b"reid_dml.sha256"
 _REMEDY = "see docs/search.md for the layout"
 _LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
 
@@ -91,14 +94,15 @@ def _write_parquet(features: FeatureSet, path: Path) -> None:
             "camera_id": features.camera_ids,
             "feature": pa.FixedSizeListArray.from_arrays(flat, width),
         }
-    ).replace_schema_metadata({_MODEL: features.model} if features.model else None)
-    save_with(path, lambda draft: pq.write_table(table, draft))
+    ).replace_schema_metadata({_DIGEST: features.digest(), **({_MODEL: features.model} if features.model else {})})
+    save_with(path, lambda draft: pq.write_table(table, draft, write_page_checksum=True))
 
 
 def _read_parquet(path: Path) -> FeatureSet:
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        table = pq.read_table(path, page_checksum_verification=verifies())
+        found = {name.decode(): text.decode() for name, text in (table.schema.metadata or {}).items()}
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise UserError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())[:120]})") from None
     if absent := [name for name in ("person_id", "camera_id", "feature") if name not in table.column_names]:
         raise UserError(f"{path}: no column {', '.join(absent)}; {_REMEDY}")
@@ -120,7 +124,8 @@ def _read_parquet(path: Path) -> FeatureSet:
         table["person_id"].to_numpy(),
         table["camera_id"].to_numpy(),
         paths,
-        ((table.schema.metadata or {}).get(_MODEL, b"")).decode(),
+        found.get(_MODEL.decode(), ""),
+        found.get(_DIGEST.decode(), ""),
     )
 
 
@@ -131,6 +136,7 @@ def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
     columns = (features.features, features.person_ids, features.camera_ids)
     found: dict[str, Any] = {prefix + name: column for name, column in zip(names, columns, strict=True)}
     found[f"{prefix}path"] = features.paths.astype(object)
+    found[f"{prefix}sha256"] = features.digest()
     if features.model:
         found[f"{prefix}model"] = features.model
     return found
@@ -172,14 +178,28 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
     cameras = np.ravel(content[f"{prefix}cam"]) if f"{prefix}cam" in content else np.full(len(labels), -1)
     cells = content.get(f"{prefix}path")
     paths = None if cells is None else [str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in np.ravel(cells)]
-    model = np.ravel(content.get(f"{prefix}model", ""))
-    return _assemble(path, values, labels, cameras, paths, str(model[0]) if model.size else "")
+    model, digest = (np.ravel(content.get(prefix + name, "")) for name in ("model", "sha256"))
+    words = (str(text[0]).strip() if text.size else "" for text in (model, digest))
+    return _assemble(path, values, labels, cameras, paths, *words)
 
 
 def _assemble(
-    path: Path, values: np.ndarray, persons: np.ndarray, cameras: np.ndarray, paths: list[str] | None, model: str
+    path: Path,
+    values: np.ndarray,
+    persons: np.ndarray,
+    cameras: np.ndarray,
+    paths: list[str] | None,
+    model: str = "",
+    digest: str = "",
 ) -> FeatureSet:
-    """A feature set of a foreign file's columns: floats as float32, whole numbers as int64, absent paths as rows."""
+    """A feature set of a file's columns: floats as float32, whole numbers as int64, absent paths as rows.
+
+    Args:
+        path: the file, for messages.
+        values, persons, cameras, paths: its columns.
+        model: fingerprint of the networks; empty: unknown.
+        digest: of the set when it was written; empty: of somebody else's file, which is not checked.
+    """
     if values.dtype.kind != "f":
         raise UserError(f"{path}: features must be floating-point numbers, got {values.dtype}; {_REMEDY}")
     try:
@@ -190,6 +210,10 @@ def _assemble(
     with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite
         values = values.astype(np.float32)
     try:
-        return FeatureSet(values, persons, cameras, rows, model)
+        features = FeatureSet(values, persons, cameras, rows, model)
     except ValueError as error:
         raise UserError(f"{path}: {error}; {_REMEDY}") from None
+    if digest and verifies():
+        remedy = f"make it anew; if you changed it yourself, remove the entry {_DIGEST.decode()} or sha256"
+        check_digest(path, features.digest(), digest, remedy)
+    return features

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reid_dml.errors import UserError, require_file
+from reid_dml.models.weight_files import read_weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     path = require_file(path, "the weights file", "check MODEL.WEIGHTS or COHORT.INIT_WEIGHTS")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return read_weights(path)[0]
         except (SafetensorError, ValueError, OSError) as error:
             raise UserError(
                 f"{path}: not a whole safetensors file, perhaps truncated ({error}); copy it again"

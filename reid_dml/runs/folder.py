@@ -7,15 +7,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from yacs.config import CfgNode
 
 from reid_dml.config import flatten, load_config
 from reid_dml.config.versions import CONFIG_VERSION, VERSION_KEY
-from reid_dml.device import describe_device, git_revision, versions
+from reid_dml.digests import digest_of
 from reid_dml.errors import UserError
-from reid_dml.files import exclusive, write_json, write_text
+from reid_dml.files import exclusive, is_at, read_json, remove_drafts, write_json, write_text
+from reid_dml.runs.log import cut_lines, read_lines
 
 # Options that say where and how a run works, not what it computes: they may differ when it is resumed.
 _FREE_ON_RESUME = (
@@ -37,9 +38,30 @@ _FREE_ON_RESUME = (
 )
 
 
+# What may grow when a run is resumed, and is not part of what makes it this run.
+_LENGTH = "TRAIN.STEPS"
+
+
 def class_names(data: Mapping[str, Any]) -> list[str]:
     """Name of every row of the heads in classes.json, independent of our numbering (see `TrainingData.class_names`)."""
     return [str(name) for name in data.get("original_ids") or data["person_ids"]]
+
+
+def run_fingerprint(cfg: CfgNode, data: Mapping[str, Any]) -> str:
+    """What all files of a run carry: a hash of the options that decide its result, seed included, and of its images.
+
+    Equal runs have equal fingerprints, and one that is lengthened keeps its own.
+
+    Args:
+        cfg: the config.
+        data: the content of classes.json.
+    """
+    options = {key: value for key, value in flatten(cfg).items() if _decides(key) and key != _LENGTH}
+    return digest_of([json.dumps([options, data["images"]], sort_keys=True, default=str).encode()])[:32]
+
+
+def _decides(key: str) -> bool:
+    return key not in _FREE_ON_RESUME and not key.startswith("TEST.") and key != "EXPERIMENT"
 
 
 class RunFolder:
@@ -49,10 +71,12 @@ class RunFolder:
         self.path = Path(path)
         self.config_file = self.path / "config.yml"
         self.classes_file = self.path / "classes.json"
+        self.environment_file = self.path / "environment.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.report_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
+        self._lock: IO[str] | None = None
 
     def weights_file(self, index: int, *, ema: bool = False) -> Path:
         """Weights of one network."""
@@ -63,19 +87,19 @@ class RunFolder:
         traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("network_*.safetensors")]
         return any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*")))
 
-    def start(self, cfg: CfgNode, device: str, data: Mapping[str, Any]) -> None:
-        """Begin a new run: environment.json, classes.json, and the frozen config last.
+    def start(self, cfg: CfgNode, environment: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        """Begin a new run, under `lock`: environment.json, classes.json, and the frozen config last.
 
         The config marks a folder as a run: whatever kills the process before it is written leaves a free folder.
 
         Args:
             cfg: the config.
-            device: of the training.
+            environment: see `runs.environment`.
             data: the content of classes.json (see `TrainingData.training_summary`).
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        environment = {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()}
-        write_json(self.path / "environment.json", environment)
+        first = {key: environment[key] for key in ("device", "versions", "git_revision")}
+        run, segments = run_fingerprint(cfg, data), [{"step": 0, **environment}]
+        write_json(self.environment_file, {**first, "run": run, "segments": segments})
         write_json(self.classes_file, data)
         self.write_config(cfg)
 
@@ -85,24 +109,52 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from training in this folder. Raises `UserError` if one does."""
-        refusal = f"{self.path}: another process is training in this folder; wait for it or set OUTPUT_DIR to another"
-        with exclusive(self.path / ".lock", refusal):
-            yield
+        """Keep other processes from training in this folder, from before it is looked at until the run has ended.
 
-    def check_same(self, cfg: CfgNode) -> None:
-        """Raise `UserError` naming every option that differs from the run's own config and decides its result."""
+        What killed processes left unfinished is removed. Raises `UserError` if another process has the lock.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file, refusal = self.path / ".lock", "another process is training in this folder; wait for it or set"
+        with exclusive(file, f"{self.path}: {refusal} OUTPUT_DIR to another") as self._lock:
+            remove_drafts(self.path)
+            remove_drafts(self.checkpoints)
+            try:
+                yield
+            finally:
+                self._lock = None
+                if self.path.is_dir() and [entry.name for entry in self.path.iterdir()] == [file.name]:
+                    file.unlink()  # nothing has begun
+                    self.path.rmdir()
+
+    def check_there(self) -> None:
+        """Raise `UserError` if the folder was removed or replaced since it was locked."""
+        if self._lock is not None and not is_at(self._lock, self.path / ".lock"):
+            raise UserError(
+                f"{self.path}: was removed or replaced while the run used it; nothing more can be saved there: start "
+                "the run again, and leave its folder alone"
+            )
+
+    def check_same(self, cfg: CfgNode) -> int:
+        """The number of steps of the run in the folder, which `cfg` may continue or lengthen.
+
+        Raises `UserError` naming every option that differs from the run's own config and decides its result.
+        """
         now, then = flatten(cfg), flatten(self.config())
+        longer = now[_LENGTH] > then[_LENGTH]
         differing = [
             f"{key} was {then.get(key)!r}, now {value!r}"
             for key, value in now.items()
-            if key not in _FREE_ON_RESUME and not key.startswith("TEST.") and then.get(key) != value
+            if key not in _FREE_ON_RESUME
+            and not key.startswith("TEST.")
+            and then.get(key) != value
+            and not (key == _LENGTH and longer)
         ]
         if differing:
             raise UserError(
                 f"{self.config_file}: the run to resume has other options: {'; '.join(differing)}; give the same "
-                "ones, or set OUTPUT_DIR to another folder for a new run"
+                f"ones ({_LENGTH} may be raised), or set OUTPUT_DIR to another folder for a new run"
             )
+        return then[_LENGTH]
 
     def config(self) -> CfgNode:
         """The frozen config the run was started with."""
@@ -114,14 +166,16 @@ class RunFolder:
 
     def training_data(self) -> dict[str, Any]:
         """classes.json: `person_ids` of the rows of the identity heads, and the fingerprint of the training images."""
+        what = "it maps the rows of the identity head to person ids and belongs beside config.yml"
+        data = read_json(self.classes_file, what)
         try:
-            data = json.loads(self.classes_file.read_text())
-            return {**data, "person_ids": [int(number) for number in data["person_ids"]]}
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(
-                f"{self.classes_file}: missing or damaged; it maps the rows of the identity head to person ids and "
-                "belongs beside config.yml"
-            ) from None
+            numbers, names = [int(number) for number in data["person_ids"]], data.get("original_ids")
+            whole = names is None or len(names) == len(numbers)
+        except (KeyError, TypeError, ValueError):
+            whole = False
+        if not whole or not isinstance(data.get("images", ""), str):
+            raise UserError(f"{self.classes_file}: damaged; {what}")
+        return {**data, "person_ids": numbers}
 
     def class_ids(self) -> list[int]:
         """Person id of every row of the identity heads."""
@@ -149,21 +203,9 @@ class RunFolder:
             )
 
     def cut_metrics(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl behind a checkpoint's step."""
-        if not self.metrics_file.is_file():
-            return
-        kept = []
-        for line in self.metrics_file.read_text().splitlines():
-            try:
-                if json.loads(line)["step"] > step:
-                    break
-            except (ValueError, KeyError):
-                break  # the last line of a killed process may be cut off
-            kept.append(line + "\n")
-        write_text(self.metrics_file, "".join(kept))
+        """Drop the lines of metrics.jsonl behind a checkpoint's step, and damaged ones."""
+        cut_lines(self.metrics_file, step)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        if not self.metrics_file.is_file():
-            return []
-        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        return [values for _, values in read_lines(self.metrics_file)]

@@ -17,7 +17,9 @@ from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
 from reid_dml.models.weights import load_exact, read_tensors
+from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.weights import check_cohort
 
 # How an image becomes a network's input in evaluation; test-time flipping is a choice of the evaluation itself.
 INPUT_OPTIONS = (*(key for key in EVALUATION_OPTIONS.values() if key.startswith("INPUT.")), "DATA.STORED_SIZE")
@@ -112,6 +114,8 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     """
     files = weights_files(cfg, path)
     run, options = RunFolder(next(iter(files.values())).parent), (*INPUT_OPTIONS, *network_options(cfg))
+    if named := _WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
+        check_cohort(files, run_of(run), ema=bool(named[2]))
     _warn_of_differences(cfg, run, options, "used here")
     networks = {}
     for index, file in files.items():

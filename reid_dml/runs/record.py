@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from yacs.config import CfgNode
 
 from reid_dml.data.semi_supervised import hides_labels
 from reid_dml.files import write_json
 from reid_dml.mutual.objective import build_objective
+from reid_dml.runs.environment import read_environment
 from reid_dml.runs.folder import RunFolder
 
 
@@ -60,12 +59,9 @@ def write_record(
         # Of the start of the run: the files may have changed since.
         "versions": environment["versions"],
         "git_revision": environment["git_revision"],
+        # Where it went on otherwise, as `runs.environment` says.
+        **({"segments": environment["segments"]} if len(environment["segments"]) > 1 else {}),
         "metrics": metrics,
     }
     write_json(folder.result_file, record)
     return record
-
-
-def read_environment(folder: RunFolder) -> dict[str, Any]:
-    """environment.json of a run: device, versions and git revision at its start."""
-    return json.loads((folder.path / "environment.json").read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from reid_dml.digests import file_digest
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_metric, check_models, check_widths
-from reid_dml.files import save_with, write_json
-from reid_dml.search.index_folder import IMAGES, Contents, IndexFolder, IndexSpec, read_index, write_index
+from reid_dml.files import remove_folder, save_with, write_json
+from reid_dml.search.index_folder import IMAGES, PLAN, Contents, IndexFolder, IndexSpec, read_index, write_index
 from reid_dml.search.index_types import (
     add_vectors,
     default_parameters,
@@ -35,6 +35,7 @@ from reid_dml.search.index_types import (
 )
 from reid_dml.search.sources import Source
 
+_FILLED, _FILLED_DIGESTS = "filled.faiss", "filled.json"
 _BATCH = 8192  # vectors added at a time
 _SAVE_SECONDS = 60  # between two copies of a half-filled index
 
@@ -77,7 +78,7 @@ def build_index(
     with folder.lock():
         if folder.exists() and not overwrite:
             raise UserError(f"{path}: holds an index; add to it, replace it (overwrite), or name another folder")
-        _begin(folder.building, source, [factory, metric])
+        _begin(folder, source, [factory, metric])
         summary = _summarise(source, folder.building, metric)
         if not len(summary.images):
             raise UserError(f"{path}: there are no features to build an index from")
@@ -94,7 +95,7 @@ def build_index(
         _fill(index, source, folder.building, spec, len(summary.images))
         contents = Contents(spec, index, summary.images)
         folder.write(contents)
-        shutil.rmtree(folder.building)
+        remove_folder(folder.building)
     return contents
 
 
@@ -107,7 +108,7 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
     with folder.lock(new=False):
         contents = folder.read(mapped=False)
         spec = contents.spec
-        _begin(folder.building, source, [])
+        _begin(folder, source, [])
         summary = _summarise(source, folder.building, spec.metric, like=spec)
         there = pc.filter(
             summary.images["path"], pc.is_in(summary.images["path"], contents.images["path"].combine_chunks())
@@ -123,7 +124,7 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
         images = pa.concat_tables([contents.images, added])
         spec = replace(spec, next_id=spec.next_id + len(added))
         folder.write(Contents(spec, contents.index, images))
-        shutil.rmtree(folder.building)
+        remove_folder(folder.building)
     return len(added)
 
 
@@ -148,18 +149,20 @@ def remove_images(path: str | os.PathLike[str], names: Sequence[str]) -> int:
     return len(ids)
 
 
-def _begin(building: Path, source: Source, kind: Sequence[str]) -> None:
+def _begin(folder: IndexFolder, source: Source, kind: Sequence[str]) -> None:
     """Make the folder of a build, keeping of an earlier one what holds for this one too."""
-    file = building / "plan.json"
-    plan: dict[str, Any] = {"source": source.plan(), "kind": list(kind)}
+    building = folder.building
+    file = building / PLAN
+    plan: dict[str, Any] = {"source": source.plan(), "kind": list(kind), "generation": folder.generation()}
     try:
-        before = json.loads(file.read_text())
-    except (OSError, ValueError):
-        before = {}
-    if before.get("source") != plan["source"]:
-        shutil.rmtree(building, ignore_errors=True)
-    elif before["kind"] != plan["kind"]:
-        (building / "filled.faiss").unlink(missing_ok=True)
+        before = json.loads(file.read_bytes())
+        same_source, same_kind = before["source"] == plan["source"], before["kind"] == plan["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        same_source = same_kind = False  # not there, or damaged: nothing it says can be built on
+    if not same_source:
+        remove_folder(building)
+    elif not same_kind:
+        (building / _FILLED).unlink(missing_ok=True)
     building.mkdir(exist_ok=True)
     write_json(file, plan)
 
@@ -198,8 +201,8 @@ def _images(features: FeatureSet, first: int) -> pa.Table:
 
 def _trained(building: Path, source: Source, summary: _Summary, factory: str, metric: str) -> faiss.Index:
     """The half-filled index of an interrupted build, or an empty one, trained on a random sample."""
-    file = building / "filled.faiss"
-    if file.is_file():
+    file = building / _FILLED
+    if file.is_file() and file_digest(file) in _saved_digests(building):  # a damaged one is filled anew
         return read_index(file)
     index = make_index(factory, summary.dimension, metric)
     if wanted := min(training_size(index), len(summary.images)):
@@ -213,8 +216,25 @@ def _trained(building: Path, source: Source, summary: _Summary, factory: str, me
         with tqdm(total=wanted, desc="training", unit="image", leave=False) as bar:
             train_index(index, factory, np.concatenate(sample))
             bar.update(wanted)
-        save_with(file, lambda draft: write_index(index, draft))
+        _save(index, building)
     return index
+
+
+def _save(index: faiss.Index, building: Path) -> None:
+    """Keep a half-filled index. Its digest is written first, beside earlier ones: one of them is the file's."""
+
+    def write(draft: Path) -> None:
+        write_index(index, draft)
+        write_json(building / _FILLED_DIGESTS, {"sha256": [*_saved_digests(building)[-2:], file_digest(draft)]})
+
+    save_with(building / _FILLED, write)
+
+
+def _saved_digests(building: Path) -> list[str]:
+    try:
+        return list(json.loads((building / _FILLED_DIGESTS).read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _fill(
@@ -240,6 +260,6 @@ def _fill(
                 add_vectors(index, prepare(batch, spec.metric, name), ids, spec.factory)
                 bar.update(len(batch))
                 if save and time.monotonic() - saved > _SAVE_SECONDS:
-                    save_with(building / "filled.faiss", lambda draft: write_index(index, draft))
+                    _save(index, building)
                     saved = time.monotonic()
             start += len(features)

@@ -3,6 +3,7 @@
     manifest.json            what the index is and which generation is current
     generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id)
     building/                of an interrupted command, until it is run again
+    .*.tmp                   of a killed one, until the next one
 
 A change writes a whole new generation, waits until it is on the disk, and then replaces the manifest: one rename. Who
 reads meanwhile sees the index as it was or as it is, never anything between; who is killed leaves it as it was.
@@ -13,7 +14,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -24,12 +24,14 @@ import faiss
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reid_dml.digests import check_file, file_digest, seal_holds, sealed
 from reid_dml.errors import UserError
-from reid_dml.files import exclusive, sync, write_json
+from reid_dml.files import exclusive, remove_drafts, remove_folder, sync, write_json
 from reid_dml.versions import __version__, versions
 
 IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
 _FORMAT, _VERSION = "reid_dml index", 1
+PLAN = "plan.json"  # in `building`
 _INDEX, _IMAGES = "index.faiss", "images.parquet"
 _MAPPED_BYTES = 1 << 30  # an index larger than this is mapped into memory, not read
 _MAKE = "make one with tools/build_index.py"
@@ -79,6 +81,7 @@ class IndexFolder:
             raise UserError(f"{self.path}: holds other files than an index; name a new folder")
         self.path.mkdir(parents=True, exist_ok=True)
         with exclusive(self.path / ".lock", f"{self.path}: another process is changing this index; wait for it"):
+            self._remove_leftovers()
             yield
 
     def exists(self) -> bool:
@@ -124,9 +127,10 @@ class IndexFolder:
             "count": len(contents.images),
             **asdict(contents.spec),
             "bytes": {file.name: file.stat().st_size for file in files},
+            "digests": {file.name: file_digest(file) for file in files},
             "versions": {"reid_dml": __version__, **versions()},
         }
-        write_json(self.manifest, manifest)
+        write_json(self.manifest, sealed(manifest))
         self._remove_generations(but=number)
 
     def _open(self, manifest: dict[str, Any], mapped: bool | None) -> Contents:
@@ -137,12 +141,14 @@ class IndexFolder:
                     f"{folder / name}: has {found:,} bytes, not the {size:,} it was written with; copy the index "
                     "again or build it anew"
                 )
+        for name, digest in manifest.get("digests", {}).items():  # none: of an earlier version
+            check_file(folder / name, digest, "copy the index again or build it anew")
         if mapped is None:
             mapped = manifest["bytes"][_INDEX] > _MAPPED_BYTES
         index = read_index(folder / _INDEX, mapped=mapped)
         try:
             images = pq.read_table(folder / _IMAGES)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "", str(folder / _IMAGES)) from None
             raise UserError(f"{folder / _IMAGES}: damaged ({error}); build the index anew") from None
@@ -163,13 +169,15 @@ class IndexFolder:
             what = "is not an index (no manifest.json)" if self.path.is_dir() else "no such index"
             raise UserError(f"{self.path}: {what}; {_MAKE}")
         try:
-            manifest = json.loads(self.manifest.read_text())
+            manifest = json.loads(self.manifest.read_bytes())
             ours = manifest["format"] == _FORMAT
             newer = ours and manifest["format_version"] > _VERSION
             if ours and not newer:
                 needed = {"generation", "count", "bytes", *(field.name for field in fields(IndexSpec))}
                 ours = needed <= manifest.keys() and manifest["bytes"].keys() == {_INDEX, _IMAGES}
-        except (ValueError, KeyError, TypeError, AttributeError):
+                ours = ours and manifest.get("digests", manifest["bytes"]).keys() == {_INDEX, _IMAGES}
+                ours = ours and isinstance(manifest["generation"], int) and seal_holds(manifest)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             ours = newer = False
         if newer:
             raise UserError(f"{self.manifest}: written by a newer version of reid_dml; update reid_dml")
@@ -180,7 +188,24 @@ class IndexFolder:
     def _remove_generations(self, *, but: int) -> None:
         for entry in self.path.iterdir():
             if _is_generation(entry) and entry.name != f"generation_{but}":
-                shutil.rmtree(entry)
+                remove_folder(entry)
+
+    def generation(self) -> int:
+        """Number of the current generation; 0 where there is none."""
+        return self._read_manifest()["generation"] if self.exists() else 0
+
+    def _remove_leftovers(self) -> None:
+        """What killed commands left: unfinished files, and the work of a build whose index is there."""
+        remove_drafts(self.path)
+        if self.building.is_dir():
+            remove_drafts(self.building)
+            try:
+                plan = json.loads((self.building / PLAN).read_bytes())
+                ended = plan["generation"] < self.generation()
+            except (OSError, ValueError, KeyError, TypeError, UserError):
+                return  # whoever builds here decides
+            if ended:
+                remove_folder(self.building)
 
 
 def write_index(index: faiss.Index, path: Path) -> None:

@@ -110,7 +110,7 @@ def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_c
     done = torchrun(4, "train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", "TRAIN.STEPS", "4")
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in (tmp_path / "run" / "checkpoints" / "step_000000004").iterdir())
-    assert files == ["network_0.pt", "network_1.pt", "trainer.pt"]
+    assert files == ["manifest.json", "network_0.pt", "network_1.pt", "trainer.pt"]
     before = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
     generators = torch.load(tmp_path / "run" / "checkpoints" / "step_000000004" / "trainer.pt")["generators"]
     states = [own for process in generators for own, _ in process["members"]]

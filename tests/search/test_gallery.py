@@ -306,7 +306,7 @@ class TestBuild:
 class TestDisk:
     def test_a_crash_at_any_moment_of_a_change_leaves_the_old_index_or_the_new(self, rng, tmp_path, monkeypatch):
         Gallery.build(tmp_path / "start", images(rng, 20))
-        steps = ("write_index", "pq.write_table", "sync", "write_json", "shutil.rmtree")
+        steps = ("write_index", "pq.write_table", "sync", "write_json", "remove_folder")
         for step in steps:
             for when in ("before", "after"):
                 path = tmp_path / f"{step}_{when}"
@@ -326,8 +326,8 @@ class TestDisk:
                 gallery = Gallery.open(path)
                 committed = (step, when) in (
                     ("write_json", "after"),
-                    ("shutil.rmtree", "before"),
-                    ("shutil.rmtree", "after"),
+                    ("remove_folder", "before"),
+                    ("remove_folder", "after"),
                 )
                 assert len(gallery) == (19 if committed else 20), (step, when)
                 gallery.remove(["folder/0005_c2.jpg"])
@@ -350,7 +350,8 @@ class TestDisk:
             ),
             (lambda p: cut(next(p.glob("*/index.faiss"))), "bytes, not the"),
             (lambda p: cut(next(p.glob("*/images.parquet"))), "bytes, not the"),
-            (lambda p: scramble(next(p.glob("*/index.faiss"))), "not a whole FAISS index"),
+            (lambda p: scramble(next(p.glob("*/index.faiss"))), "index.faiss: damaged"),
+            (lambda p: flip_generation(p), "damaged, or not of an index"),
             (lambda p: scramble(next(p.glob("*/images.parquet"))), "images.parquet: damaged"),
         ],
     )
@@ -401,7 +402,13 @@ def _add_some(path):
 
 def edit(path, **changes):
     manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["sha256"]  # as in earlier versions
     (path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def flip_generation(path):
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text.replace('"metric": "cosine"', '"metric": "cosinf"'))
 
 
 def cut(path):

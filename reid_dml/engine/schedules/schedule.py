@@ -68,6 +68,14 @@ class Schedule:
         factor = self.factor(step)
         return [rate * factor for rate in self.rates]
 
+    def same_until(self, step: int, total: int) -> bool:
+        """Whether a run of another length has these learning rates up to a step."""
+        looks = range(self.warmup_steps, step, max(1, step // 1000))
+        factors = [
+            [self.shape.factor(look, length, self.warmup_steps) for look in looks] for length in (self.total, total)
+        ]
+        return factors[0] == factors[1]
+
     def factor(self, step: int) -> float:
         """Multiplier of the learning rates: (step + 1) / warmup_steps in the warm-up, then as the schedule says."""
         if step < self.warmup_steps:
