@@ -34,9 +34,15 @@ _REMEDIES = {
 }
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path from the root on: what an error shows of a file that is not there, wherever it was looked for."""
+    return os.path.abspath(path)
+
+
 def describe_os_error(error: OSError) -> str:
     """One line for an operating-system error: the file it concerns and what to do about it."""
-    where = error.filename2 or error.filename or "a file"
+    name = error.filename2 or error.filename
+    where = os.fsdecode(absolute(name)) if isinstance(name, (str, bytes)) else name or "a file"
     return f"{where}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
 
 
@@ -55,7 +61,7 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
     if path.is_dir():
         raise UserError(f"{path}: {what} is expected to be a file, this is a folder; {remedy}")
     if not path.is_file():
-        raise UserError(f"{path}: {what} not found; {remedy}")
+        raise UserError(f"{absolute(path)}: {what} not found; {remedy}")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: {what} is empty (0 bytes); {remedy}")
     return path

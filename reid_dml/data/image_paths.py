@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reid_dml.data.images import list_images
+from reid_dml.data.listing import walk_images
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError, absolute, require_file
 
 
 def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
@@ -18,14 +18,10 @@ def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
     Raises `UserError` if there is no such folder or no image in it.
     """
     if not Path(folder).is_dir():
-        raise UserError(f"{folder}: folder not found; name a folder of images")
-    records = [
-        named_record(os.path.join(where, name))
-        for where, _, _ in sorted(os.walk(folder))
-        for name in list_images(where)
-    ]
+        raise UserError(f"{absolute(folder)}: folder not found; name a folder of images")
+    records = [named_record(os.path.join(folder, name)) for name in walk_images(folder)]
     if not records:
-        raise UserError(f"{folder}: holds no images, nor do its sub-folders; name a folder of images")
+        raise UserError(f"{absolute(folder)}: holds no images, nor do its sub-folders; name a folder of images")
     return sorted(records)
 
 

@@ -9,29 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_dml.errors import UserError
+from reid_dml.data.listing import list_images
+from reid_dml.errors import UserError, absolute
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+__all__ = ["decode_image", "list_images", "read_file", "read_image", "resize_image", "to_stored"]
 
 # OpenCV would share out larger images over a pool of its own, beside the threads that read images for us.
 cv2.setNumThreads(1)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken file is reported once, by us
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[str]:
-    """Names of the image files in a folder, sorted; hidden files, `Thumbs.db` and other kinds are passed over.
-
-    Raises `UserError` for a link that leads nowhere.
-    """
-    named = [
-        entry
-        for entry in os.scandir(folder)
-        if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and not entry.name.startswith(".")
-    ]
-    for entry in named:
-        if entry.is_symlink() and not os.path.exists(entry.path):
-            raise UserError(f"{entry.path}: a link to {os.readlink(entry.path)}, which is not there; mend or remove it")
-    return sorted(entry.name for entry in named if entry.is_file())
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -44,7 +29,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: image not found; check the path or the list that names it") from None
+        raise UserError(f"{absolute(path)}: image not found; check the path or the list that names it") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder where an image is expected; name an image file") from None
     if not data:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_dml.data.images import list_images, read_image, resize_image
+from reid_dml.data.images import read_image, resize_image
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ImageFiles, read_all
 from reid_dml.errors import UserError
@@ -58,13 +58,6 @@ def test_a_damaged_image_is_refused_by_name(tmp_path, rng, damage, words):
 def test_a_missing_image_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match=r"gone\.jpg: image not found"):
         read_image(tmp_path / "gone.jpg")
-
-
-def test_listing_passes_over_other_files(tmp_path):
-    for name in ("b.jpg", "a.jpg.jpg", "c.JPG", "Thumbs.db", "._d.jpg", "readme.txt"):
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "folder.jpg").mkdir()
-    assert list_images(tmp_path) == ["a.jpg.jpg", "b.jpg", "c.JPG"]
 
 
 def test_resizing_to_the_same_size_changes_nothing(picture):

@@ -1,6 +1,6 @@
 """Classification data as folders of images: `train/<class>/*`, and `test` or `val` likewise.
 
-The images of a class may lie in a folder `images` of their own, as in Tiny-ImageNet.
+The images of a class may lie in folders of their own below it, as in Tiny-ImageNet.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from reid_dml.data.images import list_images
+from reid_dml.data.listing import list_folders, list_images, passed_over, walk_images
 from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.errors import UserError
@@ -69,7 +69,7 @@ def _split_folder(root: Path, names: tuple[str, ...], layout: str) -> Path:
 
 
 def _class_folders(split: Path) -> list[str]:
-    folders = sorted(entry.name for entry in os.scandir(split) if entry.is_dir() and not entry.name.startswith("."))
+    folders = list_folders(split)
     if not folders:
         raise UserError(f"{split}: holds no class folders; each class needs one with its images")
     return folders
@@ -78,12 +78,15 @@ def _class_folders(split: Path) -> list[str]:
 def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
     """The images of the class folders of a split, sorted by class and name."""
     records = []
-    for name in _class_folders(split):
-        folder = split / name / "images" if (split / name / "images").is_dir() else split / name
-        images = list_images(folder)
-        if not images:
-            raise UserError(f"{folder}: the class has no images; fill the folder or remove it")
-        records += [class_record(os.path.join(folder, image), numbers[name]) for image in images]
+    with passed_over(split) as passed:
+        if beside := list_images(split, passed):
+            passed.add("beside the class folders", os.path.join(split, beside[0]), len(beside))
+        for name in _class_folders(split):
+            folder = split / name
+            images = walk_images(folder, passed)
+            if not images:
+                raise UserError(f"{folder}: the class has no images; fill the folder or remove it")
+            records += [class_record(os.path.join(folder, image), numbers[name]) for image in images]
     return records
 
 

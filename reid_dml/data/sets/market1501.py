@@ -11,7 +11,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from reid_dml.data.images import list_images
+from reid_dml.data.listing import list_folders, list_images, passed_over, walk_images
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.data.sets.checks import check_data
@@ -37,7 +37,11 @@ def read_folder(folder: Path, *, cameras: str = "required") -> list[ImageRecord]
     """The records of one folder, sorted by name. Raises `UserError` if it is missing, empty or has a foreign name."""
     if not folder.is_dir():
         raise UserError(f"{folder}: folder not found; see datasets/README.md for the layout, or set DATA.ROOT")
-    names = list_images(folder)
+    with passed_over(folder) as passed:
+        names = list_images(folder, passed)
+        for name in list_folders(folder):
+            if below := walk_images(folder / name, passed):
+                passed.add("in sub-folders", str(folder / name / below[0]), len(below))
     if not names:
         raise UserError(f"{folder}: holds no images; unpack the data set again (see datasets/README.md)")
     records = []
