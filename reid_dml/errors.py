@@ -42,7 +42,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
 def describe_os_error(error: OSError) -> str:
     """One line for an operating-system error: the file it concerns and what to do about it."""
     name = error.filename2 or error.filename
-    where = os.fsdecode(absolute(name)) if isinstance(name, (str, bytes)) else name or "a file"
+    where = absolute(os.fsdecode(name)) if isinstance(name, (str, bytes)) else name or "a file"
     return f"{where}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_dml.data.images import read_image, resize_image
+from reid_dml.data.images import NO_LIMIT, read_image, resize_image
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.ranked_list import RankedList, exact_lists, person_name
@@ -49,7 +49,7 @@ def _row(entry: RankedList) -> str:
 
 
 def _picture(path: str, kind: str, caption: str) -> str:
-    image = cv2.cvtColor(resize_image(read_image(path), _SIZE), cv2.COLOR_RGB2BGR)
+    image = cv2.cvtColor(resize_image(read_image(path, NO_LIMIT), _SIZE), cv2.COLOR_RGB2BGR)
     data = base64.b64encode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()).decode()
     name = escape(Path(path).name, quote=True)
     return (

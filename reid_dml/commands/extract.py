@@ -9,6 +9,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.config import load_config
+from reid_dml.data.broken import usable_records
 from reid_dml.data.image_paths import folder_records
 from reid_dml.data.stored import ImageFiles
 from reid_dml.device import keep_freed_memory, resolve_device
@@ -75,9 +76,10 @@ def extract_folder(
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
-        records = folder_records(folder)
+        records = usable_records(cfg, folder_records(folder))
         extractor = FeatureExtractor.from_config(cfg, network)
-        images, batch_size = ImageFiles(records, cfg.DATA.STORED_SIZE), cfg.TEST.BATCH_SIZE
+        images = ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)
+        batch_size = cfg.TEST.BATCH_SIZE
         parts = Path(output).with_name(f".{Path(output).name}.parts")
         store = open_store(parts, images, extractor.spec, model=extractor.model, batch_size=batch_size)
         speed = Speed()

@@ -31,11 +31,12 @@ def image_source(
         network: `ensemble`, or the index of one network.
     """
     from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
     records = image_records(paths)
     extractor = open_extractor(run, config_file, options, network)
-    return ImageFeatures(records, extractor.extract, extractor.model)
+    return ImageFeatures(usable_records(extractor.cfg, records), extractor.extract, extractor.model)
 
 
 def build(

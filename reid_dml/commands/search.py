@@ -93,9 +93,10 @@ def _extract(
     network: str,
 ) -> FeatureSet:
     from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
     records = image_records([query])
     extractor = open_extractor(run, config_file, options, network)
     check_models("query", extractor.model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
-    return extractor.extract(records, "queries")
+    return extractor.extract(usable_records(extractor.cfg, records), "queries")

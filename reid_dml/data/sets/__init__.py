@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
+from reid_dml.data.broken import usable_images
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
 from reid_dml.options import Component
@@ -61,4 +62,4 @@ def task_of(cfg: CfgNode) -> str:
 
 def load_data(cfg: CfgNode) -> ReIDData | ClassificationData:
     """The data set that `DATA.NAME` names, checked, with the labels that `SEMI` leaves it."""
-    return hide_labels(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))
+    return hide_labels(cfg, usable_images(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg)))

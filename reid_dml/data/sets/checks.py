@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reid_dml.data.records import UNKNOWN_CAMERA, ReIDData
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 
 
 def check_data(data: ReIDData) -> ReIDData:
@@ -20,9 +20,6 @@ def check_data(data: ReIDData) -> ReIDData:
         raise UserError(
             f"{data.root}: the train split has one identity only ({data.class_ids[0]}); a classifier needs at least two"
         )
-    for record in (*data.train, *data.query, *data.gallery, *data.boxes):
-        # Asked now, so that an image for the evaluation does not fail after hours of training.
-        require_file(record.path, "image", "copy it again from the data set's archive or remove it")
     _check_matches(data)
     return data
 

@@ -30,7 +30,7 @@ def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("te
         test_names: folders the test split may have; the first that is there.
 
     Raises:
-        UserError: a missing folder, a class without images, an empty image, or a class to test that has none to train
+        UserError: a missing folder, a class without images, or a class to test that has none to train
             on.
     """
     train = _split_folder(root, ("train",), _layout(test_names))
@@ -86,15 +86,8 @@ def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
             images = walk_images(folder, passed)
             if not images:
                 raise UserError(f"{folder}: the class has no images; fill the folder or remove it")
-            records += [class_record(os.path.join(folder, image), numbers[name]) for image in images]
+            records += [ImageRecord.of_class(os.path.join(folder, image), numbers[name]) for image in images]
     return records
-
-
-def class_record(path: str, label: int) -> ImageRecord:
-    """One image of a class. Raises `UserError` for an empty file, now and not after hours of training."""
-    if os.path.getsize(path) == 0:
-        raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
-    return ImageRecord.of_class(path, label)
 
 
 @register_data("class_folders", task="classification")

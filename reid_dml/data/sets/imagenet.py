@@ -8,8 +8,8 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import register_data
-from reid_dml.data.sets.class_folders import class_record, number_classes, read_class_tree, read_split
-from reid_dml.errors import UserError, require_file
+from reid_dml.data.sets.class_folders import number_classes, read_class_tree, read_split
+from reid_dml.errors import UserError, absolute, require_file
 
 
 @register_data("imagenet", task="classification")
@@ -45,8 +45,8 @@ def _annotated_images(split: Path, numbers: dict[str, int]) -> list[ImageRecord]
             raise UserError(f"{table}: line {line}: {label!r} is none of the {len(numbers)} classes of train/")
         path = split / "images" / name
         if not path.is_file():
-            raise UserError(f"{path}: image not found; line {line} of {table.name} names it")
-        records.append(class_record(str(path), numbers[label]))
+            raise UserError(f"{absolute(path)}: image not found; line {line} of {table.name} names it")
+        records.append(ImageRecord.of_class(str(path), numbers[label]))
     if not records:
         raise UserError(f"{table}: lists no images; unpack tiny-imagenet-200.zip again")
     return records
