@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reid_dml.logs import on_terminal
+from reid_dml.text import printable
 
 
 class UserError(Exception):
@@ -140,5 +141,5 @@ def _lost_process(error: Exception) -> str:
 
 
 def _fail(message: str) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + printable(" ".join(message.split())), file=sys.stderr)
     return 2

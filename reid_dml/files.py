@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.errors import UserError
+from reid_dml.text import ERRORS, is_utf8
 
 
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> None:
@@ -46,6 +47,8 @@ def check_output(path: str | os.PathLike[str], *inputs: object) -> None:
 
 def check_folder(folder: Path, what: str) -> None:
     """Raise `UserError`, naming `what` is to be written, if nothing can be in this folder, which need not exist yet."""
+    if not is_utf8(what):
+        raise UserError(f"{what}: is no UTF-8, which some of the libraries that write files need; choose another name")
     while not folder.exists():
         folder = folder.parent
     try:
@@ -62,8 +65,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a whole UTF-8 text file, atomically."""
-    write_bytes(path, text.encode())
+    r"""Write a whole UTF-8 text file, atomically; what UTF-8 cannot hold of a file's name is written as \xe9."""
+    write_bytes(path, text.encode(errors=ERRORS))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -14,6 +14,7 @@ from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
 from reid_dml.reporting.tables import format_table
 from reid_dml.search.gallery import Gallery
+from reid_dml.text import printable
 
 _FEATURE_FILES = (".npz", ".parquet", ".mat")
 
@@ -62,7 +63,7 @@ def search_and_print(
         write_json(json, as_json(gallery, lists))
     score = "similarity" if gallery.spec.metric == "cosine" else "distance"
     for entry in lists[:show]:
-        print(f"{entry.query.path} (person {person_name(entry.query)}, camera {camera_name(entry.query)})")
+        print(f"{printable(entry.query.path)} (person {person_name(entry.query)}, camera {camera_name(entry.query)})")
         print(format_table(entry.rows(score)) if entry.images else "no image within the threshold", end="\n\n")
     if show < len(lists):
         print(f"{len(lists) - show:,} more queries; print more with --show, or write all with --json")

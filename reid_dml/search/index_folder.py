@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid_dml.errors import UserError
-from reid_dml.files import exclusive, sync, write_json
+from reid_dml.files import check_folder, exclusive, sync, write_json
 from reid_dml.versions import __version__, versions
 
 IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
@@ -77,6 +77,7 @@ class IndexFolder:
         strange = self.path.is_dir() and not self.manifest.exists() and not self.building.exists()
         if strange and any(entry.name != ".lock" and not _is_generation(entry) for entry in self.path.iterdir()):
             raise UserError(f"{self.path}: holds other files than an index; name a new folder")
+        check_folder(self.path, str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
         with exclusive(self.path / ".lock", f"{self.path}: another process is changing this index; wait for it"):
             yield
