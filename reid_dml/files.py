@@ -59,6 +59,11 @@ def check_folder(folder: Path, what: str) -> None:
         raise UserError(f"{what}: cannot be written in {folder}; choose another folder") from None
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again, ours in it; it need not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid_dml"
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file, atomically."""
     save_with(path, lambda draft: draft.write_bytes(data))

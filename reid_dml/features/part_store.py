@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import save_with
 
 
@@ -63,7 +63,7 @@ def files_fingerprint(paths: Iterable[str | os.PathLike[str]], *settings: object
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            raise UserError(f"{path}: not found; check the path") from None
+            raise UserError(f"{absolute(path)}: not found; check the path") from None
         line = f"{os.path.abspath(path)}\0{status.st_size} {status.st_mtime_ns}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from reid_dml.config import flatten, load_config
 from reid_dml.config.versions import CONFIG_VERSION, VERSION_KEY
 from reid_dml.device import describe_device, git_revision, versions
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import exclusive, write_json, write_text
 
 # Options that say where and how a run works, not what it computes: they may differ when it is resumed.
@@ -109,7 +109,9 @@ class RunFolder:
     def config(self) -> CfgNode:
         """The frozen config the run was started with."""
         if not self.config_file.is_file():
-            raise UserError(f"{self.config_file}: not found; {self.path} is not a run folder of tools/train_net.py")
+            raise UserError(
+                f"{absolute(self.config_file)}: not found; {self.path} is not a run folder of tools/train_net.py"
+            )
         if not self.config_file.stat().st_size:
             raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")
         return load_config(self.config_file, version=0)

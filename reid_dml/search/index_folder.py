@@ -24,7 +24,7 @@ import faiss
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_folder, exclusive, sync, write_json
 from reid_dml.versions import __version__, versions
 
@@ -104,7 +104,7 @@ class IndexFolder:
                 # A writer may have replaced it since the manifest was read.
                 if self._read_manifest()["generation"] == manifest["generation"]:
                     raise UserError(
-                        f"{error.filename}: not found, though {self.manifest} names it; build the index anew"
+                        f"{absolute(error.filename)}: not found, though {self.manifest} names it; build the index anew"
                     ) from None
 
     def write(self, contents: Contents) -> None:
@@ -162,7 +162,7 @@ class IndexFolder:
             if self.building.is_dir():
                 raise UserError(f"{self.path}: its building has not ended; run tools/build_index.py again to end it")
             what = "is not an index (no manifest.json)" if self.path.is_dir() else "no such index"
-            raise UserError(f"{self.path}: {what}; {_MAKE}")
+            raise UserError(f"{absolute(self.path)}: {what}; {_MAKE}")
         try:
             manifest = json.loads(self.manifest.read_text())
             ours = manifest["format"] == _FORMAT

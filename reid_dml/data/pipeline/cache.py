@@ -41,7 +41,7 @@ from reid_dml.data.pipeline.shard_list import ShardList, divide
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.errors import describe_os_error
-from reid_dml.files import alone
+from reid_dml.files import alone, user_cache
 from reid_dml.processes import first_then_others, rank
 from reid_dml.threads import cpu_threads, usable_cores
 
@@ -80,10 +80,12 @@ def cache_folder(cfg: CfgNode) -> Path | None:
     if cfg.DATA.CACHE_DIR != "auto":
         return Path(cfg.DATA.CACHE_DIR) if cfg.DATA.CACHE_DIR else None
     root = Path(cfg.DATA.ROOT)
+    if not root.exists():  # nothing is written beside data that are elsewhere
+        return user_cache()
     beside = (root if root.is_dir() else root.parent) / ".cache" / "reid_dml"
     if beside.is_dir() or os.access(beside.parent if beside.parent.is_dir() else beside.parent.parent, os.W_OK):
         return beside
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid_dml"
+    return user_cache()
 
 
 def _owner(cfg: CfgNode, split: str) -> str:

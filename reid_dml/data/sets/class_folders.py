@@ -14,7 +14,8 @@ from yacs.config import CfgNode
 from reid_dml.data.listing import list_folders, list_images, passed_over, walk_images
 from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import own_name, register_data
-from reid_dml.errors import UserError
+from reid_dml.data.sets.places import check_root
+from reid_dml.errors import UserError, absolute
 
 
 def _layout(test_names: Sequence[str]) -> str:
@@ -51,6 +52,11 @@ def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("te
     )
 
 
+def holds_class_tree(root: Path) -> bool:
+    """Whether a folder looks like one for `read_class_tree`."""
+    return (root / "train").is_dir() and any((root / name).is_dir() for name in ("test", "val"))
+
+
 def number_classes(train: Path) -> dict[str, int]:
     """Number of every class folder, from 1 in alphabetical order. Raises `UserError` for fewer than two."""
     classes = _class_folders(train)
@@ -65,13 +71,13 @@ def _split_folder(root: Path, names: tuple[str, ...], layout: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise UserError(f"{root / names[0]}: folder not found; the data set must look like {layout} below {root}")
+    raise UserError(f"{absolute(root / names[0])}: folder not found; {root} must hold {layout}")
 
 
 def _class_folders(split: Path) -> list[str]:
     folders = list_folders(split)
     if not folders:
-        raise UserError(f"{split}: holds no class folders; each class needs one with its images")
+        raise UserError(f"{absolute(split)}: holds no class folders; each class needs one with its images")
     return folders
 
 
@@ -93,4 +99,5 @@ def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
 @register_data("class_folders", task="classification")
 def load_class_folders(cfg: CfgNode) -> ClassificationData:
     """Class folders of your own: `DATA.ROOT` holds train and test (or val)."""
-    return read_class_tree(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT))
+    root = check_root(cfg.DATA.ROOT, holds_class_tree, "train/ and test/ (or val/)")
+    return read_class_tree(root, own_name(cfg.DATA.ROOT))
