@@ -81,9 +81,9 @@ def decode_image(data: bytes, path: str | os.PathLike[str], pixel_limit: int = P
         image, said = None, ""
     if image is None:
         raise BrokenImage(path, "corrupt or not an image")
-    if said and "extraneous" not in said:
+    if said and not said.endswith("extraneous bytes before marker 0xd9"):
         raise BrokenImage(path, f"damaged inside ({said})")
-    if said:  # some cameras write such bytes: the image may be whole
+    if said:  # some cameras write such bytes at the end: the image may be whole
         warnings.warn(f"{absolute(path)}: image may be damaged inside ({said}); look at it", stacklevel=2)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
