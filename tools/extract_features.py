@@ -23,6 +23,9 @@ def main() -> None:
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
     parser.add_argument("--output", required=True, metavar="FILE", help="feature file to write (.npz)")
     parser.add_argument(
+        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
+    )
+    parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
     parser.add_argument(
@@ -34,7 +37,7 @@ def main() -> None:
     from reid_dml.config import load_config
 
     cfg = load_config(arguments.config_file, arguments.options)
-    extract_folder(cfg, arguments.images, arguments.output, network=arguments.network)
+    extract_folder(cfg, arguments.images, arguments.output, network=arguments.network, frame_step=arguments.frame_step)
 
 
 if __name__ == "__main__":

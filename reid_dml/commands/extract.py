@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import load_config
 from reid_dml.data.broken import usable_records
-from reid_dml.data.image_paths import folder_records
+from reid_dml.data.image_paths import image_records
 from reid_dml.data.stored import ImageFiles
 from reid_dml.device import keep_freed_memory, resolve_device
 from reid_dml.errors import UserError
@@ -51,7 +51,12 @@ def open_extractor(
 
 
 def extract_folder(
-    cfg: CfgNode, folder: str | os.PathLike[str], output: str | os.PathLike[str], *, network: str = "ensemble"
+    cfg: CfgNode,
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    network: str = "ensemble",
+    frame_step: int = 0,
 ) -> FeatureSet | None:
     """Write the feature file of a folder with the networks of `MODEL.WEIGHTS`.
 
@@ -59,9 +64,10 @@ def extract_folder(
 
     Args:
         cfg: names the networks and how images become their inputs.
-        folder: of images, with sub-folders.
+        folder: of images, with sub-folders, or a video.
         output: a name that ends in .npz.
         network: `ensemble` or the index of one network.
+        frame_step: take every so many-th frame, see `data.image_paths.folder_records`.
 
     Returns:
         The features on process 0, None on others.
@@ -76,7 +82,7 @@ def extract_folder(
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
-        records = usable_records(cfg, folder_records(folder))
+        records = usable_records(cfg, image_records([folder], frame_step))
         extractor = FeatureExtractor.from_config(cfg, network)
         images = ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)
         batch_size = cfg.TEST.BATCH_SIZE

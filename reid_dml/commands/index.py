@@ -21,6 +21,7 @@ def image_source(
     config_file: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     network: str = "ensemble",
+    frame_step: int = 0,
 ) -> Source:
     """The features of images and of folders of images.
 
@@ -29,12 +30,13 @@ def image_source(
         run: run folder of the networks, or
         config_file, options: the config of the networks with `MODEL.WEIGHTS`, and its overrides.
         network: `ensemble`, or the index of one network.
+        frame_step: take every so many-th frame, see `data.image_paths.folder_records`.
     """
     from reid_dml.commands.extract import open_extractor  # loads torch
     from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
-    records = image_records(paths)
+    records = image_records(paths, frame_step)
     extractor = open_extractor(run, config_file, options, network)
     return ImageFeatures(usable_records(extractor.cfg, records), extractor.extract, extractor.model)
 

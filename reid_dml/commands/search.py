@@ -33,6 +33,7 @@ def search_and_print(
     config_file: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     network: str = "ensemble",
+    frame_step: int = 0,
 ) -> list[RankedList]:
     """Search an index, print the first ranked lists, and return all.
 
@@ -44,7 +45,7 @@ def search_and_print(
         json: file for all lists.
         picture: file for a drawing of the first lists.
         parameters: of the search in place of the index's own.
-        run, config_file, options, network: the networks, for images; see `commands.index.image_source`.
+        run, config_file, options, network, frame_step: for images; see `commands.index.image_source`.
     """
     for output in (json, picture):
         if output:
@@ -57,7 +58,7 @@ def search_and_print(
     if Path(query).suffix in _FEATURE_FILES:
         features = read_features(query)
     else:
-        features = _extract(gallery, query, run, config_file, options, network)
+        features = _extract(gallery, query, run, config_file, options, network, frame_step)
     lists = search_lists(gallery, features, k, threshold=threshold)
     if json:
         write_json(json, as_json(gallery, lists))
@@ -92,12 +93,13 @@ def _extract(
     config_file: str | os.PathLike[str] | None,
     options: Sequence[str],
     network: str,
+    frame_step: int,
 ) -> FeatureSet:
     from reid_dml.commands.extract import open_extractor  # loads torch
     from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
-    records = image_records([query])
+    records = image_records([query], frame_step)
     extractor = open_extractor(run, config_file, options, network)
     check_models("query", extractor.model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
     return extractor.extract(usable_records(extractor.cfg, records), "queries")

@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 from reid_dml.data.images import BrokenImage, absent_image
 from reid_dml.data.records import ClassificationData, ImageRecord, ReIDData
 from reid_dml.data.stored import ImageFiles, StoredImages
+from reid_dml.data.videos import file_of
 from reid_dml.errors import UserError
 from reid_dml.processes import rank
 
@@ -124,7 +125,7 @@ def _absent(record: ImageRecord) -> BrokenImage | None:
     if record.pixels is not None:
         return None
     try:
-        status = os.stat(record.path)
+        status = os.stat(file_of(record.path))
     except OSError:
         return absent_image(record.path)
     if not stat.S_ISREG(status.st_mode):

@@ -13,6 +13,7 @@ import numpy as np
 from reid_dml.data.decoder_messages import DecoderMessages
 from reid_dml.data.image_header import image_size
 from reid_dml.data.listing import list_images as list_images
+from reid_dml.data.videos import frame_size, read_frame, split_frame
 from reid_dml.errors import UserError, absolute
 
 PIXEL_LIMIT = 178_956_970  # width x height; where Pillow begins to suspect a decompression bomb
@@ -41,7 +42,13 @@ def absent_image(path: str | os.PathLike[str]) -> BrokenImage:
 
 
 def read_image(path: str | os.PathLike[str], pixel_limit: int = PIXEL_LIMIT) -> np.ndarray:
-    """The image as (H, W, 3) uint8 RGB. Raises `BrokenImage` as `read_file` and `decode_image` do."""
+    """The image, or frame of a video, as (H, W, 3) uint8 RGB. Raises `BrokenImage` as `decode_image` does."""
+    if "#" in os.fspath(path) and (frame := split_frame(path)):
+        check_size(*frame_size(frame[0]), path, pixel_limit)
+        image = read_frame(*frame)
+        if image is None:
+            raise BrokenImage(path, "behind the end of the video")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return decode_image(read_file(path), path, pixel_limit)
 
 

@@ -135,7 +135,7 @@ def test_many_broken_images_are_counted(tmp_path, make_config):
     records = [ImageRecord(str(tmp_path / f"{number}.jpg"), 1, 1) for number in range(9)]
     with pytest.raises(
         UserError, match=r"^9 of 9 images cannot be read: .*0\.jpg \(not found\).* and 4 more; "
-    ) as all_:
+    ) as said:
         usable_records(make_config(), records)
     assert "5.jpg" not in str(said.value)
 
