@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from reid_dml.logs import on_terminal
+from reid_dml.text import printable
 
 
 class UserError(Exception):
@@ -175,5 +176,5 @@ def _lost_process(error: Exception) -> str:
 
 
 def _fail(message: str) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + printable(" ".join(message.split())), file=sys.stderr)
     return 2

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from reid_dml.errors import UserError
+from reid_dml.text import ERRORS, is_utf8
 
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
@@ -52,6 +53,8 @@ def check_output(path: str | os.PathLike[str], *inputs: object) -> None:
 
 def check_folder(folder: Path, what: str) -> None:
     """Raise `UserError`, naming `what` is to be written, if nothing can be in this folder, which need not exist yet."""
+    if not is_utf8(what):
+        raise UserError(f"{what}: is no UTF-8, which some of the libraries that write files need; choose another name")
     while not folder.exists():
         folder = folder.parent
     try:
@@ -101,14 +104,19 @@ def _lives(process: int) -> bool:
     return True
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again, ours in it; it need not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid_dml"
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
     """Write a whole file, atomically."""
     save_with(path, lambda draft: draft.write_bytes(data))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a whole UTF-8 text file, atomically."""
-    write_bytes(path, text.encode())
+    r"""Write a whole UTF-8 text file, atomically; what UTF-8 cannot hold of a file's name is written as \xe9."""
+    write_bytes(path, text.encode(errors=ERRORS))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

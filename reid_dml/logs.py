@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
+
+from reid_dml.text import ERRORS, printable_lines
 
 
 class TerminalHandler(logging.Handler):
@@ -26,6 +29,7 @@ class TerminalHandler(logging.Handler):
 
 def write_line(text: str, stream: TextIO) -> None:
     """Write a line at once, but not into the middle of a progress bar."""
+    text = printable_lines(text)
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(text, file=stream)
     else:
@@ -35,7 +39,13 @@ def write_line(text: str, stream: TextIO) -> None:
 
 @contextmanager
 def on_terminal() -> Iterator[None]:
-    """While it lasts, the library's log messages (level INFO and above) and its warnings are lines on the terminal."""
+    """While it lasts, the library's log messages (level INFO and above) and its warnings are lines on the terminal.
+
+    Nor does any character of a file's name make its output fail.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ERRORS)
     logger, handler = logging.getLogger("reid_dml"), TerminalHandler()
     level, show = logger.level, warnings.showwarning
     logger.addHandler(handler)

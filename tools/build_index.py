@@ -48,6 +48,9 @@ def main() -> None:
         "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
     )
     parser.add_argument(
+        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
+    )
+    parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override --config-file")
@@ -73,6 +76,7 @@ def main() -> None:
             network=arguments.network,
             labels=arguments.labels,
             cameras=arguments.cameras,
+            frame_step=arguments.frame_step,
         )
     )
     if arguments.add:

@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for images")
     parser.add_argument("--config-file", metavar="FILE", help="config of the networks, for images")
     parser.add_argument(
+        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
+    )
+    parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override --config-file")
@@ -56,6 +59,7 @@ def main() -> None:
         config_file=arguments.config_file,
         options=arguments.options,
         network=arguments.network,
+        frame_step=arguments.frame_step,
     )
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_dml.data.images import read_image, resize_image
+from reid_dml.data.images import NO_LIMIT, read_image, resize_image
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.ranked_list import RankedList, exact_lists, person_name
+from reid_dml.text import printable
 
 _SIZE = (128, 64)  # pictures of a list, height and width
 _KINDS = {True: ("right", "&#10003;"), False: ("wrong", "&#10007;"), None: ("unknown", "?")}
@@ -49,9 +50,9 @@ def _row(entry: RankedList) -> str:
 
 
 def _picture(path: str, kind: str, caption: str) -> str:
-    image = cv2.cvtColor(resize_image(read_image(path), _SIZE), cv2.COLOR_RGB2BGR)
+    image = cv2.cvtColor(resize_image(read_image(path, NO_LIMIT), _SIZE), cv2.COLOR_RGB2BGR)
     data = base64.b64encode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()).decode()
-    name = escape(Path(path).name, quote=True)
+    name = escape(printable(Path(path).name), quote=True)
     return (
         f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{name}" title="{name}">'
         f"<figcaption>{caption}</figcaption></figure>"

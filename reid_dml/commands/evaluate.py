@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.presentation import print_metrics, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_output, write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.paper.published import published_rows
@@ -76,8 +76,8 @@ def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> 
     known = folder.classes_file.is_file()
     if not known:
         warnings.warn(
-            f"{folder.classes_file}: not found; whether the rows of the heads stand for this data set's classes cannot "
-            "be checked",
+            f"{absolute(folder.classes_file)}: not found; whether the rows of the heads stand for this data set's "
+            "classes cannot be checked",
             stacklevel=2,
         )
     others = known and folder.class_names() != task.data.class_names

@@ -9,6 +9,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.config import load_config
+from reid_dml.data.broken import usable_records
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.stored import ImageFiles
 from reid_dml.device import keep_freed_memory, resolve_device
@@ -57,6 +58,7 @@ def extract_folder(
     network: str = "ensemble",
     labels: str = "name",
     cameras: str = "use",
+    frame_step: int = 0,
 ) -> FeatureSet | None:
     """Write the feature file of a folder, or of a table of images, with the networks of `MODEL.WEIGHTS`.
 
@@ -64,10 +66,10 @@ def extract_folder(
 
     Args:
         cfg: names the networks and how images become their inputs.
-        folder: of images, with sub-folders; or a table or an image.
+        folder: of images, with sub-folders; or a table, an image or a video.
         output: a name that ends in .npz.
         network: `ensemble` or the index of one network.
-        labels, cameras: as for `data.image_paths.image_records`.
+        labels, cameras, frame_step: as for `data.image_paths.image_records`.
 
     Returns:
         The features on process 0, None on others.
@@ -82,9 +84,11 @@ def extract_folder(
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
-        records = image_records([folder], labels=labels, cameras=cameras)
+        records = image_records([folder], labels=labels, cameras=cameras, frame_step=frame_step)
+        records = usable_records(cfg, records)
         extractor = FeatureExtractor.from_config(cfg, network)
-        images, batch_size = ImageFiles(records, cfg.DATA.STORED_SIZE), cfg.TEST.BATCH_SIZE
+        images = ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)
+        batch_size = cfg.TEST.BATCH_SIZE
         parts = Path(output).with_name(f".{Path(output).name}.parts")
         store = open_store(parts, images, extractor.spec, model=extractor.model, batch_size=batch_size)
         speed = Speed()

@@ -23,6 +23,7 @@ def image_source(
     network: str = "ensemble",
     labels: str = "name",
     cameras: str = "use",
+    frame_step: int = 0,
 ) -> Source:
     """The features of images and of folders of images.
 
@@ -31,14 +32,15 @@ def image_source(
         run: run folder of the networks, or
         config_file, options: the config of the networks with `MODEL.WEIGHTS`, and its overrides.
         network: `ensemble`, or the index of one network.
-        labels, cameras: as for `data.image_paths.image_records`.
+        labels, cameras, frame_step: as for `data.image_paths.image_records`.
     """
     from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
-    records = image_records(paths, labels=labels, cameras=cameras)
+    records = image_records(paths, labels=labels, cameras=cameras, frame_step=frame_step)
     extractor = open_extractor(run, config_file, options, network)
-    return ImageFeatures(records, extractor.extract, extractor.model)
+    return ImageFeatures(usable_records(extractor.cfg, records), extractor.extract, extractor.model)
 
 
 def build(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.config import load_config
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.paper.published import PUBLISHED
 from reid_dml.reporting.markdown import fill_marks
 from reid_dml.reporting.run_tables import run_sections
@@ -31,7 +31,7 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
             ) from None
         records.append(record)
     if not records:
-        raise UserError(f"{folder}: holds no run records (result.json of runs); check the path")
+        raise UserError(f"{absolute(folder)}: holds no run records (result.json of runs); check the path")
     return records
 
 

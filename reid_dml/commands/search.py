@@ -14,6 +14,7 @@ from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
 from reid_dml.reporting.tables import format_table
 from reid_dml.search.gallery import Gallery
+from reid_dml.text import printable
 
 _FEATURE_FILES = (".npz", ".parquet", ".mat")
 
@@ -32,6 +33,7 @@ def search_and_print(
     config_file: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     network: str = "ensemble",
+    frame_step: int = 0,
 ) -> list[RankedList]:
     """Search an index, print the first ranked lists, and return all.
 
@@ -43,7 +45,7 @@ def search_and_print(
         json: file for all lists.
         picture: file for a drawing of the first lists.
         parameters: of the search in place of the index's own.
-        run, config_file, options, network: the networks, for images; see `commands.index.image_source`.
+        run, config_file, options, network, frame_step: for images; see `commands.index.image_source`.
     """
     for output in (json, picture):
         if output:
@@ -56,13 +58,13 @@ def search_and_print(
     if Path(query).suffix in _FEATURE_FILES:
         features = read_features(query)
     else:
-        features = _extract(gallery, query, run, config_file, options, network)
+        features = _extract(gallery, query, run, config_file, options, network, frame_step)
     lists = search_lists(gallery, features, k, threshold=threshold)
     if json:
         write_json(json, as_json(gallery, lists))
     score = "similarity" if gallery.spec.metric == "cosine" else "distance"
     for entry in lists[:show]:
-        print(f"{entry.query.path} (person {person_name(entry.query)}, camera {camera_name(entry.query)})")
+        print(f"{printable(entry.query.path)} (person {person_name(entry.query)}, camera {camera_name(entry.query)})")
         print(format_table(entry.rows(score)) if entry.images else "no image within the threshold", end="\n\n")
     if show < len(lists):
         print(f"{len(lists) - show:,} more queries; print more with --show, or write all with --json")
@@ -91,11 +93,13 @@ def _extract(
     config_file: str | os.PathLike[str] | None,
     options: Sequence[str],
     network: str,
+    frame_step: int,
 ) -> FeatureSet:
     from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
-    records = image_records([query])
+    records = image_records([query], frame_step=frame_step)
     extractor = open_extractor(run, config_file, options, network)
     check_models("query", extractor.model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
-    return extractor.extract(records, "queries")
+    return extractor.extract(usable_records(extractor.cfg, records), "queries")

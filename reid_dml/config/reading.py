@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config.schema import all_options, get_option
 from reid_dml.config.versions import moved
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.options import Option
 
 
@@ -36,7 +36,7 @@ def read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path,
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yml")], 1)
         raise UserError(
-            f"{path}: no such config file" + (f"; did you mean {path.parent / near[0]}?" if near else "")
+            f"{absolute(path)}: no such config file" + (f"; did you mean {path.parent / near[0]}?" if near else "")
         ) from None
     except (UnicodeDecodeError, IsADirectoryError):
         raise UserError(f"{path}: not a text file; a config is a YAML file such as configs/quickstart.yml") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reid_dml.data.images import PIXEL_LIMIT
 from reid_dml.data.sets import DATA_SETS
 from reid_dml.options import option
 
@@ -51,6 +52,12 @@ class Data:
         choices=("auto", "resident", "streaming"),
     )
     resident_limit_gb: float = option(8.0, "auto: resident up to this size", above=0)
+    pixel_limit: int = option(
+        PIXEL_LIMIT, "largest width x height of an image, asked of its header before it is decoded", above=0
+    )
+    skip_broken: bool = option(
+        False, "leave out images that cannot be read, with one warning; all are decoded to find them"
+    )
     workers: int = option(2, "threads that read or decode images", above=0)
     cameras: str = option(
         "required", "ignore: one camera or none, same-camera matches count", choices=("required", "ignore")

@@ -13,6 +13,7 @@ from reid_dml.data.person_folders import read_person_folders
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.data.tables import is_table, read_table
+from reid_dml.data.videos import every, with_frames
 from reid_dml.errors import UserError, absolute, require_file
 
 logger = logging.getLogger(__name__)
@@ -26,14 +27,16 @@ def is_of_images(path: str | os.PathLike[str]) -> bool:
     return Path(path).is_dir() or is_table(path) or Path(path).suffix.lower() in EXTENSIONS
 
 
-def folder_records(folder: str | os.PathLike[str]) -> list[ImageRecord]:
+def folder_records(folder: str | os.PathLike[str], frame_step: int = 0) -> list[ImageRecord]:
     """All images below a folder, sorted by path; ids from names in Market's pattern, unknown otherwise.
 
-    Raises `UserError` if there is no such folder or no image in it.
+    With a `frame_step` N the images are frames: every N-th of each folder is taken, and of videos every N-th frame.
+    Raises `UserError` if there is no such folder or no image in it, or for a video that cannot be opened.
     """
     if not Path(folder).is_dir():
         raise UserError(f"{absolute(folder)}: folder not found; name a folder of images")
-    records = [named_record(os.path.join(folder, name)) for name in walk_images(folder)]
+    names = every(walk_images(folder, videos=frame_step > 0), frame_step)
+    records = with_frames((named_record(os.path.join(folder, name)) for name in names), frame_step)
     if not records:
         raise UserError(f"{absolute(folder)}: holds no images, nor do its sub-folders; name a folder of images")
     return sorted(records)
@@ -48,9 +51,9 @@ def named_record(path: str) -> ImageRecord:
 
 
 def image_records(
-    paths: Sequence[str | os.PathLike[str]], *, labels: str = "name", cameras: str = "use"
+    paths: Sequence[str | os.PathLike[str]], *, labels: str = "name", cameras: str = "use", frame_step: int = 0
 ) -> list[ImageRecord]:
-    """The records of image files as given, of all images below folders, and of tables of images.
+    """The records of image files as given, of all images below folders, of tables of images, and of videos.
 
     Ids of tables and of folders per person are the same in every command: whole numbers from 1 as they are, other
     texts as a hash (`labels.lasting_id`).
@@ -59,6 +62,7 @@ def image_records(
         paths: image files, folders, and tables (.csv, .tsv or .txt, see `data/tables.py`).
         labels: of images in folders: `name` (ids in Market's pattern), `folder` (a folder per person) or `none`.
         cameras: `use` what is known, or `ignore` it.
+        frame_step: N > 0: images are frames; every N-th of each folder is taken, and of videos every N-th frame.
 
     Raises:
         UserError: a path that is neither, no images, or labels that contradict each other.
@@ -80,11 +84,12 @@ def image_records(
             if labels == "folder":
                 labelled += read_person_folders(path)
             else:
-                records += folder_records(path)
+                records += folder_records(path, frame_step)
         elif not Path(path).exists() and not Path(path).suffix:
             raise UserError(f"{absolute(path)}: folder not found; name a folder of images")
         else:
             records.append(named_record(str(require_file(path, "the image or folder", "check the path"))))
+    records = with_frames(records, frame_step)
     if labels == "none":
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
     records += records_of(without_repeats(labelled))[0]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from reid_dml.data.videos import VIDEO_EXTENSIONS
 from reid_dml.errors import UserError, absolute
 
 # What OpenCV decodes (of moving pictures the first frame).
@@ -84,7 +85,7 @@ def list_images(folder: str | os.PathLike[str], passed: PassedOver | None = None
         UserError: a link that leads nowhere.
     """
     with passed_over(folder, passed) as left:
-        return _scan(os.fspath(folder), left)[0]
+        return _scan(os.fspath(folder), left, EXTENSIONS)[0]
 
 
 def list_folders(folder: str | os.PathLike[str]) -> list[str]:
@@ -92,7 +93,7 @@ def list_folders(folder: str | os.PathLike[str]) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if not is_hidden(entry.name) and entry.is_dir())
 
 
-def walk_images(folder: str | os.PathLike[str], passed: PassedOver | None = None) -> list[str]:
+def walk_images(folder: str | os.PathLike[str], passed: PassedOver | None = None, *, videos: bool = False) -> list[str]:
     """The images in a folder and in all below it, as paths from there, sorted.
 
     Links to folders are followed; a folder that several paths lead to is read once.
@@ -100,6 +101,7 @@ def walk_images(folder: str | os.PathLike[str], passed: PassedOver | None = None
     Args:
         folder: to look into.
         passed: collects what is left out; None: a warning says it.
+        videos: list them, too.
 
     Raises:
         UserError: a link that leads nowhere.
@@ -115,14 +117,14 @@ def walk_images(folder: str | os.PathLike[str], passed: PassedOver | None = None
             if (status.st_dev, status.st_ino) in read:
                 continue
             read.add((status.st_dev, status.st_ino))
-            images, real, linked = _scan(path, left)
+            images, real, linked = _scan(path, left, EXTENSIONS | VIDEO_EXTENSIONS if videos else EXTENSIONS)
             found += [os.path.join(here, name) for name in images]
             folders += [os.path.join(here, name) for name in real]
             links += [os.path.join(here, name) for name in linked]
     return sorted(found)
 
 
-def _scan(folder: str, passed: PassedOver) -> tuple[list[str], list[str], list[str]]:
+def _scan(folder: str, passed: PassedOver, kinds: frozenset[str]) -> tuple[list[str], list[str], list[str]]:
     """Names of the images, of the folders, and of the links to folders in a folder, each sorted."""
     images, folders, links = list[str](), list[str](), list[str]()
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -131,7 +133,7 @@ def _scan(folder: str, passed: PassedOver) -> tuple[list[str], list[str], list[s
         extension = os.path.splitext(entry.name)[1].lower()
         if entry.is_dir():
             (links if entry.is_symlink() else folders).append(entry.name)
-        elif extension in EXTENSIONS:
+        elif extension in kinds:
             if entry.is_file():
                 images.append(entry.name)
             elif entry.is_symlink() and not os.path.exists(entry.path):
@@ -139,4 +141,6 @@ def _scan(folder: str, passed: PassedOver) -> tuple[list[str], list[str], list[s
                 raise UserError(f"{absolute(entry.path)}: a link to {target}, which is not there; mend or remove it")
         elif extension in _UNREADABLE and entry.is_file():
             passed.add_unreadable(entry.path)
+        elif extension in VIDEO_EXTENSIONS and entry.is_file():
+            passed.add("videos (tools that read images take their frames with --frame-step N)", entry.path)
     return images, folders, links

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_dml.data.images import read_image, to_stored
+from reid_dml.data.images import PIXEL_LIMIT, read_image, to_stored
 from reid_dml.data.records import ImageRecord
 
 _PIECE = 256  # images one thread reads in one go when all are read
@@ -38,11 +38,15 @@ class StoredImages(ABC):
 
 
 class ImageFiles(StoredImages):
-    """Decoded and resized at every reading."""
+    """Decoded and resized at every reading; files of more pixels than the limit are refused."""
+
+    def __init__(self, records: Sequence[ImageRecord], size: Sequence[int], pixel_limit: int = PIXEL_LIMIT) -> None:
+        super().__init__(records, size)
+        self.pixel_limit = pixel_limit
 
     def read(self, rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
         for place, row in enumerate(rows):
-            out[place] = to_stored(read_image(self.records[row].path), self.size)
+            out[place] = to_stored(read_image(self.records[row].path, self.pixel_limit), self.size)
 
 
 class ImageArrays(StoredImages):

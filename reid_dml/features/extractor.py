@@ -88,7 +88,7 @@ class FeatureExtractor:
         if not isinstance(images, (list, tuple)):
             raise ValueError("expected a list of images; wrap a single one: [image]")
         # One thread: two must not load the same PIL image at once.
-        return self._extract(InputImages(images, self.cfg.DATA.STORED_SIZE), workers=1)
+        return self._extract(InputImages(images, self.cfg.DATA.STORED_SIZE, self.cfg.DATA.PIXEL_LIMIT), workers=1)
 
     def extract(self, records: Sequence[ImageRecord], title: str = "images") -> FeatureSet:
         """Features of image files with all that is known of these, in this process alone.
@@ -100,7 +100,7 @@ class FeatureExtractor:
         Raises:
             UserError: an image that cannot be read, or whose feature is not finite.
         """
-        images = ImageFiles(records, self.cfg.DATA.STORED_SIZE)
+        images = ImageFiles(records, self.cfg.DATA.STORED_SIZE, self.cfg.DATA.PIXEL_LIMIT)
         return FeatureSet.of(self._extract(images, workers=self.cfg.DATA.WORKERS, title=title), records, self.model)
 
     def join(self, members: Mapping[int, np.ndarray]) -> np.ndarray:

@@ -26,6 +26,7 @@ from reid_dml.errors import UserError, require_file
 from reid_dml.features.feature_set import FeatureSet, is_npz, whole_ids
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
+from reid_dml.text import from_utf8, to_utf8
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
 _MODEL, _DIGEST = b"reid_dml.model", b"reid_dml.sha256"
@@ -89,7 +90,7 @@ def _write_parquet(features: FeatureSet, path: Path) -> None:
     flat = pa.array(np.ascontiguousarray(features.features).reshape(-1))
     table = pa.table(
         {
-            "path": pa.array(features.paths.tolist(), pa.string()),
+            "path": pa.array(map(to_utf8, features.paths.tolist()), pa.string()),
             "person_id": features.person_ids,
             "camera_id": features.camera_ids,
             "feature": pa.FixedSizeListArray.from_arrays(flat, width),
@@ -117,7 +118,7 @@ def _read_parquet(path: Path) -> FeatureSet:
     if len(lengths) != 1:
         raise UserError(f"{path}: features have {len(lengths)} different widths; all must be equally wide")
     values = column.flatten()
-    paths = table["path"].to_pylist() if "path" in table.column_names else None
+    paths = list(map(from_utf8, table["path"].to_pylist())) if "path" in table.column_names else None
     return _assemble(
         path,
         values.to_numpy(zero_copy_only=False).reshape(len(table), lengths.pop()),
@@ -135,7 +136,7 @@ def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
     names = ("f", "label", "cam") if prefix else ("feature", "label", "cam")
     columns = (features.features, features.person_ids, features.camera_ids)
     found: dict[str, Any] = {prefix + name: column for name, column in zip(names, columns, strict=True)}
-    found[f"{prefix}path"] = features.paths.astype(object)
+    found[f"{prefix}path"] = np.array([to_utf8(path) for path in features.paths.tolist()], object)
     found[f"{prefix}sha256"] = features.digest()
     if features.model:
         found[f"{prefix}model"] = features.model
@@ -177,7 +178,9 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
         values = values.T  # an image a column
     cameras = np.ravel(content[f"{prefix}cam"]) if f"{prefix}cam" in content else np.full(len(labels), -1)
     cells = content.get(f"{prefix}path")
-    paths = None if cells is None else [str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in np.ravel(cells)]
+    paths = None
+    if cells is not None:
+        paths = [from_utf8(str(np.ravel(cell)[0])) if np.size(cell) else "" for cell in np.ravel(cells)]
     model, digest = (np.ravel(content.get(prefix + name, "")) for name in ("model", "sha256"))
     words = (str(text[0]).strip() if text.size else "" for text in (model, digest))
     return _assemble(path, values, labels, cameras, paths, *words)

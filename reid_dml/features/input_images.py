@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from reid_dml.data.images import read_image, to_stored
+from reid_dml.data.images import PIXEL_LIMIT, check_size, read_image, to_stored
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.stored import StoredImages
 
@@ -24,24 +24,24 @@ class InputImages(StoredImages):
     Messages call them by their path, or `image 3` (counted from 0).
     """
 
-    def __init__(self, images: Sequence[InputImage], size: Sequence[int]) -> None:
+    def __init__(self, images: Sequence[InputImage], size: Sequence[int], pixel_limit: int = PIXEL_LIMIT) -> None:
         names = [
             str(image) if isinstance(image, (str, os.PathLike)) else f"image {number}"
             for number, image in enumerate(images)
         ]
         super().__init__([ImageRecord(name, UNKNOWN_PERSON, UNKNOWN_CAMERA) for name in names], size)
-        self.images = images
+        self.images, self.pixel_limit = images, pixel_limit
 
     def read(self, rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
         for place, row in enumerate(rows):
             try:
-                pixels = as_rgb(self.images[row])
+                pixels = as_rgb(self.images[row], self.pixel_limit)
             except ValueError as error:
                 raise ValueError(f"{self.records[row].path}: {error}") from None
             out[place] = to_stored(pixels, self.size)
 
 
-def as_rgb(image: InputImage) -> np.ndarray:
+def as_rgb(image: InputImage, pixel_limit: int = PIXEL_LIMIT) -> np.ndarray:
     """One image as (H, W, 3) uint8 RGB.
 
     PIL images of more than 8 bits are grey: of mode `I;16` the upper byte is taken, as `read_image` does with such
@@ -53,13 +53,14 @@ def as_rgb(image: InputImage) -> np.ndarray:
         image, or an image of mode `I` or `F` whose values lie elsewhere, or, so that it would be black, all below 1.
     """
     if isinstance(image, (str, os.PathLike)):
-        return read_image(image)
+        return read_image(image, pixel_limit)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"an array must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
         return image
     if not hasattr(image, "convert"):
         raise ValueError(f"an image must be a path, a PIL image or an array, got {type(image).__name__}")
+    check_size(*image.size, "PIL image", pixel_limit)
     from PIL import ImageOps  # comes with torchvision and timm
 
     upright = ImageOps.exif_transpose(image)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from reid_dml.errors import UserError
+from reid_dml.data.videos import file_of
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import save_with
 
 
@@ -61,9 +62,9 @@ def files_fingerprint(paths: Iterable[str | os.PathLike[str]], *settings: object
     digest = blake2b(repr(settings).encode(), digest_size=16)
     for path in paths:
         try:
-            status = os.stat(path)
+            status = os.stat(file_of(path))
         except FileNotFoundError:
-            raise UserError(f"{path}: not found; check the path") from None
+            raise UserError(f"{absolute(path)}: not found; check the path") from None
         line = f"{os.path.abspath(path)}\0{status.st_size} {status.st_mtime_ns}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

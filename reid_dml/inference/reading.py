@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
+from reid_dml.data.broken import all_broken_named
 from reid_dml.data.stored import ReadAhead, StoredImages
 from reid_dml.inference.speed import Speed
 
@@ -38,7 +39,8 @@ def read_batches(
     try:
         for number in range(-(-len(images) // batch_size)):
             asked = time.perf_counter()
-            batch = ahead.batch(number)
+            with all_broken_named(images, workers):
+                batch = ahead.batch(number)
             if speed is not None:
                 speed.waiting += time.perf_counter() - asked
             yield batch

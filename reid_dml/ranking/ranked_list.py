@@ -13,6 +13,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_widths
 from reid_dml.ranking.protocol import is_junk, is_left_out
 from reid_dml.search.nearest import ExactIndex
+from reid_dml.text import printable
 
 if TYPE_CHECKING:
     from reid_dml.search.gallery import Gallery
@@ -57,7 +58,7 @@ class RankedList:
         """A table of the list, header first; `score` names the last column."""
         rows = [["image", "person", "camera", score]]
         rows += [
-            [f"{rank:>3}  {image.path}", person_name(image), camera_name(image), f"{value:.4f}"]
+            [f"{rank:>3}  {printable(image.path)}", person_name(image), camera_name(image), f"{value:.4f}"]
             for rank, (image, value) in enumerate(zip(self.images, self.scores, strict=True), 1)
         ]
         return rows

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reid_dml.text import printable
+
 
 class ReferenceRow(NamedTuple):
     """Somebody else's result to print beside ours: as printed there, by the columns of the task's table."""
@@ -66,6 +68,7 @@ def percent(value: float | None) -> str:
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned for a terminal: the first to the left, numbers to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from reid_dml.config import flatten, load_config
 from reid_dml.config.versions import CONFIG_VERSION, VERSION_KEY
 from reid_dml.digests import digest_of
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import exclusive, is_at, read_json, remove_drafts, write_json, write_text
 from reid_dml.runs.log import cut_lines, read_lines
 
@@ -26,6 +26,8 @@ _FREE_ON_RESUME = (
     "DATA.ROOT",
     "DATA.CACHE_DIR",
     "DATA.SOURCE",
+    "DATA.PIXEL_LIMIT",
+    "DATA.SKIP_BROKEN",
     "DATA.RESIDENT_LIMIT_GB",
     "DATA.WORKERS",
     "TRAIN.CHECKPOINT_INTERVAL",
@@ -159,7 +161,9 @@ class RunFolder:
     def config(self) -> CfgNode:
         """The frozen config the run was started with."""
         if not self.config_file.is_file():
-            raise UserError(f"{self.config_file}: not found; {self.path} is not a run folder of tools/train_net.py")
+            raise UserError(
+                f"{absolute(self.config_file)}: not found; {self.path} is not a run folder of tools/train_net.py"
+            )
         if not self.config_file.stat().st_size:
             raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")
         return load_config(self.config_file, version=0)

@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import flatten, per_network
 from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
 from reid_dml.models.weights import load_exact, read_tensors
@@ -87,7 +87,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
         raise UserError(f"{more}: the run has more networks than COHORT.NETWORKS of the config; use its own config")
     absent = [file for file in files.values() if not file.is_file()]
     if absent and ema and folder.weights_file(0).is_file():
-        raise UserError(f"{absent[0]}: weights not found; the run kept no average, set TEST.WEIGHTS last")
+        raise UserError(f"{absolute(absent[0])}: weights not found; the run kept no average, set TEST.WEIGHTS last")
     if absent:
         hint = (
             "its training has not ended, resume it"
@@ -97,7 +97,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
                 ".safetensors file"
             )
         )
-        raise UserError(f"{absent[0]}: weights not found; {hint}")
+        raise UserError(f"{absolute(absent[0])}: weights not found; {hint}")
     return files
 
 
@@ -148,8 +148,8 @@ def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list
     for path in cfg.COHORT.TEACHERS:
         if not Path(path).exists():
             raise UserError(
-                f"COHORT.TEACHERS: {path} not found; train the teacher to its end first, or name another run folder or "
-                "weights file"
+                f"COHORT.TEACHERS: {absolute(path)} not found; train the teacher to its end first, or name another run "
+                "folder or weights file"
             )
         folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
         if folder.class_names() != list(class_names):

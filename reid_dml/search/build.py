@@ -34,6 +34,7 @@ from reid_dml.search.index_types import (
     training_size,
 )
 from reid_dml.search.sources import Source
+from reid_dml.text import from_utf8, to_utf8
 
 _FILLED, _FILLED_DIGESTS = "filled.faiss", "filled.json"
 _BATCH = 8192  # vectors added at a time
@@ -136,7 +137,7 @@ def remove_images(path: str | os.PathLike[str], names: Sequence[str]) -> int:
     folder = IndexFolder(path)
     with folder.lock(new=False):
         contents = folder.read(mapped=False)
-        paths = contents.images["path"].to_pylist()
+        paths = list(map(from_utf8, contents.images["path"].to_pylist()))
         gone = np.zeros(len(paths), bool)
         for name in names:
             fits = np.array([entry == name or fnmatchcase(entry, name) for entry in paths], bool)
@@ -193,7 +194,7 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
 
 def _images(features: FeatureSet, first: int) -> pa.Table:
     ids = np.arange(first, first + len(features))
-    columns = [ids, features.paths.astype(object), features.person_ids, features.camera_ids]
+    columns = [ids, list(map(to_utf8, features.paths.tolist())), features.person_ids, features.camera_ids]
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, IMAGES, strict=True)], schema=IMAGES
     )

@@ -17,6 +17,7 @@ from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
 from reid_dml.search.index_types import fits_gpu, on_gpu, prepare, search, set_parameters
 from reid_dml.search.sources import FeatureFiles, FeatureSets
+from reid_dml.text import from_utf8
 
 
 class Neighbours(NamedTuple):
@@ -150,7 +151,7 @@ class Gallery:
             raise ValueError("there are ids that no image of the gallery has")
         found = opened.contents.images.take(rows)
         columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id"))
-        return [ImageRecord(*row) for row in zip(*columns, strict=True)]
+        return [ImageRecord(from_utf8(path), *ids) for path, *ids in zip(*columns, strict=True)]
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
         """Add a feature set, or feature files, here and on disk; see `search.build.add_images`."""

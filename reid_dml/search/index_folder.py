@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid_dml.digests import check_file, file_digest, seal_holds, sealed
-from reid_dml.errors import UserError
-from reid_dml.files import exclusive, remove_drafts, remove_folder, sync, write_json
+from reid_dml.errors import UserError, absolute
+from reid_dml.files import check_folder, exclusive, remove_drafts, remove_folder, sync, write_json
 from reid_dml.versions import __version__, versions
 
 IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
@@ -79,6 +79,7 @@ class IndexFolder:
         strange = self.path.is_dir() and not self.manifest.exists() and not self.building.exists()
         if strange and any(entry.name != ".lock" and not _is_generation(entry) for entry in self.path.iterdir()):
             raise UserError(f"{self.path}: holds other files than an index; name a new folder")
+        check_folder(self.path, str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
         with exclusive(self.path / ".lock", f"{self.path}: another process is changing this index; wait for it"):
             self._remove_leftovers()
@@ -106,7 +107,7 @@ class IndexFolder:
                 # A writer may have replaced it since the manifest was read.
                 if self._read_manifest()["generation"] == manifest["generation"]:
                     raise UserError(
-                        f"{error.filename}: not found, though {self.manifest} names it; build the index anew"
+                        f"{absolute(error.filename)}: not found, though {self.manifest} names it; build the index anew"
                     ) from None
 
     def write(self, contents: Contents) -> None:
@@ -167,7 +168,7 @@ class IndexFolder:
             if self.building.is_dir():
                 raise UserError(f"{self.path}: its building has not ended; run tools/build_index.py again to end it")
             what = "is not an index (no manifest.json)" if self.path.is_dir() else "no such index"
-            raise UserError(f"{self.path}: {what}; {_MAKE}")
+            raise UserError(f"{absolute(self.path)}: {what}; {_MAKE}")
         try:
             manifest = json.loads(self.manifest.read_bytes())
             ours = manifest["format"] == _FORMAT

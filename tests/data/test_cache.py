@@ -27,7 +27,7 @@ SIZE = (12, 8)
 def decoded(monkeypatch):
     """Paths of the images decoded by the cache so far."""
     paths, decode = [], shard.decode_image
-    monkeypatch.setattr(shard, "decode_image", lambda data, path: paths.append(str(path)) or decode(data, path))
+    monkeypatch.setattr(shard, "decode_image", lambda data, path, *limit: paths.append(str(path)) or decode(data, path))
     return paths
 
 

@@ -199,13 +199,16 @@ class TestFolders:
             load("imagenet")
 
     @pytest.mark.parametrize(("name", "root", "words"), [
-        ("cifar10", "cifar10", "holds train/ itself; set DATA.ROOT to the folder above"),
-        ("cifar10", "nothing", "no such folder"),
-        ("cifar10", "file.npz", "a file; DATA.ROOT is the folder of cifar10"),
+        ("cifar10", "cifar10/train", "is not the folder that holds cifar10; set DATA.ROOT to /"),
+        ("cifar10", "other", "holds train/ itself; set DATA.ROOT to the folder above"),
+        ("cifar100", "nothing", "no such folder"),
+        ("cifar100", "file.npz", "a file; DATA.ROOT is the folder of cifar100"),
         ("class_folders", "file.npz", "an .npz is read by DATA.NAME npz"),
     ])  # fmt: skip
     def test_a_wrong_root_is_explained(self, load, tmp_path, name, root, words):
         self.write(tmp_path / "cifar10" / "train" / "a", "1.png")
+        if root == "other":
+            (tmp_path / "cifar10").rename(tmp_path / "other")
         (tmp_path / "file.npz").write_bytes(b"PK")
         with pytest.raises(UserError) as refusal:
             load(name, tmp_path / root)

@@ -34,12 +34,14 @@ import numpy as np
 from tqdm import tqdm
 from yacs.config import CfgNode
 
+from reid_dml.data.broken import all_broken_named
+from reid_dml.data.images import PIXEL_LIMIT
 from reid_dml.data.pipeline.shard import Shard
 from reid_dml.data.pipeline.shard_list import ShardList, divide
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.errors import describe_os_error
-from reid_dml.files import alone
+from reid_dml.files import alone, user_cache
 from reid_dml.processes import first_then_others, rank
 from reid_dml.threads import cpu_threads, usable_cores
 
@@ -47,7 +49,8 @@ logger = logging.getLogger(__name__)
 
 _SHARD_BYTES = 256 * 2**20
 _SPARE_BYTES = 2**30  # left free on the disk
-_NOT_CHOOSING = ("ROOT", "CACHE_DIR", "SOURCE", "RESIDENT_LIMIT_GB", "WORKERS")  # options beside which images are used
+# Options beside which images are used.
+_NOT_CHOOSING = ("ROOT", "CACHE_DIR", "SOURCE", "RESIDENT_LIMIT_GB", "WORKERS", "PIXEL_LIMIT", "SKIP_BROKEN")
 
 
 def open_images(cfg: CfgNode, records: Sequence[ImageRecord], split: str) -> StoredImages:
@@ -68,8 +71,8 @@ def open_images(cfg: CfgNode, records: Sequence[ImageRecord], split: str) -> Sto
         return ImageArrays(records, cfg.DATA.STORED_SIZE)
     folder = cache_folder(cfg)
     if folder is None or not records:
-        return ImageFiles(records, cfg.DATA.STORED_SIZE)
-    return first_then_others(lambda: _open(records, cfg.DATA.STORED_SIZE, folder, _owner(cfg, split)))
+        return ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)
+    return first_then_others(lambda: _open(cfg, records, folder, split))
 
 
 def cache_folder(cfg: CfgNode) -> Path | None:
@@ -77,10 +80,12 @@ def cache_folder(cfg: CfgNode) -> Path | None:
     if cfg.DATA.CACHE_DIR != "auto":
         return Path(cfg.DATA.CACHE_DIR) if cfg.DATA.CACHE_DIR else None
     root = Path(cfg.DATA.ROOT)
+    if not root.exists():  # nothing is written beside data that are elsewhere
+        return user_cache()
     beside = (root if root.is_dir() else root.parent) / ".cache" / "reid_dml"
     if beside.is_dir() or os.access(beside.parent if beside.parent.is_dir() else beside.parent.parent, os.W_OK):
         return beside
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reid_dml"
+    return user_cache()
 
 
 def _owner(cfg: CfgNode, split: str) -> str:
@@ -89,20 +94,29 @@ def _owner(cfg: CfgNode, split: str) -> str:
     return repr((split, os.path.abspath(cfg.DATA.ROOT), sorted(options.items()), sorted(cfg.SEMI.items())))
 
 
-def _open(records: Sequence[ImageRecord], size: Sequence[int], folder: Path, owner: str) -> StoredImages:
-    images = CachedImages(records, size, folder, owner)
+def _open(cfg: CfgNode, records: Sequence[ImageRecord], folder: Path, split: str) -> StoredImages:
+    files = ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)
+    images = CachedImages(records, files.size, folder, _owner(cfg, split), files.pixel_limit)
     try:
-        images.fill()
+        with all_broken_named(files, cfg.DATA.WORKERS):
+            images.fill()
     except OSError as error:
         warnings.warn(f"{describe_os_error(error)}; until then images are decoded whenever they are read", stacklevel=2)
-        return ImageFiles(records, size)
+        return files
     return images
 
 
 class CachedImages(StoredImages):
     """Images read from the shards of a cache folder; to be filled before anything is read."""
 
-    def __init__(self, records: Sequence[ImageRecord], size: Sequence[int], folder: Path, owner: str = "") -> None:
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        size: Sequence[int],
+        folder: Path,
+        owner: str = "",
+        pixel_limit: int = PIXEL_LIMIT,
+    ) -> None:
         """Divide the images into shards; none is opened.
 
         Args:
@@ -110,6 +124,7 @@ class CachedImages(StoredImages):
             size: height and width at which they are stored.
             folder: holds the shards.
             owner: of the list of images, beside their folder and size; see `ShardList`.
+            pixel_limit: largest width x height of an image.
 
         Raises:
             UserError: an image file that is not there.
@@ -121,7 +136,7 @@ class CachedImages(StoredImages):
         # relative beside absolute paths and shortens doubled separators: its length would cut names elsewhere.
         common = len(os.path.dirname(os.path.commonprefix(paths)))  # noqa: RUF071
         rows = divide([path[common:] for path in paths], max(1, _SHARD_BYTES // (3 * size[0] * size[1])))
-        self.shards = [Shard(paths[part.start : part.stop], common, self.size, folder) for part in rows]
+        self.shards = [Shard(paths[part.start : part.stop], common, self.size, folder, pixel_limit) for part in rows]
         self.first_rows = np.array([part.start for part in rows], np.int64)
         self.list = ShardList(folder, repr((owner, os.path.abspath(paths[0][:common] if paths else ""), self.size)))
 

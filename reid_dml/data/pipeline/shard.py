@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from reid_dml.data.images import decode_image, read_file, to_stored
+from reid_dml.data.images import PIXEL_LIMIT, decode_image, read_file, to_stored
 from reid_dml.errors import describe_os_error
 from reid_dml.files import alone, save_with
 from reid_dml.threads import cpu_threads
@@ -29,7 +29,14 @@ _FORMAT = "1"  # of the two files, and of what decoding and resizing do
 class Shard:
     """Some images of a set, and the two files that hold them."""
 
-    def __init__(self, paths: Sequence[str], common: int, size: tuple[int, int], folder: Path) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        common: int,
+        size: tuple[int, int],
+        folder: Path,
+        pixel_limit: int = PIXEL_LIMIT,
+    ) -> None:
         """Name the shard's files; none is opened.
 
         Args:
@@ -37,11 +44,12 @@ class Shard:
             common: characters of every path that do not belong to an image's name.
             size: height and width of the stored images.
             folder: holds the shards.
+            pixel_limit: largest width x height of an image.
 
         Raises:
             UserError: an image file that is not there.
         """
-        self.paths, self.size = paths, size
+        self.paths, self.size, self.pixel_limit = paths, size, pixel_limit
         facts = [_fact(path) for path in paths]
         self.modified = np.array([modified for _, modified in facts], np.int64)
         names = "".join(f"{path[common:]}\0{length}\n" for path, (length, _) in zip(paths, facts, strict=True))
@@ -92,7 +100,7 @@ class Shard:
 
         def decode(row: int) -> np.ndarray:
             data = read_file(self.paths[row])
-            image = to_stored(decode_image(data, self.paths[row]), self.size)
+            image = to_stored(decode_image(data, self.paths[row], self.pixel_limit), self.size)
             content[row], checksums[row] = np.frombuffer(_content(data), np.uint8), zlib.crc32(image.data)
             return image
 
@@ -123,7 +131,7 @@ class Shard:
             self._mend()
             if not self._read_intact(first, out):
                 for place, path in enumerate(self.paths[first : first + len(out)]):
-                    out[place] = to_stored(decode_image(read_file(path), path), self.size)
+                    out[place] = to_stored(decode_image(read_file(path), path, self.pixel_limit), self.size)
 
     def _read_intact(self, first: int, out: np.ndarray) -> bool:
         try:

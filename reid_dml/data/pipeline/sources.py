@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from reid_dml.data.broken import all_broken_named
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.draws import augmentation_draws
 from reid_dml.data.pipeline.samplers import Sampler, sampler_kind
@@ -72,7 +73,8 @@ class ResidentSource(BatchSource):
     def __init__(self, images: StoredImages, *args, workers: int) -> None:
         """Read all images by this many threads; the other arguments are those of `BatchSource`."""
         super().__init__(images, *args)
-        self.images = torch.from_numpy(read_all(images, workers)).to(self.device)
+        with all_broken_named(images, workers):
+            self.images = torch.from_numpy(read_all(images, workers)).to(self.device)
 
     def _images(self, step: int, rows: Tensor) -> Tensor:
         return self.images.index_select(0, rows)
@@ -84,11 +86,13 @@ class StreamingSource(BatchSource):
     def __init__(self, images: StoredImages, *args, workers: int) -> None:
         """Let this many threads read; the other arguments are those of `BatchSource`."""
         super().__init__(images, *args)
-        pinned = self.device.startswith("cuda")
+        self.files, pinned = images, self.device.startswith("cuda")
         self._ahead = ReadAhead(images, self.sampler.indices, workers, ahead=_LOOK_AHEAD, pinned=pinned)
 
     def _images(self, step: int, rows: Tensor) -> Tensor:
-        return self._ahead.batch(step).to(self.device, non_blocking=True)
+        with all_broken_named(self.files):
+            batch = self._ahead.batch(step)
+        return batch.to(self.device, non_blocking=True)
 
 
 def label_rows(records: Sequence[ImageRecord], class_ids: Sequence[int]) -> list[int]:

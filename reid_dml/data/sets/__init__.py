@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
+from reid_dml.data.broken import usable_images
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
 from reid_dml.errors import UserError
@@ -67,7 +68,7 @@ def load_data(cfg: CfgNode, *, training: bool = True) -> ReIDData | Classificati
         cfg: the config.
         training: False: its training images are not needed, and there may be none.
     """
-    data = DATA_SETS.get(cfg.DATA.NAME).load(cfg)
+    data = usable_images(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))
     if not data.train:
         if training:
             raise UserError(

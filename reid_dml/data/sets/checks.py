@@ -6,7 +6,7 @@ import warnings
 
 from reid_dml.data.labels import file_key
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord, ReIDData
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 
 _FROM_ONE = "number persons from 1, or list the images in a CSV (DATA.NAME csv), where ids are free"
 
@@ -33,9 +33,6 @@ def check_data(data: ReIDData, *, tested: bool = True) -> ReIDData:
         raise UserError(
             f"{data.root}: the train split has one identity only ({data.class_ids[0]}); a classifier needs at least two"
         )
-    for record in (*data.train, *data.query, *data.gallery, *data.boxes):
-        # Asked now, so that an image for the evaluation does not fail after hours of training.
-        require_file(record.path, "image", "copy it again from the data set's archive or remove it")
     _check_repeats(data)
     if tested:
         _check_queries(data)

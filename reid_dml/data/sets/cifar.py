@@ -16,7 +16,8 @@ from reid_dml.data.sets import register_data
 from reid_dml.data.sets.cifar_binary import has_binary, read_binary
 from reid_dml.data.sets.class_folders import read_class_tree
 from reid_dml.data.sets.npz import data_from_arrays, read_npz
-from reid_dml.errors import UserError
+from reid_dml.data.sets.places import check_root
+from reid_dml.errors import UserError, absolute
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -44,13 +45,23 @@ def load_cifar(cfg: CfgNode) -> ClassificationData:
         return read_npz(root / f"{name}.npz", unofficial)
     if (root / name).is_dir():
         return read_class_tree(root / name, unofficial)
+    check_root(root, lambda folder: _holds(folder, name, kind), name)
     if (root / "train").is_dir():
         raise UserError(f"{root}: holds train/ itself; set DATA.ROOT to the folder above, in which it is called {name}")
     if not root.is_dir():
-        raise UserError(f"{root}: {'a file' if root.exists() else 'no such folder'}; DATA.ROOT is the folder of {name}")
+        raise UserError(
+            f"{absolute(root)}: {'a file' if root.exists() else 'no such folder'}; DATA.ROOT is the folder of {name}"
+        )
     raise UserError(
-        f"{root}: no {name} here; put the official {kind.filename} ({kind.url}) there, or {name}.npz, or the folders "
-        f"{name}/train/<class> and {name}/test/<class> (see datasets/README.md)"
+        f"{absolute(root)}: no {name} here; put the official {kind.filename} ({kind.url}) there, or {name}.npz, or "
+        f"the folders {name}/train/<class> and {name}/test/<class> (see datasets/README.md)"
+    )
+
+
+def _holds(root: Path, name: str, kind: type[CIFAR10]) -> bool:
+    files = (root / kind.filename, root / f"{name}.npz")
+    return any(file.is_file() for file in files) or any(
+        (root / s).is_dir() for s in (kind.base_folder, f"{name}/train")
     )
 
 

@@ -14,7 +14,8 @@ from yacs.config import CfgNode
 from reid_dml.data.listing import list_folders, list_images, passed_over, walk_images
 from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import own_name, register_data
-from reid_dml.errors import UserError
+from reid_dml.data.sets.places import check_root
+from reid_dml.errors import UserError, absolute
 
 
 def _layout(test_names: Sequence[str]) -> str:
@@ -30,7 +31,7 @@ def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("te
         test_names: folders the test split may have; the first that is there.
 
     Raises:
-        UserError: a missing folder, a class without images, an empty image, or a class to test that has none to train
+        UserError: a missing folder, a class without images, or a class to test that has none to train
             on.
     """
     train = _split_folder(root, ("train",), _layout(test_names))
@@ -51,6 +52,11 @@ def read_class_tree(root: Path, name: str, *, test_names: tuple[str, ...] = ("te
     )
 
 
+def holds_class_tree(root: Path) -> bool:
+    """Whether a folder looks like one for `read_class_tree`."""
+    return (root / "train").is_dir() and any((root / name).is_dir() for name in ("test", "val"))
+
+
 def number_classes(train: Path) -> dict[str, int]:
     """Number of every class folder, from 1 in alphabetical order. Raises `UserError` for fewer than two."""
     classes = _class_folders(train)
@@ -65,13 +71,13 @@ def _split_folder(root: Path, names: tuple[str, ...], layout: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise UserError(f"{root / names[0]}: folder not found; the data set must look like {layout} below {root}")
+    raise UserError(f"{absolute(root / names[0])}: folder not found; {root} must hold {layout}")
 
 
 def _class_folders(split: Path) -> list[str]:
     folders = list_folders(split)
     if not folders:
-        raise UserError(f"{split}: holds no class folders; each class needs one with its images")
+        raise UserError(f"{absolute(split)}: holds no class folders; each class needs one with its images")
     return folders
 
 
@@ -86,18 +92,12 @@ def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
             images = walk_images(folder, passed)
             if not images:
                 raise UserError(f"{folder}: the class has no images; fill the folder or remove it")
-            records += [class_record(os.path.join(folder, image), numbers[name]) for image in images]
+            records += [ImageRecord.of_class(os.path.join(folder, image), numbers[name]) for image in images]
     return records
-
-
-def class_record(path: str, label: int) -> ImageRecord:
-    """One image of a class. Raises `UserError` for an empty file, now and not after hours of training."""
-    if os.path.getsize(path) == 0:
-        raise UserError(f"{path}: image is empty (0 bytes); copy it again from the data set's archive or remove it")
-    return ImageRecord.of_class(path, label)
 
 
 @register_data("class_folders", task="classification")
 def load_class_folders(cfg: CfgNode) -> ClassificationData:
     """Class folders of your own: `DATA.ROOT` holds train and test (or val)."""
-    return read_class_tree(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT))
+    root = check_root(cfg.DATA.ROOT, holds_class_tree, "train/ and test/ (or val/)")
+    return read_class_tree(root, own_name(cfg.DATA.ROOT))

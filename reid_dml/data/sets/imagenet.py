@@ -8,22 +8,27 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import register_data
-from reid_dml.data.sets.class_folders import class_record, number_classes, read_class_tree, read_split
-from reid_dml.errors import UserError, require_file
+from reid_dml.data.sets.class_folders import holds_class_tree, number_classes, read_class_tree, read_split
+from reid_dml.data.sets.places import check_root
+from reid_dml.errors import UserError, absolute, require_file
 
 
 @register_data("imagenet", task="classification")
 def load_imagenet(cfg: CfgNode) -> ClassificationData:
     """`DATA.ROOT`/imagenet with train/<class>/ and val/<class>/."""
-    return read_class_tree(Path(cfg.DATA.ROOT) / "imagenet", "imagenet", test_names=("val",))
+    root = check_root(cfg.DATA.ROOT, lambda root: holds_class_tree(root / "imagenet"), "imagenet/")
+    return read_class_tree(root / "imagenet", "imagenet", test_names=("val",))
 
 
 @register_data("tiny_imagenet", task="classification")
 def load_tiny_imagenet(cfg: CfgNode) -> ClassificationData:
     """`DATA.ROOT`/tiny-imagenet-200 as it is unpacked; its validation images, since its test images have no labels."""
-    root = Path(cfg.DATA.ROOT) / "tiny-imagenet-200"
+    name = "tiny-imagenet-200"
+    root = check_root(cfg.DATA.ROOT, lambda root: holds_class_tree(root / name), f"{name}/") / name
     if not (root / "train").is_dir():
-        raise UserError(f"{root / 'train'}: folder not found; unpack tiny-imagenet-200.zip in {cfg.DATA.ROOT}")
+        raise UserError(
+            f"{absolute(root / 'train')}: folder not found; unpack tiny-imagenet-200.zip in {cfg.DATA.ROOT}"
+        )
     numbers = number_classes(root / "train")
     return ClassificationData(
         "tiny_imagenet",
@@ -45,8 +50,8 @@ def _annotated_images(split: Path, numbers: dict[str, int]) -> list[ImageRecord]
             raise UserError(f"{table}: line {line}: {label!r} is none of the {len(numbers)} classes of train/")
         path = split / "images" / name
         if not path.is_file():
-            raise UserError(f"{path}: image not found; line {line} of {table.name} names it")
-        records.append(class_record(str(path), numbers[label]))
+            raise UserError(f"{absolute(path)}: image not found; line {line} of {table.name} names it")
+        records.append(ImageRecord.of_class(str(path), numbers[label]))
     if not records:
         raise UserError(f"{table}: lists no images; unpack tiny-imagenet-200.zip again")
     return records

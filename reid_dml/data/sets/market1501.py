@@ -15,7 +15,8 @@ from reid_dml.data.listing import list_folders, list_images, passed_over, walk_i
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.data.sets.checks import check_data
-from reid_dml.errors import UserError
+from reid_dml.data.sets.places import check_root
+from reid_dml.errors import UserError, absolute
 
 FOLDER = "Market-1501-v15.09.15"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test", "boxes": "gt_bbox"}
@@ -37,14 +38,14 @@ def parse_name(name: str) -> tuple[int, int]:
 def read_folder(folder: Path, *, cameras: str = "required") -> list[ImageRecord]:
     """The records of one folder, sorted by name. Raises `UserError` if it is missing, empty or has a foreign name."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: {_NO_FOLDER}")
+        raise UserError(f"{absolute(folder)}: {_NO_FOLDER}")
     with passed_over(folder) as passed:
         names = list_images(folder, passed)
         for name in list_folders(folder):
             if below := walk_images(folder / name, passed):
                 passed.add("in sub-folders", str(folder / name / below[0]), len(below))
     if not names:
-        raise UserError(f"{folder}: holds no images; unpack the data set again (see datasets/README.md)")
+        raise UserError(f"{absolute(folder)}: holds no images; unpack the data set again (see datasets/README.md)")
     records = []
     for name in names:
         try:
@@ -70,7 +71,9 @@ def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData
         UserError: a folder that is missing or empty, or a file name that does not parse.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: folder not found; see datasets/README.md for where the data goes, or set DATA.ROOT")
+        raise UserError(
+            f"{absolute(root)}: folder not found; see datasets/README.md for where the data goes, or set DATA.ROOT"
+        )
     # Who only evaluates needs no images to train on.
     optional = {"boxes", "train"} if (root / SPLITS["query"]).is_dir() else {"boxes"}
     splits = {
@@ -87,8 +90,12 @@ def read_layout(root: Path, name: str, *, cameras: str = "required") -> ReIDData
         splits["query"],
         splits["gallery"],
         splits.get("boxes", ()),
-        missing="" if "train" in splits else f"{root / SPLITS['train']}: {_NO_FOLDER}",
+        missing="" if "train" in splits else f"{absolute(root / SPLITS['train'])}: {_NO_FOLDER}",
     )
+
+
+def _has_layout(root: Path) -> bool:
+    return all((root / folder).is_dir() for split, folder in SPLITS.items() if split != "boxes")
 
 
 def count_differences(counts: dict[str, int]) -> list[str]:
@@ -103,7 +110,7 @@ def count_differences(counts: dict[str, int]) -> list[str]:
 @register_data("market1501", task="retrieval")
 def load_market1501(cfg: CfgNode) -> ReIDData:
     """`DATA.ROOT`/Market-1501-v15.09.15, its image counts compared with the official ones."""
-    root = Path(cfg.DATA.ROOT) / FOLDER
+    root = check_root(cfg.DATA.ROOT, lambda root: _has_layout(root / FOLDER), f"{FOLDER}/") / FOLDER
     data = read_layout(root, "market1501", cameras=cfg.DATA.CAMERAS)
     counts = {split: len(list_images(root / folder)) for split, folder in SPLITS.items() if (root / folder).is_dir()}
     if differences := count_differences(counts):
@@ -116,4 +123,5 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
 @register_data("folder", task="retrieval")
 def load_folder(cfg: CfgNode) -> ReIDData:
     """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
-    return check_data(read_layout(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT), cameras=cfg.DATA.CAMERAS))
+    root = check_root(cfg.DATA.ROOT, _has_layout, "bounding_box_train, query and bounding_box_test")
+    return check_data(read_layout(root, own_name(cfg.DATA.ROOT), cameras=cfg.DATA.CAMERAS))

@@ -23,8 +23,10 @@ from reid_dml.data.sets import register_data
 from reid_dml.data.sets.checks import check_data
 from reid_dml.data.sets.market1501 import SPLITS, read_layout
 from reid_dml.data.sets.pedestrians import DRAWING, Camera, Pedestrian, draw
+from reid_dml.files import user_cache
 from reid_dml.options import Component, Refuse, option
 
+DEFAULT_ROOT = "datasets"  # of DATA.ROOT
 _JUNK_PER_CAMERA = 8
 _DISTRACTORS_PER_TEST_IDENTITY = 2
 
@@ -48,10 +50,13 @@ class SyntheticOptions(Component):
 
 @register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions)
 def load_synthetic(cfg: CfgNode) -> ReIDData:
-    """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501."""
+    """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501.
+
+    Where no root is named and there is no folder `datasets` to stand in, it goes to the user's cache.
+    """
     options = {key.lower(): value for key, value in cfg.SYNTHETIC.items()}
     fingerprint = hashlib.sha256(json.dumps([DRAWING, options], sort_keys=True).encode()).hexdigest()[:8]
-    root = Path(cfg.DATA.ROOT) / f"synthetic-pedestrians-{fingerprint}"
+    root = drawing_folder(cfg.DATA.ROOT) / f"synthetic-pedestrians-{fingerprint}"
     if not root.is_dir():
         draft = root.with_name(f"{root.name}.draft-{os.getpid()}")
         for other in root.parent.glob(f"{root.name}.draft-*"):
@@ -66,6 +71,11 @@ def load_synthetic(cfg: CfgNode) -> ReIDData:
                 raise
             shutil.rmtree(draft)  # another process was faster and wrote the same images
     return check_data(read_layout(root, "synthetic", cameras=cfg.DATA.CAMERAS))
+
+
+def drawing_folder(root: str) -> Path:
+    """Where drawn images go: the root, or the user's cache if the root is the default and not there."""
+    return Path(root) if root != DEFAULT_ROOT or Path(root).is_dir() else user_cache() / "datasets"
 
 
 def write_pedestrians(
