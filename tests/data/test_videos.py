@@ -31,7 +31,7 @@ def video(tmp_path):
 def test_every_frame_is_a_record_with_the_video_s_ids(video):
     assert [record.path for record in image_records([video])] == [f"{video}#{n:06d}" for n in range(60)]
     named = video.rename(video.with_name("0007_c3_walk.avi"))
-    assert image_records([named], 25) == [ImageRecord(f"{named}#{n:06d}", 7, 3) for n in (0, 25, 50)]
+    assert image_records([named], frame_step=25) == [ImageRecord(f"{named}#{n:06d}", 7, 3) for n in (0, 25, 50)]
 
 
 def test_a_frame_is_read_in_any_order_and_by_any_thread(video):
