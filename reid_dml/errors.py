@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reid_dml.logs import on_terminal
+from reid_dml.waiting import wait_asleep
 
 
 class UserError(Exception):
@@ -73,6 +74,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     Raises:
         SystemExit: always, with the exit code.
     """
+    wait_asleep()
     with on_terminal():
         code = _exit_code(main)
     sys.stdout.flush()

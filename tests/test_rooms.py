@@ -14,7 +14,7 @@ LIBRARY = REPOSITORY / "reid_dml"
 ROOMS = [
     *("commands", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
     *("inference", "runs", "config", "engine", "mutual", "models", "classification", "data", "options", "registry"),
-    *("processes", "device", "threads", "versions", "heartbeat", "files", "errors", "logs", "timing"),
+    *("processes", "device", "threads", "versions", "heartbeat", "files", "errors", "logs", "timing", "waiting"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]
