@@ -76,7 +76,10 @@ def measure(company: int, seconds: int, repeats: int, folder: str) -> dict[str, 
                 assert process.stdout is not None
                 process.stdin.write(f"{seconds}\n")
                 process.stdin.flush()
-                rates[name].append(float(process.stdout.readline()))
+                while not (line := process.stdout.readline()).startswith("rate "):  # decoding says so first
+                    if not line:
+                        raise RuntimeError(f"{name}: ended; run {__file__} --train 1:{folder} to see why")
+                rates[name].append(float(line.split()[1]))
         return {name: found[1:] for name, found in rates.items()}  # the first turn waits for the starts
 
 
@@ -115,7 +118,7 @@ def train(threads: int, folder: Path) -> None:
         while time.perf_counter() - started < float(line):
             trainer.advance()
         taken = (trainer.step - first) * cfg.TRAIN.BATCH_SIZE
-        print(taken / (time.perf_counter() - started), flush=True)
+        print(f"rate {taken / (time.perf_counter() - started)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,9 @@ def _asked() -> int:
 
 
 def free_cores() -> int:
-    """Of the usable cores those that other processes leave idle, and half of them at least: a fair share.
+    """Of the usable cores those that other processes leave idle, and half of them at least; all if none is idle.
 
+    Beside a core that is shared, one that is not waits at every step. Where all are shared, each thread gets its part.
     The cores are watched for a fifth of a second, and only where the load of the last minute says that there may be
     other work: what an idle machine does in that moment changes no number of threads, so results stay the same.
     """
@@ -67,7 +68,7 @@ def free_cores() -> int:
         idle = sum(_idle_share(before[core], now) for core, now in _core_times().items() if core in before)
     except OSError:  # not Linux
         return usable
-    return min(usable, max(round(idle), math.ceil(usable / 2)))
+    return min(usable, max(round(idle), math.ceil(usable / 2))) if round(idle) else usable
 
 
 def _core_times() -> dict[int, tuple[int, int]]:

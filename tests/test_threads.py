@@ -88,8 +88,8 @@ def stat(idle, busy):
         (2.0, [20, 20], 2),  # the load was the command before
         (2.0, [20, 16], 2),
         (2.0, [18, 2], 1),
-        (3.0, [0, 0], 1),
-        (30.0, [20, 20, 20, 0, 0, 0, 0, 0], 4),  # a fair share of a full machine
+        (3.0, [0, 0], 2),  # shared everywhere: each thread gets its part
+        (6.0, [20, 20, 20, 0, 0, 0, 0, 0], 4),
         (3.0, [20, 20, 20, 20, 20, 0, 0, 0], 8),
         (5.0, [20, 20, 20, 20, 20, 0, 0, 0], 5),
     ],

@@ -17,7 +17,7 @@ UNKNOWN_CAMERA = -1  # the rule "same person, same camera" never applies to it
 
 
 class ImageRecord(NamedTuple):
-    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown).
+    """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown), ISO time.
 
     Images of a classification data set come from `of_class`; there the person id holds the number of the class.
     """
@@ -26,6 +26,7 @@ class ImageRecord(NamedTuple):
     person_id: int
     camera_id: int
     pixels: np.ndarray | None = None  # (H, W, 3) uint8 RGB where a data set has them already; the path is then a name
+    time: str = ""  # ISO 8601; empty: unknown
 
     @classmethod
     def of_class(cls, path: str, label: int, pixels: np.ndarray | None = None) -> ImageRecord:
