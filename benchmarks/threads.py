@@ -1,10 +1,10 @@
-"""Training of the quickstart with other work on the machine and without: our choice of threads beside fixed ones.
+"""Training of the quickstart with other work on the machine and without: how threads wait, and how many they are.
 
     python benchmarks/threads.py [--busy 2] [--seconds 3] [--repeats 5] [--json FILE]
 
 The ways take turns, each a process of its own that trains for some seconds at a time; first alone, then beside busy
-processes. "default" chose its threads when it was started, in the same company. "spinning" is OpenMP without our policy
-of waiting, "one thread" what `THREADS 1` gives. Only ratios within a turn mean anything on a machine that others use.
+processes. "default" is what a command does: all cores, waiting threads asleep. "spinning" is GNU's OpenMP left alone,
+"one thread" what `THREADS 1` gives. Only ratios within a turn mean anything on a machine that others use.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from measuring import keep_record, new_parser, new_record, positive
 
 from reid_dml.errors import run_command
 
-# Threads (0: chosen at the start) and variables of the environment.
+# Threads (0: all cores) and variables of the environment.
 WAYS: dict[str, tuple[int, dict[str, str]]] = {
     "default": (0, {}),
     "one thread": (1, {}),
-    "all cores": (os.cpu_count() or 1, {}),
-    "spinning": (os.cpu_count() or 1, {"GOMP_SPINCOUNT": "300000"}),  # what GNU's OpenMP does by itself
+    "spinning": (0, {"GOMP_SPINCOUNT": "300000"}),
 }
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yml"
 
@@ -63,8 +62,6 @@ def measure(company: int, seconds: int, repeats: int, folder: str) -> dict[str, 
     with ExitStack() as stack:
         for _ in range(company):
             stack.enter_context(ended([sys.executable, "-c", "while True: pass"], {}))
-        if company:
-            time.sleep(30)  # until the load of the last minute shows them
         running = {
             name: stack.enter_context(ended([sys.executable, __file__, "--train", f"{threads}:{folder}"], variables))
             for name, (threads, variables) in WAYS.items()

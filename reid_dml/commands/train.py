@@ -34,7 +34,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     device = resolve_device(cfg.DEVICE)
-    use_threads(cfg.THREADS, before=RunFolder(cfg.OUTPUT_DIR).threads() if resume else 0)
+    use_threads(cfg.THREADS)
     prepare_training()
     with processes(device):
         plan = plan_training(cfg)  # what cannot be is refused before any work

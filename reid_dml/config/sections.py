@@ -29,9 +29,7 @@ class Run:
     seed: int = option(0, "every random number of a run follows from it", least=0)
     device: str = option("auto", "auto | cpu | cuda | cuda:N")
     threads: int = option(
-        0,
-        "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the usable cores that are free",
-        least=0,
+        0, "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores this process may use", least=0
     )
 
 

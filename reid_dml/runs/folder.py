@@ -16,7 +16,6 @@ from reid_dml.config.versions import CONFIG_VERSION, VERSION_KEY
 from reid_dml.device import describe_device, git_revision, versions
 from reid_dml.errors import UserError
 from reid_dml.files import exclusive, write_json, write_text
-from reid_dml.threads import cpu_threads
 
 # Options that say where and how a run works, not what it computes: they may differ when it is resumed.
 _FREE_ON_RESUME = (
@@ -75,22 +74,10 @@ class RunFolder:
             data: the content of classes.json (see `TrainingData.training_summary`).
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        environment = {
-            "device": describe_device(device),
-            "threads": cpu_threads(),
-            "versions": versions(),
-            "git_revision": git_revision(),
-        }
+        environment = {"device": describe_device(device), "versions": versions(), "git_revision": git_revision()}
         write_json(self.path / "environment.json", environment)
         write_json(self.classes_file, data)
         self.write_config(cfg)
-
-    def threads(self) -> int:
-        """CPU threads the run began with; 0: there is none, or it does not say."""
-        try:
-            return max(0, int(json.loads((self.path / "environment.json").read_text())["threads"]))
-        except (OSError, ValueError, TypeError, KeyError):
-            return 0
 
     def write_config(self, cfg: CfgNode) -> None:
         """config.yml: every option of the run, and the version they are of."""

@@ -196,7 +196,7 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
         check_widths(name, features.features.shape[1], other, width)
         check_models(name, features.model, other, made_by, for_index=True)
         prepare(features, metric, name)
-        tables.append(_images(features, sum(sizes)))
+        tables.append(_images(features, sum(sizes), source.times(number)))
         sizes.append(len(features))
     _, dimension, model = first or ("", 0, "")
     images = pa.concat_tables(tables)
@@ -209,9 +209,10 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
     return _Summary(images, dimension, model, sizes)
 
 
-def _images(features: FeatureSet, first: int) -> pa.Table:
+def _images(features: FeatureSet, first: int, times: Sequence[str] | None) -> pa.Table:
     ids = np.arange(first, first + len(features))
-    columns = [ids, features.paths.astype(object), features.person_ids, features.camera_ids]
+    known = [time or None for time in times] if times else [None] * len(features)
+    columns = [ids, features.paths.astype(object), features.person_ids, features.camera_ids, known]
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, IMAGES, strict=True)], schema=IMAGES
     )
