@@ -15,6 +15,7 @@ from types import FrameType
 
 from reid_dml.logs import on_terminal
 from reid_dml.text import printable
+from reid_dml.waiting import wait_asleep
 
 
 class UserError(Exception):
@@ -90,6 +91,7 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> N
     Raises:
         SystemExit: always, with the exit code.
     """
+    wait_asleep()
     with on_terminal():
         code = _exit_code(main, interrupted)
     sys.stdout.flush()

@@ -1,7 +1,7 @@
 """How many CPU threads this process uses: one number for torch, FAISS, NumPy's BLAS and the library's own pools.
 
 Left to themselves they differ: torch asks MKL, FAISS an OpenMP runtime of its own or, if torch was imported first,
-torch's.
+torch's. How threads wait for each other is another matter: `reid_dml/waiting.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ ROOMS = [
     *("commands", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
     *("inference", "runs", "config", "engine", "mutual", "models", "classification", "data", "options", "registry"),
     *("processes", "device", "threads", "versions", "heartbeat", "digests", "files", "errors", "logs", "timing"),
-    "text",
+    *("waiting", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

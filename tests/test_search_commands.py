@@ -141,6 +141,66 @@ def test_calibrating_and_converting(command, features, tmp_path):
     assert FeatureSet.load(tmp_path / "q2.npz").model == FeatureSet.load(query).model
 
 
+def test_the_same_person(command, tiny_run, folders, features, tmp_path):
+    query, gallery = features
+    threshold = tmp_path / "t.json"
+    calibrated = command("calibrate", "--features", query, "--gallery", gallery, "--false-accept-rate", 0.1, "--sample",
+                         5, "--json", threshold)  # fmt: skip
+    assert "those of 5 drawn images with all others" in calibrated.out, calibrated.err
+    images = sorted(folders[0].iterdir())[:2]
+    first, second = (row for row in FeatureSet.load(query).features[:2])
+    for arguments, words in (
+        ([], "for a decision give --threshold"),
+        (["--threshold", -1], "the same person: similarity"),
+        (["--threshold", 1.5], "different persons: similarity"),
+        (["--threshold", threshold], "probability of one person"),
+    ):
+        result = command("verify", *images, "--run", tiny_run, "--json", tmp_path / "v.json", *arguments)
+        assert result.code == 0, result.err
+        assert words in result.out
+        assert json.loads((tmp_path / "v.json").read_text())["score"] == pytest.approx(first @ second, abs=1e-5)
+    likely, unlikely = (
+        command("verify", images[0], images[1], "--run", tiny_run, "--threshold", threshold, "--prior", prior,
+                "--json", tmp_path / f"{prior}.json")
+        for prior in (0.5, 0.01)
+    )  # fmt: skip
+    assert likely.code == unlikely.code == 0
+    odds = [
+        (p := json.loads((tmp_path / f"{prior}.json").read_text())["probability"]) / (1 - p) for prior in (0.5, 0.01)
+    ]
+    assert odds[1] == pytest.approx(odds[0] / 99)
+    same = command("verify", images[0], images[0], "--run", tiny_run, "--threshold", threshold)
+    assert "the same person: similarity 1.0000" in same.out
+    (tmp_path / "other.json").write_text(threshold.read_text().replace(FeatureSet.load(query).model, "f" * 32))
+    (tmp_path / "far.json").write_text(threshold.read_text().replace("cosine", "euclidean"))
+    (tmp_path / "bad.json").write_text("{}")
+    verify = ("verify", *images, "--run", tiny_run)
+    for words, more in (
+        ("cannot be compared", ("--threshold", tmp_path / "other.json")),
+        ("not a threshold file of tools/calibrate.py", ("--threshold", tmp_path / "bad.json")),
+        ("gone.json: the threshold, a number or a file", ("--threshold", tmp_path / "gone.json")),
+        ("nan: is not a finite number", ("--threshold", "nan")),
+        ("--prior 1.0: must lie between 0 and 1", ("--prior", 1)),
+    ):
+        assert words in command(*verify, *more).error
+    index = tmp_path / "i"
+    assert command("build_index", "--index", index, "--features", gallery).code == 0
+    search = ("search_gallery", "--index", index, "--query", query, "--k", 3, "--json", tmp_path / "f.json")
+    assert "a threshold for euclidean" in command(*search, "--threshold", tmp_path / "far.json").error
+    assert "cannot be compared" in command(*search, "--threshold", tmp_path / "other.json").error
+    assert command(*search, "--threshold", threshold).code == 0
+    limit = json.loads(threshold.read_text())["threshold"]
+    for answer in json.loads((tmp_path / "f.json").read_text())["answers"]:
+        assert all(image["score"] >= limit for image in answer["images"])
+    camera = int(FeatureSet.load(gallery).camera_ids[0])
+    for option, fits in (("--camera", True), ("--not-camera", False)):
+        assert command(*search, option, camera).code == 0
+        for answer in json.loads((tmp_path / "f.json").read_text())["answers"]:
+            assert len(answer["images"]) == 3
+            assert all((image["camera_id"] == camera) == fits for image in answer["images"])
+    assert "say how they stand in the file names" in command(*search, "--since", "2026-01-01").error
+
+
 def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
     index = tmp_path / "i"
     assert command("build_index", "--index", index, "--features", features[1]).code == 0

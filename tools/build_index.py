@@ -24,7 +24,10 @@ def main() -> None:
     what.add_argument("--features", nargs="+", metavar="FILE", help="feature files of tools/extract_features.py")
     what.add_argument("--images", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images")
     what.add_argument(
-        "--remove", nargs="+", metavar="PATH", help="remove these images: paths as the index has them, or patterns"
+        "--remove",
+        nargs="+",
+        metavar="PATH",
+        help="remove these images: paths as the index has them, or patterns where no image has that path",
     )
     parser.add_argument("--add", action="store_true", help="add to the index that is there")
     parser.add_argument("--overwrite", action="store_true", help="replace the index that is there")

@@ -28,6 +28,13 @@ def main() -> None:
     )
     parser.add_argument("--confidence", type=float, default=0.95, metavar="C", help="of the intervals (default: 0.95)")
     parser.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: cosine")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=0,
+        metavar="N",
+        help="judge the pairs of N drawn images with all others, for very many images; 0: all pairs (default)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the result to this file")
     parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for folders and tables of images")
     parser.add_argument(
@@ -45,6 +52,9 @@ def main() -> None:
         if not 0 < getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: must lie between 0 and 1")
 
+    if arguments.sample < 0:
+        raise UserError(f"--sample {arguments.sample}: give a number of images, or 0 for all pairs")
+
     from reid_dml.commands.calibrate import calibrate_and_print
     from reid_dml.commands.inputs import Inputs
 
@@ -54,6 +64,7 @@ def main() -> None:
         false_accept_rate=arguments.false_accept_rate,
         confidence=arguments.confidence,
         metric=arguments.metric,
+        sample=arguments.sample,
         json=arguments.json,
         read=Inputs(run=arguments.run, labels=arguments.labels, cameras=arguments.cameras).read,
     )

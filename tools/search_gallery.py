@@ -3,6 +3,7 @@
     python tools/search_gallery.py --index market.index --query photo.jpg --run runs/quickstart
     python tools/search_gallery.py --index market.index --query DIR --config-file FILE MODEL.WEIGHTS path
     python tools/search_gallery.py --index market.index --query query.npz [--json found.json] [--picture found.png]
+    python tools/search_gallery.py --index market.index --query query.npz --not-camera 3 --since 2026-01-31
 
 The features must come from the networks the index was built with.
 """
@@ -21,9 +22,19 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10, metavar="N", help="images to find for a query (default: 10)")
     parser.add_argument(
         "--threshold",
-        type=float,
         metavar="X",
-        help="only images at least this similar (Euclidean: at most this far), see tools/calibrate.py",
+        help="only images at least this similar (Euclidean: at most this far): a number, or a file of "
+        "tools/calibrate.py --json",
+    )
+    parser.add_argument("--camera", type=numbers, default=[], metavar="C[,C...]", help="only images of these cameras")
+    parser.add_argument("--not-camera", type=numbers, default=[], metavar="C[,C...]", help="no images of these cameras")
+    parser.add_argument("--since", metavar="TIME", help="only images of this time or later, such as 2026-01-31T12:30")
+    parser.add_argument("--until", metavar="TIME", help="only images up to this time; of a day, to its end")
+    parser.add_argument(
+        "--time-pattern",
+        default="",
+        metavar="P",
+        help="how times stand in file names, such as %%Y%%m%%d_%%H%%M%%S; for images without a time in the index",
     )
     parser.add_argument("--show", type=int, default=5, metavar="N", help="queries to print and draw (default: 5)")
     parser.add_argument("--json", metavar="FILE", help="write all that was found to this file")
@@ -45,12 +56,20 @@ def main() -> None:
         raise UserError(f"--show {arguments.show}: show at least one query")
 
     from reid_dml.commands.search import search_and_print
+    from reid_dml.search.filters import ImageFilter, parse_moment
 
     search_and_print(
         arguments.index,
         arguments.query,
         k=arguments.k,
         threshold=arguments.threshold,
+        only=ImageFilter(
+            cameras=arguments.camera,
+            not_cameras=arguments.not_camera,
+            since=parse_moment(arguments.since) if arguments.since else None,
+            until=parse_moment(arguments.until, end=True) if arguments.until else None,
+            time_pattern=arguments.time_pattern,
+        ),
         show=arguments.show,
         json=arguments.json,
         picture=arguments.picture,
@@ -61,6 +80,11 @@ def main() -> None:
         network=arguments.network,
         frame_step=arguments.frame_step,
     )
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers with commas between; argparse says so if they are none."""
+    return [int(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

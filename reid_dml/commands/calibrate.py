@@ -17,6 +17,7 @@ def calibrate_and_print(
     false_accept_rate: float = 1e-3,
     confidence: float = 0.95,
     metric: str = "cosine",
+    sample: int = 0,
     json: str | os.PathLike[str] | None = None,
     read: Read = read_features,
 ) -> Calibration:
@@ -25,7 +26,7 @@ def calibrate_and_print(
     Args:
         features: feature file with person and camera ids.
         gallery: second file, to judge the pairs between the two.
-        false_accept_rate, confidence, metric: as for `ranking.calibration.calibrate`.
+        false_accept_rate, confidence, metric, sample: as for `ranking.calibration.calibrate`.
         json: file for the result.
         read: from a file, folder or table to features, see `commands.inputs`.
     """
@@ -37,13 +38,15 @@ def calibrate_and_print(
         false_accept_rate=false_accept_rate,
         metric=metric,
         confidence=confidence,
+        sample=sample,
         names=(str(features), str(gallery)),
     )
     if json:
         write_json(json, found.as_dict())
     what = "similarity of at least" if found.metric == "cosine" else "distance of at most"
     pairs = f"{found.different_pairs:,} pairs of different persons, {found.same_pairs:,} of the same"
-    print(f"{pairs}, {found.persons:,} persons")
+    of = f", those of {found.sampled_images:,} drawn images with all others" if found.sampled_images else ""
+    print(f"{pairs}, {found.persons:,} persons{of}")
     print(f"same person at a {what} {found.threshold:.4f} ({_interval(found.threshold_interval, 1, 4)})")
     for name, rate, interval in (
         ("false", found.false_accept_rate, found.false_accept_rate_interval),

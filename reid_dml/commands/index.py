@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 
+_SHOWN = 20  # removed images that are named
+
 
 def feature_source(paths: Sequence[str | os.PathLike[str]]) -> Source:
     """The features of files, .npz, .parquet or .mat."""
@@ -71,5 +73,12 @@ def add(path: str | os.PathLike[str], source: Source) -> None:
 
 
 def remove(path: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Remove images from the index in a folder; see `search.build.remove_images`."""
-    print(f"{path}: {remove_images(path, names):,} images removed")
+    """Remove images from the index in a folder, and name them first; see `search.build.remove_images`."""
+    print(f"{path}: {remove_images(path, names, show=_show_removed):,} images removed")
+
+
+def _show_removed(paths: Sequence[str]) -> None:
+    for entry in paths[:_SHOWN]:
+        print(f"removing {entry}")
+    if len(paths) > _SHOWN:
+        print(f"removing {len(paths) - _SHOWN:,} more")

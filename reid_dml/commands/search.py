@@ -12,7 +12,9 @@ from reid_dml.features.formats import read_features
 from reid_dml.features.validation import check_models
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
+from reid_dml.ranking.thresholds import Threshold
 from reid_dml.reporting.tables import format_table
+from reid_dml.search.filters import ImageFilter
 from reid_dml.search.gallery import Gallery
 from reid_dml.text import printable
 
@@ -24,7 +26,8 @@ def search_and_print(
     query: str | os.PathLike[str],
     *,
     k: int = 10,
-    threshold: float | None = None,
+    threshold: str | float | None = None,
+    only: ImageFilter | None = None,
     show: int = 5,
     json: str | os.PathLike[str] | None = None,
     picture: str | os.PathLike[str] | None = None,
@@ -40,7 +43,9 @@ def search_and_print(
     Args:
         index: folder of the index.
         query: a feature file (.npz, .parquet or .mat), an image, or a folder of images.
-        k, threshold: as for `ranking.ranked_list.search_lists`.
+        k: as for `ranking.ranked_list.search_lists`.
+        threshold: a number, or a file of tools/calibrate.py for this metric and these networks.
+        only: what images must be like to be found.
         show: lists to print and to draw.
         json: file for all lists.
         picture: file for a drawing of the first lists.
@@ -54,12 +59,16 @@ def search_and_print(
         from reid_dml.analysis.ranking_picture import check_picture, draw_lists  # loads matplotlib
 
         check_picture(picture)
+    limit = None if threshold is None else Threshold.read(threshold)
     gallery = Gallery.open(index, parameters=parameters)
+    if limit:
+        limit.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))  # before the work
+    among = only.ids(gallery.table, str(gallery.path)) if only else None
     if Path(query).suffix in _FEATURE_FILES:
         features = read_features(query)
     else:
         features = _extract(gallery, query, run, config_file, options, network, frame_step)
-    lists = search_lists(gallery, features, k, threshold=threshold)
+    lists = search_lists(gallery, features, k, threshold=limit, only=among)
     if json:
         write_json(json, as_json(gallery, lists))
     score = "similarity" if gallery.spec.metric == "cosine" else "distance"

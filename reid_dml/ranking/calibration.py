@@ -7,34 +7,45 @@ so are images without a label and pairs of two distractors, of whom nobody knows
 distractor and a person are different.
 
 Pairs are counted block by block, exactly: float32 scores are sorted into 65,536 bins by their upper 16 bits, then those
-of the bin that holds the threshold by their lower 16. The pair matrix is never held.
+of the bin that holds the threshold by their lower 16. The pair matrix is never held. All pairs of N images are N^2 / 2;
+where that takes too long, the pairs of some drawn images with all others are judged (`sample`).
 
 Confidence intervals. The pairs of one person are not independent, so the rates' standard errors come from leaving out
 one person at a time with all its pairs (the delete-one jackknife; each distractor counts as a person). The interval of
 the FAR is taken on the logarithm, that of the TAR on the logit; the FAR's is carried over to the threshold by the
-quantiles of the scores at its two ends (Woodruff, 1952).
+quantiles of the scores at its two ends (Woodruff, 1952). Of a sample the same is computed from its pairs: the intervals
+widen as persons and pairs become fewer.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
 from reid_dml.ranking.label_checks import check_labelled
+from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability
 from reid_dml.ranking.protocol import is_labelled, is_match, is_negative
 from reid_dml.search.index_types import as_vectors
 
+logger = logging.getLogger(__name__)
+
 _BLOCK = 1 << 22  # pairs held at a time
 _BINS = 1 << 16
+_PASSES = 4  # over all pairs
+_LONG = 120  # seconds that are worth a word
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,9 @@ class Calibration:
     same_pairs: int
     persons: int
     model: str
+    counts: ScoreCounts
+    same_person: SamePerson
+    sampled_images: int = 0
     method: str = "delete-one-person jackknife; threshold by Woodruff's method"
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,6 +82,7 @@ def calibrate(
     false_accept_rate: float = 1e-3,
     metric: str = "cosine",
     confidence: float = 0.95,
+    sample: int = 0,
     names: tuple[str, str] = ("features", "gallery"),
 ) -> Calibration:
     """The most permissive threshold whose false-accept rate on these features is at most the wanted one.
@@ -78,6 +93,7 @@ def calibrate(
         false_accept_rate: wanted share of accepted pairs among those of different persons, in (0, 1).
         metric: `cosine` or `euclidean`.
         confidence: of the intervals.
+        sample: judge the pairs of so many images of `features`, drawn with a fixed seed, with all others; 0: of all.
         names: what messages call `features` and `gallery`, such as their files.
 
     Raises:
@@ -89,8 +105,13 @@ def calibrate(
     check_metric(metric)
     if not (0 < false_accept_rate < 1 and 0 < confidence < 1):
         raise ValueError(f"rate {false_accept_rate} and confidence {confidence} must lie between 0 and 1")
-    pairs = _Pairs(features, gallery, metric, names)
-    histogram = pairs.histogram(lambda keys: keys >> 16)
+    pairs = _Pairs(features, gallery, metric, names, sample)
+    with pairs.progress():
+        return _calibrate(pairs, false_accept_rate, confidence, features.model)
+
+
+def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model: str) -> Calibration:
+    same, histogram = pairs.histograms()
     if not (count := int(histogram.sum())):
         raise UserError("there are no pairs of different persons; calibration needs images of at least two")
     allowed = _accepted(false_accept_rate, count)
@@ -99,18 +120,19 @@ def calibrate(
             f"a false-accept rate of {false_accept_rate:g} cannot be measured on {count:,} pairs of different persons: "
             f"ask for {1 / max(count, 1):.1g} or more, or give more persons"
         )
-    key = pairs.key_above(histogram, allowed)
-    far, far_error, _ = pairs.rate(key, same=False)
-    tar, tar_error, same_pairs = pairs.rate(key, same=True)
+    same_pairs = int(same.sum())
     if not same_pairs:
         raise UserError("there are no pairs of one person under different cameras; check the person and camera ids")
+    (key,) = pairs.keys_above(histogram, [allowed])
+    (tar, tar_error), (far, far_error) = pairs.rates(key)
     z = -NormalDist().inv_cdf((1 - confidence) / 2)  # the lower tail keeps its digits near a confidence of 1
     spread = z * far_error / far if far else 0.0
     far_interval = (far * math.exp(-spread), min(1.0, far * math.exp(spread)))
-    ends = [pairs.key_above(histogram, _accepted(rate, count)) for rate in far_interval]
+    ends = pairs.keys_above(histogram, [_accepted(rate, count) for rate in far_interval])
     thresholds = sorted(pairs.threshold(end) for end in ends)
+    scores = pairs.bin_scores()
     return Calibration(
-        metric=metric,
+        metric=pairs.metric,
         threshold=pairs.threshold(key),
         threshold_interval=(thresholds[0], thresholds[1]),
         wanted_false_accept_rate=false_accept_rate,
@@ -122,14 +144,22 @@ def calibrate(
         different_pairs=count,
         same_pairs=same_pairs,
         persons=pairs.persons,
-        model=features.model,
+        model=model,
+        counts=count_scores(scores, same, histogram),
+        same_person=fit_probability(scores, same, histogram),
+        sampled_images=pairs.sampled,
     )
 
 
 class _Pairs:
-    """All judged pairs, block by block. A score is larger for nearer images; a key orders as scores do, as uint32."""
+    """All judged pairs, block by block. A score is larger for nearer images; a key orders as scores do, as uint32.
 
-    def __init__(self, features: FeatureSet, gallery: FeatureSet | None, metric: str, names: tuple[str, str]) -> None:
+    Of a sample, the rows are the drawn images and the columns all; a pair of two drawn images counts once.
+    """
+
+    def __init__(
+        self, features: FeatureSet, gallery: FeatureSet | None, metric: str, names: tuple[str, str], sample: int
+    ) -> None:
         self.metric, self.alone = metric, gallery is None
         if gallery is not None:
             check_widths(names[1], gallery.features.shape[1], names[0], features.features.shape[1])
@@ -147,45 +177,89 @@ class _Pairs:
         )
         self.count, self.persons = len(unit_ids), int((unit_ids > 0).sum())
         split = len(sides[0])
-        self.left = (vectors[0], units[:split], sides[0].person_ids, sides[0].camera_ids)
-        self.right = self.left if self.alone else (vectors[1], units[split:], sides[1].person_ids, sides[1].camera_ids)
+        first = (vectors[0], units[:split], sides[0].person_ids, sides[0].camera_ids)
+        self.right = first if self.alone else (vectors[1], units[split:], sides[1].person_ids, sides[1].camera_ids)
+        self.sampled = sample if 0 < sample < split else 0
+        self.rows = np.arange(split)
+        if self.sampled:
+            self.rows = np.sort(np.random.default_rng(0).choice(split, sample, replace=False))
+        self.left = tuple(column[self.rows] for column in first)
+        self._bar = tqdm(disable=True)
 
-    def histogram(self, bins: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """(65536,) numbers of pairs of different persons by bin of their keys; 65536 and more are no bins."""
-        total = np.zeros(_BINS, np.int64)
-        for keys, _, _, _, different in self._blocks():
-            found = bins(keys[different])
-            total += np.bincount(found[found < _BINS], minlength=_BINS)
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """While it lasts, passes over the pairs are shown, and said to be long if they are."""
+        columns = len(self.right[0])
+        every = len(self.rows) * columns // (2 if self.alone and not self.sampled else 1)
+        with tqdm(
+            total=_PASSES * every, desc="pairs", unit="pair", unit_scale=True, leave=False, disable=None
+        ) as self._bar:
+            self._started: float | None = time.monotonic()
+            self._done, self._all = 0, _PASSES * every
+            yield
+
+    def _advance(self, pairs: int) -> None:
+        self._bar.update(pairs)
+        self._done += pairs
+        if self._started is not None and (passed := time.monotonic() - self._started) > 5:
+            self._started = None  # said once
+            whole = passed * self._all / self._done
+            if whole > _LONG:
+                logger.info(
+                    f"judging {self._all // _PASSES:,} pairs {_PASSES} times takes about {whole / 60:.0f} minutes; "
+                    "--sample N judges those of N images only"
+                )
+
+    def histograms(self) -> np.ndarray:
+        """(2, 65536) numbers of pairs of the same and of different persons by the upper 16 bits of their keys."""
+        total = np.zeros((2, _BINS), np.int64)
+        for keys, _, _, *masks in self._blocks():
+            for counts, mask in zip(total, masks, strict=True):
+                counts += np.bincount(keys[mask] >> 16, minlength=_BINS)
         return total
 
-    def key_above(self, histogram: np.ndarray, allowed: int) -> int:
-        """The least key that at most `allowed` pairs of different persons reach: one above the next one's."""
-        above = histogram[::-1].cumsum()[::-1]  # pairs in this bin or higher
-        upper = int(np.flatnonzero(above > allowed)[-1])  # the bin of the (allowed + 1)-th highest
-        rest = allowed - int(above[upper] - histogram[upper])
-        low = self.histogram(lambda keys: np.where(keys >> 16 == upper, keys & 0xFFFF, _BINS))
-        above = low[::-1].cumsum()[::-1]
-        return (upper << 16 | int(np.flatnonzero(above > rest)[-1])) + 1
+    def keys_above(self, histogram: np.ndarray, allowed: Sequence[int]) -> list[int]:
+        """For each number, the least key that at most so many pairs of different persons reach: one above the next.
 
-    def rate(self, key: int, *, same: bool) -> tuple[float, float, int]:
-        """Share of the pairs of the same, or of different, persons that reach a key; its jackknife error; their number.
+        Args:
+            histogram: of the pairs of different persons, see `histograms`.
+            allowed: the numbers.
+        """
+        above = histogram[::-1].cumsum()[::-1]  # pairs in this bin or higher
+        uppers = [int(np.flatnonzero(above > number)[-1]) for number in allowed]  # bins of the next highest
+        low = {upper: np.zeros(_BINS, np.int64) for upper in uppers}
+        for keys, _, _, _, different in self._blocks():
+            found = keys[different]
+            for upper, counts in low.items():
+                counts += np.bincount(found[found >> 16 == upper] & 0xFFFF, minlength=_BINS)
+        ends = []
+        for upper, number in zip(uppers, allowed, strict=True):
+            rest = number - int(above[upper] - histogram[upper])
+            below = low[upper][::-1].cumsum()[::-1]
+            ends.append((upper << 16 | int(np.flatnonzero(below > rest)[-1])) + 1)
+        return ends
+
+    def rates(self, key: int) -> list[tuple[float, float]]:
+        """Share of the pairs of the same, and of different, persons that reach a key, each with its jackknife error.
 
         Every pair is tallied for all units it goes with: one where they are the same, else two.
         """
-        reached, every = np.zeros(self.count, np.int64), np.zeros(self.count, np.int64)
-        for keys, rows, columns, same_mask, different in self._blocks():
-            mask = same_mask if same else different
-            for total, pairs in ((reached, mask & (keys >= key)), (every, mask)):
-                total += np.bincount(rows, pairs.sum(1), self.count).astype(np.int64)
-                if not same:
-                    total += np.bincount(columns, pairs.sum(0), self.count).astype(np.int64)
-        units = 1 if same else 2
-        hits, count = int(reached.sum()) // units, int(every.sum()) // units
-        rate = hits / max(count, 1)
-        left = count - every[every > 0]
-        without = np.divide(hits - reached[every > 0], left, out=np.full(len(left), rate), where=left > 0)
-        spread = float(((without - without.mean()) ** 2).mean()) if len(left) else 0.0
-        return rate, math.sqrt(max(len(left) - 1, 0) * spread), count
+        tallies = np.zeros((2, 2, self.count), np.int64)  # same or different, reached or every, unit
+        for keys, rows, columns, *masks in self._blocks():
+            reached = keys >= key
+            for kind, mask in enumerate(masks):
+                for total, pairs in zip(tallies[kind], (mask & reached, mask), strict=True):
+                    total += np.bincount(rows, pairs.sum(1), self.count).astype(np.int64)
+                    if kind:
+                        total += np.bincount(columns, pairs.sum(0), self.count).astype(np.int64)
+        return [_rate(*tally, units=1 + kind) for kind, tally in enumerate(tallies)]
+
+    def bin_scores(self) -> np.ndarray:
+        """(65536,) similarity or distance in the middle of every bin of `histograms`; NaN where there is none."""
+        bits = (np.arange(_BINS, dtype=np.uint32) << 16) | 0x8000
+        values = (bits ^ np.where(bits >> 31, np.uint32(0x80000000), np.uint32(0xFFFFFFFF))).view(np.float32)
+        with np.errstate(invalid="ignore"):
+            return values.astype(float) if self.metric == "cosine" else np.sqrt(np.maximum(-values.astype(float), 0))
 
     def threshold(self, key: int) -> float:
         """The similarity or distance of a key; -1 is a distance that no pair has."""
@@ -199,10 +273,11 @@ class _Pairs:
         """(keys, units of the rows, units of the columns, same-person mask, different-person mask) of each block."""
         vectors, units, people, cameras = self.right
         squares = np.einsum("nd,nd->n", vectors, vectors) if self.metric == "euclidean" else None
+        drawn = np.isin(np.arange(len(vectors)), self.rows) if self.alone else None
         step = max(1, _BLOCK // max(len(vectors), 1))
-        for start in range(0, len(self.left[0]), step):
-            stop = min(start + step, len(self.left[0]))
-            first = start if self.alone else 0
+        for start in range(0, len(self.rows), step):
+            stop = min(start + step, len(self.rows))
+            first = start if self.alone and not self.sampled else 0
             scores = self.left[0][start:stop] @ vectors[first:].T
             if squares is not None:
                 own = np.einsum("nd,nd->n", self.left[0][start:stop], self.left[0][start:stop])
@@ -211,10 +286,23 @@ class _Pairs:
             persons, seen = self.left[2][start:stop], self.left[3][start:stop]
             same = is_match(persons[:, None], seen[:, None], people[first:], cameras[first:])
             different = is_negative(persons[:, None], people[first:])
-            if self.alone:  # each pair once, none of an image and itself
-                once = np.arange(stop - start)[:, None] < np.arange(scores.shape[1])
+            if drawn is not None:  # each pair once, none of an image and itself
+                once = self.rows[start:stop, None] < np.arange(first, len(vectors))
+                if self.sampled:
+                    once |= ~drawn
                 same, different = same & once, different & once
             yield _keys(scores), rows, columns, same, different
+            self._advance(scores.size)
+
+
+def _rate(reached: np.ndarray, every: np.ndarray, *, units: int) -> tuple[float, float]:
+    """A rate and its delete-one jackknife error, from the tallies by unit of pairs that go with so many units each."""
+    hits, count = int(reached.sum()) // units, int(every.sum()) // units
+    rate = hits / max(count, 1)
+    left = count - every[every > 0]
+    without = np.divide(hits - reached[every > 0], left, out=np.full(len(left), rate), where=left > 0)
+    spread = float(((without - without.mean()) ** 2).mean()) if len(left) else 0.0
+    return rate, math.sqrt(max(len(left) - 1, 0) * spread)
 
 
 def _accepted(rate: float, count: int) -> int:

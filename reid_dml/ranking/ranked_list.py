@@ -12,11 +12,14 @@ from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERS
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_widths
 from reid_dml.ranking.protocol import is_junk, is_left_out
+from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.nearest import ExactIndex
 from reid_dml.text import printable
 
 if TYPE_CHECKING:
     from reid_dml.search.gallery import Gallery
+
+_RESULTS = 1 << 22  # search results held at a time
 
 
 @dataclass(frozen=True)
@@ -102,27 +105,59 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
     return lists
 
 
-def search_lists(gallery: Gallery, query: FeatureSet, k: int, *, threshold: float | None = None) -> list[RankedList]:
+def search_lists(
+    gallery: Gallery,
+    query: FeatureSet,
+    k: int,
+    *,
+    threshold: Threshold | float | None = None,
+    only: np.ndarray | None = None,
+) -> list[RankedList]:
     """The k nearest images of every query in an index, whoever they show.
 
     Args:
         gallery: the opened index.
         query: features of its model.
-        k: length of the lists; one is shorter where an approximate index finds fewer.
+        k: length of the lists; one is shorter where an approximate index finds fewer, or fewer images may be found.
         threshold: only images at least as similar, or under Euclidean distance at most as far.
+        only: (n,) ids of the images that may be found, rising, such as those of a `search.filters.ImageFilter`.
 
     Raises:
-        UserError: what `Gallery.search` refuses.
+        UserError: what `Gallery.search` refuses; a threshold for another metric or model.
     """
-    ids, scores = gallery.search(query, k)
-    kept = ids >= 0
+    if not isinstance(threshold, Threshold) and threshold is not None:
+        threshold = Threshold(threshold)
     if threshold is not None:
-        kept &= scores >= threshold if gallery.spec.metric == "cosine" else scores <= threshold
-    return [
-        RankedList(record, gallery.images(ids[row, kept[row]]), scores[row, kept[row]].tolist(),
-                   ids[row, kept[row]].tolist())
-        for row, record in enumerate(query.records())
-    ]  # fmt: skip
+        threshold.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))
+    if only is None:
+        found = list(zip(*gallery.search(query, k), strict=True))
+    else:
+        found = _search_among(gallery, query, k, only)
+    lists = []
+    for record, (ids, scores) in zip(query.records(), found, strict=True):
+        kept = ids >= 0
+        if threshold is not None:
+            kept &= threshold.accepts(scores, gallery.spec.metric)
+        lists.append(RankedList(record, gallery.images(ids[kept]), scores[kept].tolist(), ids[kept].tolist()))
+    return lists
+
+
+def _search_among(gallery: Gallery, query: FeatureSet, k: int, only: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Ids and scores of the k nearest of some images for every query: the search goes deeper until there are enough."""
+    count, k = len(gallery), min(k, len(only))
+    found: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(query)
+    waiting, depth = np.arange(len(query)), min(count, 2 * k * count // len(only))
+    while len(waiting):
+        short, at_once = [], max(1, _RESULTS // depth)
+        for start in range(0, len(waiting), at_once):
+            rows = waiting[start : start + at_once]
+            for row, ids, scores in zip(rows, *gallery.search(query.select(rows), depth), strict=True):
+                places = np.flatnonzero(np.isin(ids, only))[:k]
+                found[row] = ids[places], scores[places]
+                if len(places) < k and depth < count and ids[-1] >= 0:
+                    short.append(row)
+        waiting, depth = np.array(short, np.int64), min(count, 4 * depth)
+    return found
 
 
 def person_name(image: ImageRecord) -> str:
@@ -137,4 +172,5 @@ def camera_name(image: ImageRecord) -> str:
 
 
 def _ids(image: ImageRecord) -> dict[str, Any]:
-    return {"path": image.path, "person_id": image.person_id, "camera_id": image.camera_id}
+    ids = {"path": image.path, "person_id": image.person_id, "camera_id": image.camera_id}
+    return ids | ({"time": image.time} if image.time else {})

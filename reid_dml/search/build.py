@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -129,25 +129,46 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
     return len(added)
 
 
-def remove_images(path: str | os.PathLike[str], names: Sequence[str]) -> int:
-    """Remove the images of these paths, or shell patterns such as `*_c3s*`, from the index; returns how many.
+def remove_images(
+    path: str | os.PathLike[str], names: Sequence[str], *, show: Callable[[list[str]], object] | None = None
+) -> int:
+    """Remove images from the index; returns how many.
 
-    Raises `UserError` if a name fits no image; then nothing is removed.
+    Args:
+        path: folder of the index.
+        names: paths as the index has them, or shell patterns such as `*_c3s*`. A name that is the path of an image
+            means that image only, whatever signs are in it.
+        show: called with the paths of all that goes, before it does.
+
+    Raises:
+        UserError: a name fits no image; then nothing is removed.
     """
     folder = IndexFolder(path)
     with folder.lock(new=False):
         contents = folder.read(mapped=False)
         paths = list(map(from_utf8, contents.images["path"].to_pylist()))
-        gone = np.zeros(len(paths), bool)
-        for name in names:
-            fits = np.array([entry == name or fnmatchcase(entry, name) for entry in paths], bool)
-            if not fits.any():
-                raise UserError(f"{path}: holds no image {name}; nothing was removed")
-            gone |= fits
+        gone = _named(paths, names, path)
+        if show:
+            show([entry for entry, goes in zip(paths, gone, strict=True) if goes])
         ids = contents.images["id"].to_numpy()[gone]
         remove_ids(contents.index, ids, contents.spec.factory)
         folder.write(replace(contents, images=contents.images.filter(pa.array(~gone))))
     return len(ids)
+
+
+def _named(paths: Sequence[str], names: Sequence[str], where: object) -> np.ndarray:
+    """(N,) bool: the paths that are meant by any of the names; see `remove_images`."""
+    rows = {entry: row for row, entry in enumerate(paths)}
+    gone = np.zeros(len(paths), bool)
+    for name in names:
+        if name in rows:
+            gone[rows[name]] = True
+            continue
+        fits = np.array([fnmatchcase(entry, name) for entry in paths], bool)
+        if not fits.any():
+            raise UserError(f"{where}: holds no image {name}; nothing was removed")
+        gone |= fits
+    return gone
 
 
 def _begin(folder: IndexFolder, source: Source, kind: Sequence[str]) -> None:
@@ -179,7 +200,7 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
         check_widths(name, features.features.shape[1], other, width)
         check_models(name, features.model, other, made_by, for_index=True)
         prepare(features, metric, name)
-        tables.append(_images(features, sum(sizes)))
+        tables.append(_images(features, sum(sizes), source.times(number)))
         sizes.append(len(features))
     _, dimension, model = first or ("", 0, "")
     images = pa.concat_tables(tables)
@@ -192,9 +213,11 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
     return _Summary(images, dimension, model, sizes)
 
 
-def _images(features: FeatureSet, first: int) -> pa.Table:
+def _images(features: FeatureSet, first: int, times: Sequence[str] | None) -> pa.Table:
     ids = np.arange(first, first + len(features))
-    columns = [ids, list(map(to_utf8, features.paths.tolist())), features.person_ids, features.camera_ids]
+    known = [time or None for time in times] if times else [None] * len(features)
+    paths = list(map(to_utf8, features.paths.tolist()))
+    columns = [ids, paths, features.person_ids, features.camera_ids, known]
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, IMAGES, strict=True)], schema=IMAGES
     )

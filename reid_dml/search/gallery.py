@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import faiss
 import numpy as np
+import pyarrow as pa
 
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
@@ -150,8 +151,16 @@ class Gallery:
         if not len(opened.ids) or (opened.ids[rows] != wanted).any():
             raise ValueError("there are ids that no image of the gallery has")
         found = opened.contents.images.take(rows)
-        columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id"))
-        return [ImageRecord(from_utf8(path), *ids) for path, *ids in zip(*columns, strict=True)]
+        columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id", "time"))
+        return [
+            ImageRecord(from_utf8(path), person, camera, time=time or "")
+            for path, person, camera, time in zip(*columns, strict=True)
+        ]
+
+    @property
+    def table(self) -> pa.Table:
+        """All images as a table: id, path, person_id, camera_id and time."""
+        return self._opened.contents.images
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
         """Add a feature set, or feature files, here and on disk; see `search.build.add_images`."""

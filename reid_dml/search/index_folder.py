@@ -1,7 +1,7 @@
 """An index on disk: a folder whose manifest names the files that belong together.
 
     manifest.json            what the index is and which generation is current
-    generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id)
+    generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id, time)
     building/                of an interrupted command, until it is run again
     .*.tmp                   of a killed one, until the next one
 
@@ -29,7 +29,13 @@ from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_folder, exclusive, remove_drafts, remove_folder, sync, write_json
 from reid_dml.versions import __version__, versions
 
-IMAGES = pa.schema([("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())])
+# A time is ISO 8601, or null where it is not known; indexes of earlier versions have no such column.
+IMAGES = pa.schema(
+    [
+        *(("id", pa.int64()), ("path", pa.string()), ("person_id", pa.int64()), ("camera_id", pa.int64())),
+        ("time", pa.string()),
+    ]
+)
 _FORMAT, _VERSION = "reid_dml index", 1
 PLAN = "plan.json"  # in `building`
 _INDEX, _IMAGES = "index.faiss", "images.parquet"
@@ -153,6 +159,8 @@ class IndexFolder:
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "", str(folder / _IMAGES)) from None
             raise UserError(f"{folder / _IMAGES}: damaged ({error}); build the index anew") from None
+        if "time" not in images.column_names:
+            images = images.append_column(IMAGES.field("time"), pa.nulls(len(images), pa.string()))
         spec = IndexSpec(**{field.name: manifest[field.name] for field in fields(IndexSpec)})
         if not (index.ntotal == len(images) == manifest["count"] and index.d == spec.dimension):
             raise UserError(

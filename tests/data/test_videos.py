@@ -35,7 +35,7 @@ def test_every_frame_is_a_record_with_the_video_s_ids(video):
 
 
 def test_a_frame_is_read_in_any_order_and_by_any_thread(video):
-    records = image_records([video], 7)
+    records = image_records([video], frame_step=7)
     for record in (*records, *records[::-1]):
         number = int(record.path[-6:])
         assert abs(float(read_image(record.path).mean()) - 4 * number) < 3

@@ -169,3 +169,33 @@ def test_what_cannot_be_calibrated_is_refused(rng):
         calibrate(features, false_accept_rate=1e-6)
     with pytest.raises(ValueError, match="between 0 and 1"):
         calibrate(features, false_accept_rate=0)
+
+
+def test_a_sample_judges_each_pair_of_its_images_once_and_its_interval_covers(rng, caplog):
+    centres = rng.normal(size=(80, 5))
+    features = FeatureSet(
+        (centres[:, None] + 0.5 * rng.normal(size=(80, 4, 5))).reshape(-1, 5).astype(np.float32),
+        np.repeat(np.arange(1, 81), 4), np.tile(np.arange(4), 80), ["x"] * 320,
+    )  # fmt: skip
+    whole = calibrate(features, false_accept_rate=0.02)
+    assert (whole.sampled_images, whole.different_pairs) == (0, 320 * 316 // 2)
+    assert calibrate(features, false_accept_rate=0.02, sample=320) == whole
+    part = calibrate(features, false_accept_rate=0.02, sample=40)
+    # 40 rows of 316 others, less the pairs of two drawn images of different persons, which count once.
+    drawn = features.person_ids[np.sort(np.random.default_rng(0).choice(320, 40, replace=False))]
+    twice = (drawn[:, None] != drawn).sum() // 2
+    assert (part.sampled_images, part.different_pairs) == (40, 40 * 316 - twice)
+    assert part.threshold_interval[0] <= whole.threshold <= part.threshold_interval[1]
+    assert part.true_accept_rate_interval[0] <= whole.true_accept_rate <= part.true_accept_rate_interval[1]
+    assert calibrate(features, features, false_accept_rate=0.02, sample=40).different_pairs == 40 * 316
+
+
+def test_a_long_calibration_says_how_long(rng, monkeypatch, caplog):
+    times = iter(range(0, 10**6, 1000))
+    monkeypatch.setattr(calibration.time, "monotonic", lambda: float(next(times)))
+    monkeypatch.setattr(calibration, "_BLOCK", 700)
+    with caplog.at_level("INFO", "reid_dml"):
+        calibrate(labelled(rng, 60, low=1), false_accept_rate=0.2, metric="euclidean")
+    (said,) = caplog.messages
+    assert said.startswith("judging 1,800 pairs 4 times takes about ")
+    assert "--sample N" in said

@@ -114,6 +114,28 @@ class TestSearch:
 
 
 class TestChange:
+    @pytest.mark.parametrize(
+        ("exact", "others"),
+        [
+            ("p/img[1].jpg", ["p/img1.jpg"]),
+            ("cam[1]/0001.jpg", ["cam1/0001.jpg"]),
+            ("a*.jpg", ["ab.jpg", "a.jpg"]),
+            ("what?.jpg", ["whats.jpg"]),
+            ("[!x].jpg", ["y.jpg"]),
+        ],
+    )
+    def test_an_exact_name_is_that_image_only(self, rng, tmp_path, exact, others):
+        here = replace(images(rng, len(others) + 1), paths=[exact, *others])
+        gallery = Gallery.build(tmp_path / "i", here)
+        shown = []
+        assert index_build.remove_images(tmp_path / "i", [exact], show=shown.append) == 1
+        assert shown == [[exact]]
+        gallery = Gallery.open(tmp_path / "i")
+        left = gallery.search(here, len(others)).ids
+        assert {image.path for image in gallery.images(left[0])} == set(others)
+        # Without an image of that name it is a pattern.
+        assert gallery.remove([exact]) == len(others)
+
     @pytest.mark.filterwarnings("ignore:.*are few to train.*")
     @pytest.mark.parametrize("factory", FORGETFUL)
     def test_adding_and_removing_is_as_if_it_had_always_been_so(self, rng, tmp_path, factory):

@@ -1,0 +1,74 @@
+"""A threshold for "the same person?": a number, or a file of tools/calibrate.py that also knows what it is for."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid_dml.errors import UserError, require_file
+from reid_dml.features.validation import METRICS, check_models
+from reid_dml.ranking.probability import SamePerson
+
+_MAKE = "make one with tools/calibrate.py --json"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The least similarity, or the largest Euclidean distance, of two images of one person.
+
+    Attributes:
+        value: the similarity or distance.
+        metric: `cosine` or `euclidean`; empty: unknown, as of a plain number.
+        model: fingerprint of the networks it was found for; empty: unknown.
+        same_person: from a score to a probability; None: unknown.
+        source: its file, for messages.
+    """
+
+    value: float
+    metric: str = ""
+    model: str = ""
+    same_person: SamePerson | None = None
+    source: str = ""
+
+    @staticmethod
+    def read(given: str | float | os.PathLike[str]) -> Threshold:
+        """A threshold as a user gives it: a number, or the path of a file. Raises `UserError` for neither."""
+        try:
+            value = float(given)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return _read_file(given)  # type: ignore[arg-type]
+        if not math.isfinite(value):
+            raise UserError(f"threshold {given}: is not a finite number")
+        return Threshold(value)
+
+    def check(self, metric: str, model: str, where: str) -> None:
+        """Raise `UserError` unless it fits scores of this metric and model, which messages call `where`."""
+        if self.metric and self.metric != metric:
+            raise UserError(
+                f"{self.source}: a threshold for {self.metric} scores, those of {where} are {metric}; calibrate with "
+                f"--metric {metric}"
+            )
+        if self.source:
+            check_models(self.source, self.model, where, model)
+
+    def accepts(self, scores: np.ndarray, metric: str) -> np.ndarray:
+        """Whether scores are those of one person."""
+        return scores >= self.value if metric == "cosine" else scores <= self.value
+
+
+def _read_file(given: str | os.PathLike[str]) -> Threshold:
+    path = require_file(given, "the threshold, a number or a file of tools/calibrate.py,", _MAKE)
+    try:
+        found = json.loads(path.read_text())
+        value, metric, model = float(found["threshold"]), str(found["metric"]), str(found["model"])
+        line = found.get("same_person")  # files of earlier versions have none
+        same_person = SamePerson(float(line["slope"]), float(line["intercept"])) if line else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: not a threshold file of tools/calibrate.py; {_MAKE}") from None
+    if metric not in METRICS or not math.isfinite(value):
+        raise UserError(f"{path}: metric {metric!r} and threshold {value} make no sense; {_MAKE}")
+    return Threshold(value, metric, model, same_person, str(path))

@@ -1,0 +1,126 @@
+"""Which images of an index a search may find: by camera and by time."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from reid_dml.errors import UserError
+
+_DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # of the directives of a pattern
+
+
+@dataclass(frozen=True)
+class ImageFilter:
+    """What an image must be like; what is left empty does not matter.
+
+    Attributes:
+        cameras: one of these.
+        not_cameras: none of these.
+        since: not before this moment.
+        until: not at this moment or later.
+        time_pattern: how times stand in file names, such as `%Y%m%d_%H%M%S`, for images without a time of their own.
+    """
+
+    cameras: Collection[int] = ()
+    not_cameras: Collection[int] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    time_pattern: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.cameras or self.not_cameras or self.since or self.until)
+
+    def ids(self, images: pa.Table, where: str) -> np.ndarray:
+        """(n,) int64 ids of the images that pass, rising. An image of unknown time passes no filter of times.
+
+        Raises `UserError` if no image passes, or if no image has a time that is asked for; `where` names the index.
+        """
+        cameras = images["camera_id"].to_numpy()
+        passes = np.ones(len(images), bool)
+        if self.cameras:
+            passes &= np.isin(cameras, list(self.cameras))
+        if self.not_cameras:
+            passes &= ~np.isin(cameras, list(self.not_cameras))
+        if not passes.any():
+            known = ", ".join(map(str, np.unique(cameras)[:20]))
+            raise UserError(f"{where}: no image is of the cameras that are asked for; it has cameras {known}")
+        if self.since or self.until:
+            times = image_times(images, self.time_pattern)
+            if all(time is None for time in times):
+                raise UserError(
+                    f"{where}: the times of its images are not known; say how they stand in the file names with "
+                    "--time-pattern, such as %Y%m%d_%H%M%S, or build the index from a list with a column `time`"
+                )
+            passes &= np.array([time is not None and self._in_time(time) for time in times], bool)
+            if not passes.any():
+                known_times = [time for time in times if time is not None]
+                raise UserError(
+                    f"{where}: no image is of the time that is asked for; times go from {min(known_times)} to "
+                    f"{max(known_times)}"
+                )
+        return images["id"].to_numpy()[passes]
+
+    def _in_time(self, time: datetime) -> bool:
+        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
+
+
+def parse_moment(text: str, *, end: bool = False) -> datetime:
+    """A moment as a user writes it, ISO 8601. Raises `UserError` for anything else.
+
+    Args:
+        text: such as 2026-01-31 or 2026-01-31T12:30.
+        end: the first moment behind it: of a day the next day, of a minute or second the next one.
+    """
+    try:
+        moment = _plain(datetime.fromisoformat(text))
+    except ValueError:
+        raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00") from None
+    if not end:
+        return moment
+    length = timedelta(days=1) if len(text) <= 10 else timedelta(minutes=1) if len(text) == 16 else timedelta(seconds=1)
+    return moment + length
+
+
+def image_times(images: pa.Table, pattern: str = "") -> list[datetime | None]:
+    """The time of every image: its own, else from its file name by a pattern (see `name_time`), else None."""
+    own = images["time"].to_pylist()
+    find = _compiled(pattern) if pattern else None
+    times: list[datetime | None] = []
+    for path, time in zip(images["path"].to_pylist(), own, strict=True):
+        if time:
+            times.append(_plain(datetime.fromisoformat(time)))
+        else:
+            times.append(_name_time(path, find, pattern) if find else None)
+    return times
+
+
+def _name_time(path: str, find: re.Pattern[str], pattern: str) -> datetime | None:
+    for found in find.finditer(os.path.basename(path)):
+        try:
+            return datetime.strptime(found.group(), pattern)
+        except ValueError:  # digits that are no time
+            continue
+    return None
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"%(.)", pattern)
+    unknown = [letter for letter in parts[1::2] if letter not in _DIGITS]
+    if unknown or len(parts) == 1:
+        raise UserError(
+            f"time pattern {pattern!r}: made of %Y %m %d %H %M %S and what stands between, such as %Y%m%d_%H%M%S"
+        )
+    texts = [re.escape(part) if place % 2 == 0 else rf"\d{{{_DIGITS[part]}}}" for place, part in enumerate(parts)]
+    return re.compile("".join(texts))
+
+
+def _plain(moment: datetime) -> datetime:
+    """A moment without a time zone: of one that has one, in UTC."""
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
