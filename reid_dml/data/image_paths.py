@@ -45,6 +45,8 @@ def image_records(paths: Sequence[str | os.PathLike[str]], frame_step: int = 0) 
     for path in paths:
         if Path(path).is_dir():
             records += folder_records(path, frame_step)
+        elif not Path(path).exists() and not Path(path).suffix:
+            raise UserError(f"{absolute(path)}: folder not found; name a folder of images")
         else:
             records.append(named_record(str(require_file(path, "the image or folder", "check the path"))))
     return with_frames(records, frame_step)
