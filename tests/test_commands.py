@@ -257,6 +257,6 @@ def test_a_refusal_reaches_the_shell():
         cwd=REPOSITORY, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("error: configs/gone.yml: no such config file")
+    assert done.stderr.startswith(f"error: {REPOSITORY}/configs/gone.yml: no such config file")
     assert len(done.stderr.splitlines()) == 1
     assert time.monotonic() - started < 60
