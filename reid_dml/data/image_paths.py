@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from reid_dml.data.file_names import parse_name
 from reid_dml.data.labels import LabelledImage, records_of, without_repeats
 from reid_dml.data.listing import EXTENSIONS, walk_images
 from reid_dml.data.person_folders import read_person_folders
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
-from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.data.tables import is_table, read_table
 from reid_dml.data.videos import every, with_frames
 from reid_dml.errors import UserError, absolute, require_file

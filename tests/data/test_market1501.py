@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from reid_dml.config import load_config
+from reid_dml.data.file_names import parse_name
 from reid_dml.data.sets import load_data
-from reid_dml.data.sets.market1501 import FOLDER, OFFICIAL_COUNTS, count_differences, parse_name
+from reid_dml.data.sets.market1501 import FOLDER, OFFICIAL_COUNTS, count_differences
 from reid_dml.errors import UserError
 from tests.conftest import REPOSITORY
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from reid_dml.data.file_names import parse_name
 from reid_dml.data.images import list_images, read_image
-from reid_dml.data.sets.market1501 import parse_name
 from reid_dml.data.sets.synthetic import write_pedestrians
 
 SIZES = {"train_identities": 3, "test_identities": 2, "cameras": 2, "images_per_camera": 3}

@@ -5,12 +5,12 @@ Names look like `0002_c1s1_000451_03.jpg`: person 0002, camera 1. Person -1 is j
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 
 from yacs.config import CfgNode
 
+from reid_dml.data.file_names import parse_name
 from reid_dml.data.listing import list_folders, list_images, passed_over, walk_images
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import own_name, register_data
@@ -22,17 +22,6 @@ FOLDER = "Market-1501-v15.09.15"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test", "boxes": "gt_bbox"}
 OFFICIAL_COUNTS = {"train": 12936, "query": 3368, "gallery": 19732, "boxes": 25259}
 _NO_FOLDER = "folder not found; see datasets/README.md for the layout, or set DATA.ROOT"
-
-# Only the base name is parsed: a folder called run_12_c3/ must not turn every image into person 12, camera 3.
-_NAME = re.compile(r"(-?\d{1,18})_c(\d{1,18})(?!\d)")
-
-
-def parse_name(name: str) -> tuple[int, int]:
-    """Person id and camera id of a file's base name. Raises `ValueError` when it does not parse."""
-    match = _NAME.match(name)
-    if match is None or int(match[1]) < JUNK:
-        raise ValueError(f"{name!r} does not look like 0002_c1s1_000451_03.jpg")
-    return int(match[1]), int(match[2])
 
 
 def read_folder(folder: Path, *, cameras: str = "required") -> list[ImageRecord]:
