@@ -64,8 +64,8 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's main function; bad input ends it with one line on stderr and exit code 2.
 
-    What the library logs meanwhile is shown on the terminal. SIGTERM ends the command as Ctrl-C does. (Under torchrun
-    it does so at once: torchrun sends it when another process failed.)
+    What the library logs meanwhile is shown on the terminal; ~ at the start of an argument is the home folder. SIGTERM
+    ends the command as Ctrl-C does. (Under torchrun it does so at once: torchrun sends it when another process failed.)
 
     Args:
         main: returns the exit code; None is 0.
@@ -73,6 +73,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     Raises:
         SystemExit: always, with the exit code.
     """
+    sys.argv[1:] = [_at_home(word) for word in sys.argv[1:]]
     with on_terminal():
         code = _exit_code(main)
     sys.stdout.flush()
@@ -81,6 +82,17 @@ def run_command(main: Callable[[], int | None]) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _at_home(word: str) -> str:
+    """A word of the command line that begins with ~ or a $VARIABLE, as the shell would give it.
+
+    The shell leaves it as it is where it is quoted or stands behind `--name=`.
+    """
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if value == "~" or value.startswith(("~/", "$")):
+        value = os.path.expanduser(os.path.expandvars(value))
+    return name + equals + value
 
 
 def _exit_code(main: Callable[[], int | None]) -> int:

@@ -35,12 +35,12 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     cfg = default_config()
     for source, options in read_with_bases(path):
         merge(cfg, upgrade(options, source, version), source)
-    merge_overrides(cfg, overrides)
+    overridden = merge_overrides(cfg, overrides)
     if not cfg.EXPERIMENT:
         cfg.EXPERIMENT = path.stem
     if not cfg.OUTPUT_DIR:
         cfg.OUTPUT_DIR = f"runs/{cfg.EXPERIMENT}"
-    check_config(cfg, path, overrides[::2])
+    check_config(cfg, path, overridden)
     cfg.freeze()
     return cfg
 

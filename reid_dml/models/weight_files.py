@@ -1,4 +1,4 @@
-"""Reading weight files: safetensors and torch files of tensors, whatever else they hold and without running its code."""
+"""Reading weight files: safetensors and torch files, whatever else these hold and without running any of its code."""
 
 from __future__ import annotations
 

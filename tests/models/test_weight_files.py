@@ -103,7 +103,7 @@ def test_a_whole_pickled_network_is_named(tmp_path):
 
 def test_a_file_without_weights_names_its_keys(tmp_path):
     torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="holds no network weights .*its keys are epoch, lr"):
+    with pytest.raises(UserError, match=r"holds no network weights .*its keys are epoch, lr"):
         read_tensors(tmp_path / "w.pth")
 
 
@@ -191,7 +191,5 @@ class TestPositionEmbeddings:
         source = build_backbone("vit_tiny_patch16_224", (224, 224)).state_dict()
         source["pos_embed"] = torch.zeros(1, 1 + 7 * 11, 192)
         save_file(source, tmp_path / "w.safetensors")
-        with pytest.warns(
-            UserWarning, match=r"pos_embed is \(1, 78, 192\), \(1, 73, 192\) is needed.*starts at random"
-        ):
+        with pytest.warns(UserWarning, match=r"pos_embed is \(1, 78, 192\), \(1, 73, 192\) is.*starts at random"):
             self.start(tmp_path / "w.safetensors", (192, 96))
