@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.presentation import print_metrics, say, task_report
 from reid_dml.commands.training import Plan, build_training, plan_training
+from reid_dml.config import warn_of_idle_options
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.progress import Progress
@@ -38,6 +39,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     prepare_training()
     with processes(device):
         plan = plan_training(cfg)  # what cannot be is refused before any work
+        if rank() == 0:
+            warn_of_idle_options(cfg)
         folder = RunFolder(cfg.OUTPUT_DIR)
         continues = first_then_others(lambda: _open(folder, cfg, resume))
         task = first_then_others(lambda: build_task(cfg))

@@ -8,7 +8,7 @@ False understands; a key given twice is refused with both lines.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -22,7 +22,7 @@ _DIGITS = 4000  # of a whole number that Python reads
 class _Loader(yaml.SafeLoader):
     """Safe YAML without the number formats, dates and booleans that surprise."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as in the class above
         first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[-1] in ("null", "merge")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

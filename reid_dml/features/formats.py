@@ -171,9 +171,14 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
         values = values.T  # an image a column
     cameras = np.ravel(content[f"{prefix}cam"]) if f"{prefix}cam" in content else np.full(len(labels), -1)
     cells = content.get(f"{prefix}path")
-    paths = None if cells is None else [str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in np.ravel(cells)]
+    # A matrix of characters, as lists of texts become when Python writes them, pads its rows with blanks.
+    paths = None if cells is None else [_text(cell).rstrip(" \0") for cell in np.ravel(cells)]
     model = np.ravel(content.get(f"{prefix}model", ""))
     return _assemble(path, values, labels, cameras, paths, str(model[0]) if model.size else "")
+
+
+def _text(cell: Any) -> str:
+    return str(np.ravel(cell)[0]) if np.size(cell) else ""
 
 
 def _assemble(

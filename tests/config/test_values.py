@@ -134,9 +134,9 @@ class TestPaths:
         assert f"{tmp_path}/q.npz: the feature file not found" in result.error
 
 
+LETTERS = zip("ABCDEFGH", "BCDEFGHI", strict=True)
 BOMB = "A: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{new}: &{new.lower()} [{', '.join([f'*{old.lower()}'] * 9)}]\n"
-    for old, new in zip("ABCDEFGH", "BCDEFGHI", strict=True)
+    f"{new}: &{new.lower()} [{', '.join([f'*{old.lower()}'] * 9)}]\n" for old, new in LETTERS
 )
 
 

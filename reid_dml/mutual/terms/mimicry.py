@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.mutual.losses import STRATEGIES, EnsembleAverage, PeerReduction, Strategy, mimicry_loss
 from reid_dml.mutual.terms import Term, TermInputs, register_term
-from reid_dml.options import Refuse, option
+from reid_dml.options import Refuse, Warn, option
 
 
 @register_term("mimicry")
@@ -69,3 +69,13 @@ class Mimicry(Term):
                 "OBJECTIVE.STRATEGY",
                 "needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to independent",
             )
+
+    def advise(self, cfg: CfgNode, warn: Warn) -> None:
+        if self.weight == 0:
+            warn("OBJECTIVE.WEIGHT", "nobody learns from its peers; raise it, or set OBJECTIVE.STRATEGY independent")
+        elif 0 < cfg.TRAIN.STEPS < self.warmup_steps:
+            warn("OBJECTIVE.WARMUP_STEPS", "is longer than the training: the weight stays below OBJECTIVE.WEIGHT")
+        if self.strategy == "dml_e" and self.peer_reduction != "mean":
+            warn("OBJECTIVE.PEER_REDUCTION", "has no effect under dml_e, where the peers' average is the one teacher")
+        if self.strategy != "dml_e" and self.ensemble != "probs":
+            warn("OBJECTIVE.ENSEMBLE", f"has no effect under {self.strategy}; it is of OBJECTIVE.STRATEGY dml_e")
