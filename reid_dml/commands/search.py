@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.formats import read_features
+from reid_dml.features.formats import SUFFIXES, read_features
 from reid_dml.features.validation import check_models
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
 from reid_dml.reporting.tables import format_table
 from reid_dml.search.gallery import Gallery
-
-_FEATURE_FILES = (".npz", ".parquet", ".mat")
 
 
 def search_and_print(
@@ -38,7 +36,8 @@ def search_and_print(
     Args:
         index: folder of the index.
         query: a feature file (.npz, .parquet or .mat), an image, or a folder of images.
-        k, threshold: as for `ranking.ranked_list.search_lists`.
+        k: images to find for a query; all where the index holds fewer.
+        threshold: as for `ranking.ranked_list.search_lists`.
         show: lists to print and to draw.
         json: file for all lists.
         picture: file for a drawing of the first lists.
@@ -53,10 +52,13 @@ def search_and_print(
 
         check_picture(picture)
     gallery = Gallery.open(index, parameters=parameters)
-    if Path(query).suffix in _FEATURE_FILES:
+    if Path(query).suffix in SUFFIXES:
         features = read_features(query)
     else:
         features = _extract(gallery, query, run, config_file, options, network)
+    if k > len(gallery) > 0:
+        print(f"{gallery.path} holds {len(gallery):,} images: all of them are ranked, not {k:,}")
+        k = len(gallery)
     lists = search_lists(gallery, features, k, threshold=threshold)
     if json:
         write_json(json, as_json(gallery, lists))
@@ -92,7 +94,7 @@ def _extract(
     options: Sequence[str],
     network: str,
 ) -> FeatureSet:
-    from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.commands.networks import open_extractor  # loads torch
     from reid_dml.data.image_paths import image_records
 
     records = image_records([query])

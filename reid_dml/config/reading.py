@@ -44,15 +44,21 @@ def read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path,
         ) from None
     except (UnicodeDecodeError, IsADirectoryError):
         raise UserError(f"{path}: not a text file; a config is a YAML file such as configs/quickstart.yml") from None
-    options = parse_yaml(text, path) or {}
-    if not isinstance(options, dict):
-        raise UserError(f"{path}: a config is a mapping of options, this holds {type(options).__name__}")
+    options = read_text(text, path)
     bases = options.pop("_BASE_", [])
     bases = bases if isinstance(bases, list) else [bases]
     if not all(isinstance(base, str) for base in bases):
         raise UserError(f"{path}: _BASE_ must be the path of a file, or a list of paths")
     chain = [part for base in bases for part in read_with_bases(path.parent / base, (*seen, path.resolve()))]
     return [*chain, (path, options)]
+
+
+def read_text(text: str, source: Path) -> dict[str, Any]:
+    """The options of a text, nested as they stand. Raises `UserError`."""
+    options = parse_yaml(text, source) or {}
+    if not isinstance(options, dict):
+        raise UserError(f"{source}: a config is a mapping of options, this holds {type(options).__name__}")
+    return options
 
 
 def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str = "") -> None:

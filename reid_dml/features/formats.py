@@ -25,6 +25,7 @@ from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
+SUFFIXES = (".npz", ".parquet", ".mat")
 _MODEL = b"reid_dml.model"
 _REMEDY = "see docs/search.md for the layout"
 _LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
@@ -48,7 +49,7 @@ def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
     if path.suffix == ".mat":
         return check_finite(_read_mat(path, split), str(path))
     if not is_npz(path):
-        _check_name(path)
+        check_name(path)
     return FeatureSet.load(path)
 
 
@@ -60,14 +61,14 @@ def write_features(features: FeatureSet, path: str | os.PathLike[str]) -> None:
         ".parquet": lambda: _write_parquet(features, path),
         ".mat": lambda: _write_mat(_variables(features, ""), path),
     }
-    _check_name(path)
+    check_name(path)
     writers[path.suffix]()
 
 
 def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -> None:
     """Write one .mat file of several sets, named as in `SPLITS`, atomically."""
     path = Path(path)
-    _check_name(path)
+    check_name(path)
     if path.suffix != ".mat":
         raise UserError(f"{path}: only a .mat file holds several sets; name one, or convert each set by itself")
     variables: dict[str, Any] = {}
@@ -76,8 +77,9 @@ def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -
     _write_mat(variables, path)
 
 
-def _check_name(path: Path) -> None:
-    if path.suffix not in (".npz", ".parquet", ".mat"):
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise `UserError` unless a file's name is one of a feature file to write."""
+    if Path(path).suffix not in SUFFIXES:
         raise UserError(f"{path}: a feature file's name ends in .npz, .parquet or .mat")
 
 
