@@ -56,7 +56,13 @@ def check_digest(where: object, found: str, expected: str, remedy: str) -> None:
 
 
 def check_file(path: Path, expected: str, remedy: str) -> None:
-    """`check_digest` of a file, where digests are compared at all."""
+    """`check_digest` of a file, where digests are compared at all.
+
+    Args:
+        path: the file.
+        expected: its digest.
+        remedy: what messages tell to do.
+    """
     if verifies():
         check_digest(path, file_digest(path), expected, remedy)
 

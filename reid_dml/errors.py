@@ -81,8 +81,9 @@ _PATIENCE = 5.0  # seconds that an interrupted command may take to clean up, dea
 def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> None:
     """Run a command's main function; bad input ends it with one line on stderr and exit code 2.
 
-    What the library logs meanwhile is shown on the terminal. SIGTERM, and SIGHUP unless it is ignored (`nohup`), end
-    the command as Ctrl-C does. (Under torchrun they do so at once: torchrun sends them when another process failed.)
+    What the library logs meanwhile is shown on the terminal; ~ at the start of an argument is the home folder. SIGTERM,
+    and SIGHUP unless it is ignored (`nohup`), end the command as Ctrl-C does. (Under torchrun they do so at once:
+    torchrun sends them when another process failed.)
 
     Args:
         main: returns the exit code; None is 0.
@@ -91,6 +92,7 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> N
     Raises:
         SystemExit: always, with the exit code.
     """
+    sys.argv[1:] = [_at_home(word) for word in sys.argv[1:]]
     wait_asleep()
     with on_terminal():
         code = _exit_code(main, interrupted)
@@ -121,6 +123,17 @@ class _Interruption:
         if time.monotonic() > self.began + _PATIENCE:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def _at_home(word: str) -> str:
+    """A word of the command line that begins with ~ or a $VARIABLE, as the shell would give it.
+
+    The shell leaves it as it is where it is quoted or stands behind `--name=`.
+    """
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if value == "~" or value.startswith(("~/", "$")):
+        value = os.path.expanduser(os.path.expandvars(value))
+    return name + equals + value
 
 
 def _exit_code(main: Callable[[], int | None], interrupted: str) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -21,7 +22,28 @@ from yacs.config import CfgNode
 
 Owner = TypeVar("Owner")
 Refuse = Callable[[str, str], None]  # of a key, and why its value will not do; raises `UserError`
+Warn = Callable[[str, str], None]  # of a key, and why its value has no effect
 
+_LONGEST = 10_000  # values of a list
+_LARGEST_FLOAT, _SMALLEST_FLOAT = 3.4e38, 1.18e-38  # of float32, with all its digits
+
+
+_LONGEST_SHOWN = 240  # characters
+
+
+class _Short(reprlib.Repr):
+    """Python's own shortening, with a whole number of thousands of digits, too."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        if abs(x) < 10**40:
+            return repr(x)
+        return f"a whole number of about {int(x.bit_length() * math.log10(2)) + 1:,} digits"
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+_SHORT.maxlevel = 3
 _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -38,6 +60,7 @@ class Option:
         length: of a list whose length is fixed; 0: any.
         items: type of the elements of a list that may be empty.
         per_network: a list of one value for all networks of the cohort, or one for each.
+        path: names of files or folders, in which ~ and $VARIABLES are expanded.
     """
 
     default: Any
@@ -50,6 +73,7 @@ class Option:
     length: int = 0
     items: type | None = None
     per_network: bool = False
+    path: bool = False
 
     @property
     def kind(self) -> type:
@@ -65,10 +89,14 @@ class Option:
     def problem(self, value: Any) -> str:
         """What is wrong with a value of the right type, to be read behind it; empty if nothing is."""
         numbers = value if isinstance(value, list) else [value]
+        if len(numbers) > _LONGEST:
+            return f"has {len(numbers):,} values, more than {_LONGEST:,}"
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             return "must be a finite number"
+        if why := next((why for number in numbers if (why := _beyond_the_type(number))), ""):
+            return why
         if (allowed := self.allowed()) and value not in allowed:
-            near = difflib.get_close_matches(str(value), allowed, 1)
+            near = difflib.get_close_matches(str(value)[:100], allowed, 1)
             return f"is not one of {', '.join(allowed)}" + (f"; did you mean {near[0]!r}?" if near else "")
         if self.length and len(value) != self.length:
             return f"needs {self.length} values"
@@ -88,6 +116,8 @@ class Option:
             return f"must be greater than {self.above:g}"
         elif self.least is not None and number < self.least:
             return "must not be negative" if self.least == 0 else f"must be at least {self.least:g}"
+        elif self.most is not None and number > self.most:
+            return f"must be at most {self.most:,.0f}"
         return ""
 
     def values(self) -> str:
@@ -106,6 +136,23 @@ class Option:
         return " ".join([name, *bounds])
 
 
+def shown(value: Any) -> str:
+    """A value in a message: as Python writes it, but never long."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _beyond_the_type(value: Any) -> str:
+    """Why a number cannot be computed with: whole numbers have 64 bits, others go through float32."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "is too large: whole numbers have 64 bits"
+    if isinstance(value, float) and abs(value) > _LARGEST_FLOAT:
+        return f"is too large: numbers are at most {_LARGEST_FLOAT:.2g}"
+    if isinstance(value, float) and 0 < abs(value) < _SMALLEST_FLOAT:
+        return f"is too small: below {_SMALLEST_FLOAT:.2g} float32 loses its digits; take 0 or a larger number"
+    return ""
+
+
 class Component:
     """Base of what owns options: a frozen dataclass whose fields are made with `option`."""
 
@@ -115,6 +162,12 @@ class Component:
         """Refuse options that do not go together (`refuse(key, why)`), once it is what the config chooses.
 
         Values out of an option's own range have been refused before. `cfg` is the whole config, for options of others.
+        """
+
+    def advise(self, cfg: CfgNode, warn: Warn) -> None:
+        """Warn (`warn(key, why)`) of options that training would go through with, but to no effect.
+
+        Asked once, when a training starts. `cfg` is the whole config.
         """
 
 

@@ -217,7 +217,7 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
         ("images need networks", (*search, folders[0], "--run", tiny_run, "--config-file", tiny_config)),
         ("features are 5-d", (*search, tmp_path / "narrow.npz")),
         ("NaN or infinite, first rows 0", (*search, tmp_path / "nan.npz")),
-        (f"999 neighbours were asked for, {index} holds", (*search, features[0], "--k", 999)),
+        (f"0 neighbours were asked for, {index} holds", (*search, features[0], "--k", 0)),
         ("a picture's name ends in .png", (*search, features[0], "--picture", tmp_path / "x.bmp")),
         ("gone.jpg: the image or folder not found", (*search, "gone.jpg", "--run", tiny_run)),
         ("its building has not ended", ("search_gallery", "--index", tmp_path / "half", "--query", features[0])),
@@ -234,3 +234,13 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
     ):
         assert words in command(*arguments).error
     assert command(*search, features[0], "--k", 1).code == 0
+
+
+def test_more_images_than_there_are_is_all_of_them(command, features, tmp_path):
+    index, gallery = tmp_path / "i", FeatureSet.load(features[1])
+    assert command("build_index", "--index", index, "--features", features[1]).code == 0
+    result = command("search_gallery", "--index", index, "--query", features[0], "--k", 999, "--json", tmp_path / "f")
+    assert result.code == 0, result.err
+    assert f"{index} holds {len(gallery)} images: all of them are ranked, not 999" in result.out
+    answers = json.loads((tmp_path / "f").read_text())["answers"]
+    assert {len(answer["images"]) for answer in answers} == {len(gallery)}

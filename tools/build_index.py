@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--search-parameters", metavar="NAME=N", help="care of a search, e.g. nprobe=32 or efSearch=128"
     )
-    parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for --images")
+    parser.add_argument("--run", metavar="RUN", help="run folder or .safetensors file of the networks, for --images")
     parser.add_argument("--config-file", metavar="FILE", help="config of the networks, for --images")
     parser.add_argument(
         "--labels",
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override --config-file")
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
     arguments = parser.parse_intermixed_args()
     if (arguments.add or arguments.remove) and (
         arguments.type or arguments.metric or arguments.search_parameters or arguments.overwrite

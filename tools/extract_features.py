@@ -1,7 +1,7 @@
 """Extract the features of a folder or table of images into one file, for search, scoring or your own use.
 
-    python tools/extract_features.py --config-file configs/quickstart.yml MODEL.WEIGHTS runs/quickstart \\
-        --images path/to/images --output features.npz
+    python tools/extract_features.py --run runs/quickstart --images path/to/images --output features.npz
+    python tools/extract_features.py --config-file FILE MODEL.WEIGHTS path --images DIR --output features.npz
 
 Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
 are unknown; with --labels folder the sub-folders are persons, and a table (CSV) names them in columns path, person_id,
@@ -19,10 +19,13 @@ from reid_dml.errors import GOES_ON, run_command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with"
+        "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
+    )
+    parser.add_argument(
+        "--config-file", metavar="FILE", help="instead of --run: a config file, with MODEL.WEIGHTS among the options"
     )
     parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
-    parser.add_argument("--output", required=True, metavar="FILE", help="feature file to write (.npz)")
+    parser.add_argument("--output", required=True, metavar="FILE", help="file to write: .npz, .parquet or .mat")
     parser.add_argument(
         "--labels",
         choices=("name", "folder", "none"),
@@ -39,15 +42,13 @@ def main() -> None:
     parser.add_argument(
         "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
     )
-    parser.add_argument(
-        "options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed"
-    )
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.extract import extract_folder
-    from reid_dml.config import load_config
+    from reid_dml.commands.networks import chosen_config
 
-    cfg = load_config(arguments.config_file, arguments.options)
+    cfg = chosen_config(arguments.run, arguments.config_file, arguments.options)
     extract_folder(
         cfg,
         arguments.images,

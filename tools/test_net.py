@@ -1,7 +1,8 @@
 """Evaluate trained networks and their ensemble: single-query and multi-query, or accuracy on a set of classes.
 
+    python tools/test_net.py --run runs/market_mobilenet_dml [KEY VALUE ...]
+    python tools/test_net.py --run runs/market_mobilenet_dml/network_0.safetensors     one network
     python tools/test_net.py --config-file configs/market_mobilenet_dml.yml MODEL.WEIGHTS runs/market_mobilenet_dml
-    python tools/test_net.py --config-file ... MODEL.WEIGHTS runs/.../network_0_ema.safetensors     one network
 
 Under torchrun the images are shared out over the processes; the metrics do not depend on their number.
 """
@@ -16,23 +17,23 @@ from reid_dml.errors import run_command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="the experiment the networks were trained with"
+        "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
+    )
+    parser.add_argument(
+        "--config-file", metavar="FILE", help="instead of --run: a config file, with MODEL.WEIGHTS among the options"
     )
     parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking (TEST.RERANK True)")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     parser.add_argument("--report", metavar="FILE", help="write a page with the table and its pictures to this file")
-    parser.add_argument(
-        "options", nargs="*", metavar="KEY VALUE", help="options that override the file; MODEL.WEIGHTS is needed"
-    )
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.evaluate import evaluate_weights
-    from reid_dml.config import load_config
+    from reid_dml.commands.networks import chosen_config
 
     options = [*arguments.options, *(["TEST.RERANK", "True"] if arguments.rerank else [])]
-    evaluate_weights(
-        load_config(arguments.config_file, options), json_file=arguments.json, report_file=arguments.report
-    )
+    cfg = chosen_config(arguments.run, arguments.config_file, options)
+    evaluate_weights(cfg, json_file=arguments.json, report_file=arguments.report)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from reid_dml.models import ReIDNetwork
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
-from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks
+from reid_dml.runs.sources import classes_hash, head_classes
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
 
@@ -72,15 +72,15 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     """Raise `UserError` unless the rows of the heads stand for the classes of the training split."""
     classes = {network.num_classes for network in networks.values()}
-    folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-    known = folder.classes_file.is_file()
+    known = head_classes(path)
     if not known:
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
         warnings.warn(
-            f"{absolute(folder.classes_file)}: not found; whether the rows of the heads stand for this data set's "
+            f"{absolute(folder / 'classes.json')}: not found; whether the rows of the heads stand for this data set's "
             "classes cannot be checked",
             stacklevel=2,
         )
-    others = known and folder.class_names() != task.data.class_names
+    others = known and known != classes_hash(task.data.class_names)
     if others or classes != {len(task.data.class_ids)}:
         without = ", or set TEST.TRAIN_ACCURACY False" if task.kind == "retrieval" else ""
         raise UserError(

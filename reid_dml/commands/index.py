@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from reid_dml.errors import UserError
+from reid_dml.features.formats import SUFFIXES
 from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 
@@ -12,7 +15,10 @@ _SHOWN = 20  # removed images that are named
 
 
 def feature_source(paths: Sequence[str | os.PathLike[str]]) -> Source:
-    """The features of files, .npz, .parquet or .mat."""
+    """The features of files, .npz, .parquet or .mat. Raises `UserError` for a folder, which holds images."""
+    for path in paths:
+        if os.path.isdir(path):
+            raise UserError(f"{path}: is a folder, not a feature file; give folders of images with --images")
     return FeatureFiles(paths)
 
 
@@ -31,15 +37,17 @@ def image_source(
 
     Args:
         paths: images, folders and tables of images.
-        run: run folder of the networks, or
-        config_file, options: the config of the networks with `MODEL.WEIGHTS`, and its overrides.
+        run, config_file, options: the networks, see `commands.networks.chosen_config`.
         network: `ensemble`, or the index of one network.
         labels, cameras, frame_step: as for `data.image_paths.image_records`.
     """
-    from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.commands.networks import open_extractor  # loads torch
     from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 
+    for path in paths:
+        if Path(path).suffix in SUFFIXES:
+            raise UserError(f"{path}: is a feature file, not an image; give feature files with --features")
     records = image_records(paths, labels=labels, cameras=cameras, frame_step=frame_step)
     extractor = open_extractor(run, config_file, options, network)
     return ImageFeatures(usable_records(extractor.cfg, records), extractor.extract, extractor.model)

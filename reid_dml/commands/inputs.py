@@ -39,7 +39,7 @@ class Inputs:
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
-        from reid_dml.commands.extract import open_extractor  # loads torch
+        from reid_dml.commands.networks import open_extractor  # loads torch
 
         return open_extractor(self.run, self.config_file, self.options, self.network)
 

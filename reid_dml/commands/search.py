@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.formats import read_features
+from reid_dml.features.formats import SUFFIXES, read_features
 from reid_dml.features.validation import check_models
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
@@ -17,8 +17,6 @@ from reid_dml.reporting.tables import format_table
 from reid_dml.search.filters import ImageFilter
 from reid_dml.search.gallery import Gallery
 from reid_dml.text import printable
-
-_FEATURE_FILES = (".npz", ".parquet", ".mat")
 
 
 def search_and_print(
@@ -43,7 +41,7 @@ def search_and_print(
     Args:
         index: folder of the index.
         query: a feature file (.npz, .parquet or .mat), an image, or a folder of images.
-        k: as for `ranking.ranked_list.search_lists`.
+        k: images to find for a query; all where the index holds fewer.
         threshold: a number, or a file of tools/calibrate.py for this metric and these networks.
         only: what images must be like to be found.
         show: lists to print and to draw.
@@ -64,10 +62,13 @@ def search_and_print(
     if limit:
         limit.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))  # before the work
     among = only.ids(gallery.table, str(gallery.path)) if only else None
-    if Path(query).suffix in _FEATURE_FILES:
+    if Path(query).suffix in SUFFIXES:
         features = read_features(query)
     else:
         features = _extract(gallery, query, run, config_file, options, network, frame_step)
+    if k > len(gallery) > 0:
+        print(f"{gallery.path} holds {len(gallery):,} images: all of them are ranked, not {k:,}")
+        k = len(gallery)
     lists = search_lists(gallery, features, k, threshold=limit, only=among)
     if json:
         write_json(json, as_json(gallery, lists))
@@ -104,7 +105,7 @@ def _extract(
     network: str,
     frame_step: int,
 ) -> FeatureSet:
-    from reid_dml.commands.extract import open_extractor  # loads torch
+    from reid_dml.commands.networks import open_extractor  # loads torch
     from reid_dml.data.broken import usable_records
     from reid_dml.data.image_paths import image_records
 

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.presentation import print_metrics, say, task_report
 from reid_dml.commands.training import Plan, build_training, plan_training
+from reid_dml.config import warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
@@ -46,6 +47,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
     prepare_training()
     with processes(device), ExitStack() as held:
         plan = plan_training(cfg)  # what cannot be is refused before any work
+        if rank() == 0:
+            warn_of_idle_options(cfg)
         folder = RunFolder(cfg.OUTPUT_DIR)
         earlier = first_then_others(lambda: _open(folder, cfg, resume, held))
         task = first_then_others(lambda: build_task(cfg))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from reid_dml.commands.extract import open_extractor
+from reid_dml.commands.networks import open_extractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import normalize

@@ -16,7 +16,7 @@ from reid_dml.config.schema import all_options, chosen_components, get_option
 from reid_dml.data.pipeline.samplers import sampler_kind
 from reid_dml.errors import UserError
 from reid_dml.mutual.terms import active_terms
-from reid_dml.options import Refuse
+from reid_dml.options import Refuse, shown
 
 
 def check_config(cfg: CfgNode, source: str | os.PathLike[str], overridden: Collection[str] = ()) -> None:
@@ -33,7 +33,7 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str], overridden: Colle
 
     def refuse(key: str, why: str) -> None:
         where = "command line" if key in overridden else source
-        raise UserError(f"{where}: {key}: {get_option(cfg, key)!r} {why}")
+        raise UserError(f"{where}: {key}: {shown(get_option(cfg, key))} {why}")
 
     _check_values(cfg, refuse)
     for check in (_check_input, _check_cohort, _check_training, _check_test):

@@ -15,7 +15,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.config.checks import check_config
-from reid_dml.config.reading import merge, merge_overrides, read_with_bases
+from reid_dml.config.reading import merge, merge_overrides, read_text, read_with_bases
 from reid_dml.config.schema import default_config, get_option
 from reid_dml.config.versions import upgrade
 
@@ -32,15 +32,34 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
         UserError: naming the key, the file and the nearest valid key.
     """
     path = Path(path)
+    return _assemble(read_with_bases(path), path, overrides, version)
+
+
+def parse_config(
+    text: str, source: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int | None = None
+) -> CfgNode:
+    """`load_config` of a text that stands somewhere else, such as in the header of a weights file.
+
+    Args:
+        text: of a config file.
+        source: where it stands.
+        overrides, version: as for `load_config`.
+    """
+    return _assemble([(Path(source), read_text(text, Path(source)))], Path(source), overrides, version)
+
+
+def _assemble(
+    parts: Sequence[tuple[Path, dict[str, Any]]], path: Path, overrides: Sequence[str], version: int | None
+) -> CfgNode:
     cfg = default_config()
-    for source, options in read_with_bases(path):
+    for source, options in parts:
         merge(cfg, upgrade(options, source, version), source)
-    merge_overrides(cfg, overrides)
+    overridden = merge_overrides(cfg, overrides)
     if not cfg.EXPERIMENT:
         cfg.EXPERIMENT = path.stem
     if not cfg.OUTPUT_DIR:
         cfg.OUTPUT_DIR = f"runs/{cfg.EXPERIMENT}"
-    check_config(cfg, path, overrides[::2])
+    check_config(cfg, path, overridden)
     cfg.freeze()
     return cfg
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
 from reid_dml.config.schema import all_options, get_option
+from reid_dml.config.values import convert, parse_word
 from reid_dml.config.versions import moved
+from reid_dml.config.yaml_text import parse_yaml
 from reid_dml.errors import UserError, absolute
-from reid_dml.options import Option
+from reid_dml.options import Option, shown
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")  # what a key of an option looks like
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -40,18 +44,21 @@ def read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path,
         ) from None
     except (UnicodeDecodeError, IsADirectoryError):
         raise UserError(f"{path}: not a text file; a config is a YAML file such as configs/quickstart.yml") from None
-    try:
-        options = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(options, dict):
-        raise UserError(f"{path}: a config is a mapping of options, this holds {type(options).__name__}")
+    options = read_text(text, path)
     bases = options.pop("_BASE_", [])
     bases = bases if isinstance(bases, list) else [bases]
     if not all(isinstance(base, str) for base in bases):
         raise UserError(f"{path}: _BASE_ must be the path of a file, or a list of paths")
     chain = [part for base in bases for part in read_with_bases(path.parent / base, (*seen, path.resolve()))]
     return [*chain, (path, options)]
+
+
+def read_text(text: str, source: Path) -> dict[str, Any]:
+    """The options of a text, nested as they stand. Raises `UserError`."""
+    options = parse_yaml(text, source) or {}
+    if not isinstance(options, dict):
+        raise UserError(f"{source}: a config is a mapping of options, this holds {type(options).__name__}")
+    return options
 
 
 def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str = "") -> None:
@@ -70,74 +77,63 @@ def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str
     for name, value in options.items():
         key = f"{section}.{name}" if section else str(name)
         if name not in node:
-            raise UserError(f"{source}: unknown option {key}{moved(key) or _nearest(cfg, key)}")
+            if str(name).endswith(")") and value is None:  # {SIZE: (64, 32)} is SIZE: "(64" and "32)": nothing
+                raise UserError(f"{source}: {shown(name)} in {section or 'the file'}: lists are written [64, 32]")
+            raise UserError(f"{source}: unknown option {key[:100]}{moved(key) or _nearest(cfg, key)}")
         old = node[name]
         if isinstance(old, CfgNode) != isinstance(value, Mapping):
             kind = "a section of options" if isinstance(old, CfgNode) else "a single option"
-            raise UserError(f"{source}: {key} is {kind}, not {value!r}")
+            raise UserError(f"{source}: {key} is {kind}, not {shown(value)}")
         if isinstance(old, CfgNode):
             merge(cfg, value, source, key)
         else:
-            node[name] = _convert(key, value, known[key], source)
+            node[name] = convert(key, value, known[key], source)
 
 
-def merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
-    """Put `KEY VALUE ...` of a command line into a config. Raises `UserError` naming the key."""
-    if len(overrides) % 2:
-        raise UserError(f"command line: {overrides[-1]!r} has no value; options are given as KEY VALUE")
-    known = all_options()
-    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+def merge_overrides(cfg: CfgNode, words: Sequence[str]) -> list[str]:
+    """Put `KEY VALUE ...` of a command line into a config. Raises `UserError` naming the key.
+
+    The values of a list may also stand as words of their own behind its key. Returns the keys.
+    """
+    known, keys, rest = all_options(), [], list(words)
+    while rest:
+        key = rest.pop(0)
+        option = _overridden(cfg, key, known)
+        if not rest:
+            raise UserError(f"command line: {key!r} has no value; options are given as KEY VALUE")
+        given = [rest.pop(0)]
+        while isinstance(option.default, list) and rest and not _KEY.fullmatch(rest[0]):
+            given.append(rest.pop(0))
+        if len(given) == 1 or any("," in word or word[:1] in ("[", "(") for word in given):
+            value = parse_word(key, " ".join(given), option)  # of several words: `[64, 32]` without quotes
+        else:
+            value = [parse_word(key, word, option) for word in given]
         *parents, name = key.split(".")
-        node = cfg
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, CfgNode) else None
-        if not isinstance(node, CfgNode) or name not in node:
-            raise UserError(f"command line: unknown option {key}{moved(key) or _nearest(cfg, key)}")
-        if isinstance(node[name], CfgNode):
-            raise UserError(
-                f"command line: {key} is a section; name one of its options, such as {key}.{next(iter(node[name]))}"
-            )
-        # A text option takes the word as typed: an experiment called "1e3" or "yes" stays a word.
-        value = text if isinstance(node[name], str) else _parse(key, text)
-        node[name] = _convert(key, value, known[key], "command line")
+        (get_option(cfg, ".".join(parents)) if parents else cfg)[name] = convert(key, value, option, "command line")
+        keys.append(key)
+    return keys
 
 
-def _parse(key: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"command line: {key}: cannot read {text!r}; lists look like [a, b]") from None
-
-
-def _convert(key: str, value: Any, option: Option, source: object) -> Any:
-    if not isinstance(option.default, list):
-        return _convert_scalar(key, value, option.kind, source)
-    values = value if isinstance(value, (list, tuple)) else [value]
-    if not values and option.items is None:
-        raise UserError(f"{source}: {key} is empty; it needs at least one value, such as {option.default}")
-    return [_convert_scalar(key, item, option.kind, source) for item in values]
-
-
-def _convert_scalar(key: str, value: Any, kind: type, source: object) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e-4 as a word
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if type(value) is not kind:
-        names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-        hint = "; quote it" if kind is str and isinstance(value, (bool, int, float)) else ""
-        raise UserError(f"{source}: {key} takes {names[kind]}, not {value!r}{hint}")
-    return value
+def _overridden(cfg: CfgNode, key: str, known: Mapping[str, Option]) -> Option:
+    """The option of a key. Raises `UserError` where it is none."""
+    if key in known:
+        return known[key]
+    if isinstance(cfg.get(key), CfgNode):
+        raise UserError(
+            f"command line: {key} is a section; name one of its options, such as {key}.{next(iter(cfg[key]))}"
+        )
+    raise UserError(f"command line: unknown option {key[:100]}{moved(key) or _nearest(cfg, key)}")
 
 
 def _nearest(cfg: CfgNode, key: str) -> str:
+    if len(key) > 200:  # a search for names alike would take its time
+        return "; see docs/options.md for all options"
     known = list(flatten(cfg)) + [name for name, value in cfg.items() if isinstance(value, CfgNode)]
     by_upper: dict[str, str] = {name.upper(): name for name in known}
     # A right name in the wrong section first, then a name with a slip.
     near = _same_name(key.upper(), by_upper) or difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
+    if not near and not _KEY.fullmatch(key):
+        return "; options are given as KEY VALUE, with keys such as TRAIN.STEPS; a list is written [64, 32]"
     return f"; did you mean {by_upper[near[0]]}?" if near else "; see docs/options.md for all options"
 
 

@@ -65,6 +65,27 @@ class Section:
             return [from_section(self.choice.get(name), cfg[self.name])]
         return list(active_terms(cfg[self.name])) if self.terms else []
 
+    def idle(self, cfg: CfgNode) -> list[tuple[str, str]]:
+        """Options that were changed but belong to components that are not chosen: (key, why it has no effect)."""
+        found = []
+        for key, option in self.options().items():
+            owners = sorted(self.owned_by(key))
+            if self.choice and owners and cfg[self.name][key] != option.default:
+                name = get_option(cfg, self.choice.option)
+                if name not in owners:
+                    found.append(
+                        (key, f"has no effect under {self.choice.option} {name}; it is of {', '.join(owners)}")
+                    )
+        if self.terms:
+            active = {type(term) for term in active_terms(cfg[self.name])}
+            for kind in term_kinds():
+                switch = f"{kind.prefix}WEIGHT"
+                if kind in active or not kind.prefix or switch not in options_of(kind):
+                    continue
+                changed = [key for key, option in options_of(kind).items() if cfg[self.name][key] != option.default]
+                found += [(key, f"has no effect while {self.name}.{switch} is 0") for key in changed]
+        return [(f"{self.name}.{key}", why) for key, why in found]
+
 
 _SECTIONS = (
     Section("", [sections.Run]),

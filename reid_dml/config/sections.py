@@ -26,11 +26,14 @@ class Run:
         "full (at its full length) | small (shortened) | smoke (only shows that it runs)",
         choices=("full", "small", "smoke"),
     )
-    output_dir: str = option("", "run folder; empty: runs/<EXPERIMENT>")
+    output_dir: str = option("", "run folder; empty: runs/<EXPERIMENT>", path=True)
     seed: int = option(0, "every random number of a run follows from it", least=0)
     device: str = option("auto", "auto | cpu | cuda | cuda:N")
     threads: int = option(
-        0, "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores this process may use", least=0
+        0,
+        "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores this process may use",
+        least=0,
+        most=4096,
     )
 
 
@@ -41,10 +44,14 @@ class Data:
     name: str = option(
         "market1501", "the data set, which decides the task (retrieval or classification)", choices=DATA_SETS.names
     )
-    root: str = option("datasets", "holds the data sets (folders of your own: the data set itself; csv, npz: the file)")
-    stored_size: list[int] = option([160, 64], "height, width the decoded images are kept at", length=2)
+    root: str = option(
+        "datasets", "holds the data sets (folders of your own: the data set itself; csv, npz: the file)", path=True
+    )
+    stored_size: list[int] = option([160, 64], "height, width the decoded images are kept at", length=2, most=8192)
     cache_dir: str = option(
-        "auto", 'decoded images: a folder | auto (.cache/reid_dml in ROOT, else in the user\'s cache) | "" (none)'
+        "auto",
+        'decoded images: a folder | auto (.cache/reid_dml in ROOT, else in the user\'s cache) | "" (none)',
+        path=True,
     )
     source: str = option(
         "auto",
@@ -58,7 +65,7 @@ class Data:
     skip_broken: bool = option(
         False, "leave out images that cannot be read, with one warning; all are decoded to find them"
     )
-    workers: int = option(2, "threads that read or decode images", above=0)
+    workers: int = option(2, "threads that read or decode images", least=1, most=1024)
     cameras: str = option(
         "required", "ignore: one camera or none, same-camera matches count", choices=("required", "ignore")
     )
@@ -82,7 +89,9 @@ class Semi:
 class Input:
     """What networks see of the images, and augmentation."""
 
-    size: list[int] = option([224, 224], "height, width the networks see (bilinear from the stored size)", length=2)
+    size: list[int] = option(
+        [224, 224], "height, width the networks see (bilinear from the stored size)", length=2, most=8192
+    )
     mean: list[float] = option([0.5, 0.5, 0.5], "subtracted from RGB in [0, 1]", length=3)
     std: list[float] = option([0.5, 0.5, 0.5], "divides; 0.5/0.5 scales to [-1, 1]", length=3, above=0)
     flip: float = option(0.5, "probability of a horizontal flip in training", least=0, most=1)
@@ -116,10 +125,11 @@ class CohortOptions:
         [""],
         'a weights file of the backbone | "imagenet" (the library\'s download) | "" (from scratch)',
         per_network=True,
+        path=True,
     )
     lr: list[float] = option([2e-4], "learning rate of each network", per_network=True, above=0)
     teachers: list[str] = option(
-        [], "frozen teachers of every network: run folders or .safetensors files of runs", items=str
+        [], "frozen teachers of every network: run folders or .safetensors files of runs", items=str, path=True
     )
 
 
@@ -127,7 +137,9 @@ class CohortOptions:
 class Model:
     """How every network is built around its backbone."""
 
-    weights: str = option("", "for testing and extraction: a run folder (the cohort) or one .safetensors file")
+    weights: str = option(
+        "", "for testing and extraction: a run folder (the cohort) or one .safetensors file", path=True
+    )
     init: str = option(
         "default",
         "default (the network's own) | truncated_normal (the authors')",

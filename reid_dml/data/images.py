@@ -29,7 +29,13 @@ _MESSAGES = DecoderMessages()
 
 
 class BrokenImage(UserError):
-    """An image that cannot be used: where it is, and why, to be read behind "image is"."""
+    """An image that cannot be used.
+
+    Args:
+        path: of the image.
+        why: read behind "image is".
+        remedy: what the message tells to do.
+    """
 
     def __init__(self, path: str | os.PathLike[str], why: str, remedy: str = REMEDY) -> None:
         super().__init__(f"{absolute(path)}: image {'' if why == _ABSENT else 'is '}{why}; {remedy}")
@@ -96,7 +102,13 @@ def decode_image(data: bytes, path: str | os.PathLike[str], pixel_limit: int = P
 
 
 def check_size(width: int, height: int, name: str | os.PathLike[str], pixel_limit: int) -> None:
-    """Raise `BrokenImage` for an image of too many pixels to decode."""
+    """Raise `BrokenImage` for an image of too many pixels to decode.
+
+    Args:
+        width, height: in pixels.
+        name: what messages call it.
+        pixel_limit: largest width x height.
+    """
     if width * height > min(pixel_limit, _OPENCV_PIXELS) or max(width, height) > _OPENCV_SIDE:
         of_opencv = width * height <= pixel_limit
         limit = "OpenCV reads" if of_opencv else f"the {pixel_limit:,} pixels of DATA.PIXEL_LIMIT"

@@ -39,7 +39,13 @@ class PassedOver:
         self._kinds: set[str] = set()
 
     def add(self, why: str, path: str, count: int = 1) -> None:
-        """So many images were left out, the first at this path; `why` is read behind their number."""
+        """So many images were left out, the first at this path; `why` is read behind their number.
+
+        Args:
+            why: read behind their number.
+            path: the first of them.
+            count: how many.
+        """
         self._counts[why] += count
         self._first.setdefault(why, path)
 

@@ -38,7 +38,13 @@ class StoredImages(ABC):
 
 
 class ImageFiles(StoredImages):
-    """Decoded and resized at every reading; files of more pixels than the limit are refused."""
+    """Decoded and resized at every reading.
+
+    Args:
+        records: the images.
+        size: height, width.
+        pixel_limit: largest width x height of a file; larger ones are refused.
+    """
 
     def __init__(self, records: Sequence[ImageRecord], size: Sequence[int], pixel_limit: int = PIXEL_LIMIT) -> None:
         super().__init__(records, size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from yacs.config import CfgNode
@@ -20,8 +19,8 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.input_images import InputImage, InputImages
 from reid_dml.models import ReIDNetwork
-from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import choose_network, load_networks
+from reid_dml.runs.sources import run_config
 from reid_dml.threads import use_threads
 
 
@@ -46,17 +45,17 @@ class FeatureExtractor:
         """Open a run.
 
         Args:
-            path: a run folder, or one weights file beside its config.yml.
+            path: a run folder, or one of its weights files, wherever it is now.
             network: `ensemble` (all of the cohort, concatenated) or the index of one network.
             device: auto, cpu, cuda or cuda:N.
 
         Raises:
             UserError: no such run or network, or weights that do not fit the run's config.
         """
-        folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-        cfg = folder.config()
+        cfg = run_config(path)
         device = resolve_device(device)
-        return FeatureExtractor(cfg, choose_network(load_networks(cfg, path, device), network, path), device)
+        networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
+        return FeatureExtractor(cfg, choose_network(networks, network, path), device)
 
     @staticmethod
     def from_config(cfg: CfgNode, network: str | int = "ensemble") -> FeatureExtractor:

@@ -29,6 +29,7 @@ from reid_dml.files import save_with
 from reid_dml.text import from_utf8, to_utf8
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
+SUFFIXES = (".npz", ".parquet", ".mat")
 _MODEL, _DIGEST = b"reid_dml.model", b"reid_dml.sha256"
 _REMEDY = "see docs/search.md for the layout"
 _LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
@@ -52,7 +53,7 @@ def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
     if path.suffix == ".mat":
         return check_finite(_read_mat(path, split), str(path))
     if not is_npz(path):
-        _check_name(path)
+        check_name(path)
     return FeatureSet.load(path)
 
 
@@ -64,14 +65,14 @@ def write_features(features: FeatureSet, path: str | os.PathLike[str]) -> None:
         ".parquet": lambda: _write_parquet(features, path),
         ".mat": lambda: _write_mat(_variables(features, ""), path),
     }
-    _check_name(path)
+    check_name(path)
     writers[path.suffix]()
 
 
 def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -> None:
     """Write one .mat file of several sets, named as in `SPLITS`, atomically."""
     path = Path(path)
-    _check_name(path)
+    check_name(path)
     if path.suffix != ".mat":
         raise UserError(f"{path}: only a .mat file holds several sets; name one, or convert each set by itself")
     variables: dict[str, Any] = {}
@@ -80,8 +81,9 @@ def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -
     _write_mat(variables, path)
 
 
-def _check_name(path: Path) -> None:
-    if path.suffix not in (".npz", ".parquet", ".mat"):
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise `UserError` unless a file's name is one of a feature file to write."""
+    if Path(path).suffix not in SUFFIXES:
         raise UserError(f"{path}: a feature file's name ends in .npz, .parquet or .mat")
 
 
@@ -178,12 +180,15 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
         values = values.T  # an image a column
     cameras = np.ravel(content[f"{prefix}cam"]) if f"{prefix}cam" in content else np.full(len(labels), -1)
     cells = content.get(f"{prefix}path")
-    paths = None
-    if cells is not None:
-        paths = [from_utf8(str(np.ravel(cell)[0])) if np.size(cell) else "" for cell in np.ravel(cells)]
+    # A matrix of characters, as lists of texts become when Python writes them, pads its rows with blanks.
+    paths = None if cells is None else [from_utf8(_text(cell).rstrip(" \0")) for cell in np.ravel(cells)]
     model, digest = (np.ravel(content.get(prefix + name, "")) for name in ("model", "sha256"))
     words = (str(text[0]).strip() if text.size else "" for text in (model, digest))
     return _assemble(path, values, labels, cameras, paths, *words)
+
+
+def _text(cell: Any) -> str:
+    return str(np.ravel(cell)[0]) if np.size(cell) else ""
 
 
 def _assemble(

@@ -22,6 +22,11 @@ class InputImages(StoredImages):
     """Paths, PIL images or arrays, mixed as one likes, converted and resized at every reading.
 
     Messages call them by their path, or `image 3` (counted from 0).
+
+    Args:
+        images: the images.
+        size: height, width.
+        pixel_limit: largest width x height of a file; larger ones are refused.
     """
 
     def __init__(self, images: Sequence[InputImage], size: Sequence[int], pixel_limit: int = PIXEL_LIMIT) -> None:

@@ -1,22 +1,29 @@
-"""Weight files: safetensors (ours) and torch checkpoints of tensors, read without ever running pickled code."""
+"""Loading weights into a network: which of a file's tensors are meant, what fits and what does not."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from reid_dml.errors import UserError, require_file
-from reid_dml.models.weight_files import read_weights
+from reid_dml.errors import UserError
+from reid_dml.models.position_embedding import is_position, resample_positions
+from reid_dml.models.weight_files import State, read_metadata, read_states, read_tensors, read_torch_file
+
+__all__ = ["LoadReport", "load_exact", "load_partial", "read_metadata", "read_tensors", "read_torch_file"]
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load found: tensor names of each kind, `mismatched` with both shapes."""
+    """What a load found: tensor names of each kind, `mismatched` with both shapes.
+
+    `notes` say where in the file the tensors were, and what was done to make them fit; `outside` are those that stand
+    beside the common prefix of the others.
+    """
 
     path: str
     what: str
@@ -24,52 +31,34 @@ class LoadReport:
     missing: list[str]
     unexpected: list[str]
     mismatched: list[str]
+    outside: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{self.what}: {self.loaded} tensors loaded from {self.path}"]
-        for label in ("missing", "unexpected", "mismatched"):
+        lines = [f"{self.what}: {self.loaded} tensors loaded from {self.path}", *(f"  {note}" for note in self.notes)]
+        for label in ("missing", "unexpected", "mismatched", "outside"):
             if names := getattr(self, label):
                 lines.append(f"  {len(names)} {label}: {', '.join(names)}")
         return "\n".join(lines)
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name. Raises `UserError` for a missing, truncated or foreign file."""
-    path = require_file(path, "the weights file", "check MODEL.WEIGHTS or COHORT.INIT_WEIGHTS")
-    if path.suffix == ".safetensors":
-        try:
-            return read_weights(path)[0]
-        except (SafetensorError, ValueError, OSError) as error:
-            raise UserError(
-                f"{path}: not a whole safetensors file, perhaps truncated ({error}); copy it again"
-            ) from None
-    content = read_torch_file(path)
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    tensors_by_name = isinstance(state, dict) and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    )
-    if not state or not isinstance(state, dict) or not tensors_by_name:
-        raise UserError(f"{path}: holds no network weights (a mapping of names to tensors); name a weights file")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+@dataclass(frozen=True)
+class _Choice:
+    """One network of a file, its names without a prefix, beside the network they are for."""
 
-
-def read_torch_file(path: str | Path) -> object:
-    """`torch.load` of plain data only. Raises `UserError` for anything else, truncated files included."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, PermissionError, MemoryError):
-        raise
-    except Exception as error:  # a foreign file makes torch's reader fail in a dozen ways
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            why = "holds pickled objects, not only weights; it is not opened, because that could run code"
-        else:
-            why = f"not a whole torch file, perhaps truncated ({reason})"
-        raise UserError(f"{path}: {why}; name a file of plain tensors, such as a .safetensors file") from None
+    key: str  # where the file has it
+    prefix: str
+    tensors: State
+    outside: list[str]
+    fitting: int
+    named: int
 
 
 def load_partial(network: nn.Module, path: str | Path, *, what: str, without: Collection[str] = ()) -> LoadReport:
     """Load whatever fits and report all that did not.
+
+    Of several networks in the file the one that fits best is taken, the likeliest where several fit alike. A prefix in
+    front of all names is taken off where that makes them fit.
 
     Args:
         network: where the tensors go, by name.
@@ -80,9 +69,19 @@ def load_partial(network: nn.Module, path: str | Path, *, what: str, without: Co
     Raises:
         UserError: nothing fits, or a file that cannot be read.
     """
-    tensors, own = _of_backbone(read_tensors(path), network), network.state_dict()
-    tensors = {name: value for name, value in tensors.items() if name not in without}
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    own, states = network.state_dict(), read_states(path)
+    choices = [_choose(key, state, own) for key, state in states.items()]
+    best = max(choices, key=lambda choice: (choice.fitting, choice.named))  # the first of equals
+    tensors = {name: value for name, value in best.tensors.items() if name not in without}
+    notes = _notes(best, list(states))
+    resampled = resample_positions(network, tensors)
+    notes += [
+        f"{name} {_shape(tensors[name])} resampled to {_shape(value)}: the file is for images of another size"
+        for name, value in resampled.items()
+    ]
+    tensors |= resampled
+    fitting = {name: value for name, value in tensors.items() if _fits(value, own.get(name))}
+    different = [name for name in sorted(tensors.keys() & own.keys()) if name not in fitting]
     report = LoadReport(
         str(path),
         what,
@@ -90,24 +89,21 @@ def load_partial(network: nn.Module, path: str | Path, *, what: str, without: Co
         # Counters of batches matter only to cumulative averages, which nobody uses here; many files leave them out.
         sorted(name for name in own.keys() - tensors.keys() if not name.endswith("num_batches_tracked")),
         sorted(tensors.keys() - own.keys()),
-        [
-            f"{name} {tuple(tensors[name].shape)} in the file, {tuple(own[name].shape)} here"
-            for name in sorted(tensors.keys() & own.keys())
-            if own[name].shape != tensors[name].shape
-        ],
+        [f"{name} {_shape(tensors[name])} in the file, {_shape(own[name])} here" for name in different],
+        best.outside,
+        notes,
     )
     if not fitting:
-        raise UserError(f"{path}: none of its {len(tensors)} tensors fits {what}; it belongs to another architecture")
+        raise UserError(_nothing_fits(report, best, list(states), own))
+    for name in different:
+        if is_position(name):
+            warnings.warn(
+                f"{path}: {name} is {_shape(tensors[name])}, {_shape(own[name])} is needed, and it cannot be "
+                f"resampled: it starts at random; choose INPUT.SIZE as the file's",
+                stacklevel=2,
+            )
     network.load_state_dict(fitting, strict=False)
     return report
-
-
-def _of_backbone(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The backbone's part of a whole network's tensors, where a backbone alone is to be loaded."""
-    prefix = "backbone."
-    if hasattr(network, "backbone") or not any(name.startswith(prefix) for name in tensors):
-        return tensors
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_exact(network: nn.Module, path: str | Path, *, what: str, without: Collection[str] = ()) -> None:
@@ -122,8 +118,60 @@ def load_exact(network: nn.Module, path: str | Path, *, what: str, without: Coll
     report = load_partial(network, path, what=what, without=without)
     problems = [
         f"{len(names)} {label} ({names[0]}{', ...' if len(names) > 1 else ''})"
-        for label in ("missing", "unexpected", "mismatched")
+        for label in ("missing", "unexpected", "mismatched", "outside")
         if (names := getattr(report, label))
     ]
     if problems:
         raise UserError(f"{path}: does not fit {what}: {', '.join(problems)}; use the config it was trained with")
+
+
+def _choose(key: str, state: State, own: Mapping[str, Tensor]) -> _Choice:
+    """A network of the file without the prefix in front of its names that makes most of its tensors fit."""
+    fitting, named = Counter({"": 0}), Counter({"": 0})
+    for name, value in state.items():
+        for end in [0, *(place + 1 for place, letter in enumerate(name) if letter == ".")]:
+            if (there := own.get(name[end:])) is not None:
+                named[name[:end]] += 1
+                fitting[name[:end]] += there.shape == value.shape
+    # Of equals the shortest: the first network of two.
+    prefix = max(named, key=lambda prefix: (fitting[prefix], named[prefix], -len(prefix)))
+    tensors = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    outside = sorted(name for name in state if not name.startswith(prefix))
+    return _Choice(key, prefix, tensors, outside, fitting[prefix], named[prefix])
+
+
+def _notes(choice: _Choice, keys: list[str]) -> list[str]:
+    notes = []
+    if choice.key:
+        others = [f"`{key}`" for key in keys if key != choice.key]
+        notes.append(f"taken from `{choice.key}`" + (f", not from {', '.join(others)}" if others else ""))
+    if choice.prefix:
+        notes.append(f"without `{choice.prefix}` in front of the names")
+    return notes
+
+
+def _nothing_fits(report: LoadReport, choice: _Choice, keys: list[str], own: Mapping[str, Tensor]) -> str:
+    count = len(choice.tensors) + len(choice.outside)
+    where = f" (in `{'`, `'.join(keys)}`)" if keys != [""] else ""
+    if report.mismatched:
+        reason = f"names are the same, shapes are not: {'; '.join(report.mismatched[:2])}; it is of another width"
+    else:
+        names = [*choice.tensors, *choice.outside]
+        reason = f"the file has {_first(names)}, the network wants {_first(own)}"
+    return (
+        f"{report.path}: none of its {count} tensors{where} fits {report.what}; it belongs to another architecture: "
+        f"{reason}"
+    )
+
+
+def _first(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(name[:80] for name in names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _fits(value: Tensor, own: Tensor | None) -> bool:
+    return own is not None and own.shape == value.shape
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))

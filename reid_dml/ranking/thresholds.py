@@ -46,7 +46,13 @@ class Threshold:
         return Threshold(value)
 
     def check(self, metric: str, model: str, where: str) -> None:
-        """Raise `UserError` unless it fits scores of this metric and model, which messages call `where`."""
+        """Raise `UserError` unless it fits scores of this metric and model, which messages call `where`.
+
+        Args:
+            metric: of the scores.
+            model: of the networks.
+            where: what messages call what holds them.
+        """
         if self.metric and self.metric != metric:
             raise UserError(
                 f"{self.source}: a threshold for {self.metric} scores, those of {where} are {metric}; calibrate with "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from reid_dml.models.build import network_seed, new_network
 from reid_dml.models.weights import load_exact, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.sources import WEIGHTS_NAME, classes_hash, head_classes, known_config, network_index, run_config
 from reid_dml.runs.weights import check_cohort
 
 # How an image becomes a network's input in evaluation; test-time flipping is a choice of the evaluation itself.
@@ -27,7 +27,6 @@ INPUT_OPTIONS = (*(key for key in EVALUATION_OPTIONS.values() if key.startswith(
 # counts, so that a new one cannot be forgotten.
 _NO_OUTPUT = ("WEIGHTS", "INIT", "INIT_STD", "BN_MOMENTUM", "DROPOUT", "NECK")
 _FORMER_TENSORS = ("centers",)  # config version 0: the center loss's state, which lies in checkpoints only since
-_WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 
 def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: bool = True) -> ReIDNetwork:
@@ -76,10 +75,9 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
     """
     path = Path(path)
     if not str(path) or str(path) == ".":
-        raise UserError("MODEL.WEIGHTS: not set; give MODEL.WEIGHTS and a run folder or a .safetensors file")
+        raise UserError("MODEL.WEIGHTS: not set; give --run and a run folder or one of its .safetensors files")
     if not path.is_dir():
-        match = _WEIGHTS_NAME.fullmatch(path.name)
-        return {int(match[1]) if match else 0: path}
+        return {network_index(path): path}
     folder = RunFolder(path)
     ema = uses_average(cfg)
     files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
@@ -113,10 +111,10 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         UserError: no weights there, or weights that do not fit.
     """
     files = weights_files(cfg, path)
-    run, options = RunFolder(next(iter(files.values())).parent), (*INPUT_OPTIONS, *network_options(cfg))
-    if named := _WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
+    run = RunFolder(next(iter(files.values())).parent)
+    if named := WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
         check_cohort(files, run_of(run), ema=bool(named[2]))
-    _warn_of_differences(cfg, run, options, "used here")
+    _warn_of_differences(cfg, path, (*INPUT_OPTIONS, *network_options(cfg)), "used here")
     networks = {}
     for index, file in files.items():
         if index >= len(cfg.COHORT.NETWORKS):
@@ -151,29 +149,32 @@ def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list
                 f"COHORT.TEACHERS: {absolute(path)} not found; train the teacher to its end first, or name another run "
                 "folder or weights file"
             )
-        folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-        if folder.class_names() != list(class_names):
+        if not (classes := head_classes(path)):
+            RunFolder(path if Path(path).is_dir() else Path(path).parent).class_names()  # says that it is not there
+        if classes != classes_hash(class_names):
             raise UserError(
-                f"{folder.classes_file}: the teacher was trained on other persons or classes than this data set's "
+                f"{path}: the teacher was trained on other persons or classes than this data set's "
                 "training split; COHORT.TEACHERS needs networks of the same classes"
             )
-        _warn_of_differences(cfg, folder, INPUT_OPTIONS, "shown to its students")
-        teachers += [network.requires_grad_(False) for network in load_networks(folder.config(), path, device).values()]
+        _warn_of_differences(cfg, path, INPUT_OPTIONS, "shown to its students")
+        networks = load_networks(run_config(path), path, device)
+        teachers += [network.requires_grad_(False) for network in networks.values()]
     return teachers
 
 
-def _warn_of_differences(cfg: CfgNode, run: RunFolder, keys: Sequence[str], now: str) -> None:
+def _warn_of_differences(cfg: CfgNode, path: str | os.PathLike[str], keys: Sequence[str], now: str) -> None:
     """Say so where images or networks are treated otherwise than in the run: no weight would be missing."""
-    if not run.config_file.is_file():
-        return
     try:
-        before, current = flatten(run.config()), flatten(cfg)
+        known = known_config(path)
     except UserError as refusal:
         warnings.warn(f"{refusal}: cannot tell how these weights were trained", stacklevel=3)
         return
+    if known is None:
+        return
+    before, current = flatten(known), flatten(cfg)
     different = [f"{key} was {before[key]!r}, is {current[key]!r}" for key in keys if before[key] != current[key]]
     if different:
-        warnings.warn(f"{run.path}: trained otherwise than {now}: {'; '.join(different)}", stacklevel=3)
+        warnings.warn(f"{path}: trained otherwise than {now}: {'; '.join(different)}", stacklevel=3)
 
 
 def choose_network(

@@ -10,13 +10,14 @@ from safetensors import SafetensorError
 from reid_dml.digests import verifies
 from reid_dml.errors import UserError
 from reid_dml.files import write_bytes
-from reid_dml.models.weight_files import read_metadata, weights_bytes
+from reid_dml.models.safetensors_files import read_metadata, weights_bytes
 from reid_dml.mutual.cohort import Member
 from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.sources import weights_metadata
 
 
 def export_weights(folder: RunFolder, members: Sequence[Member], *, run: str, step: int) -> None:
-    """Write every member's weights, and those of its average, as safetensors.
+    """Write every member's weights, and those of its average, as safetensors that know their config.
 
     Args:
         folder: of the run.
@@ -25,10 +26,12 @@ def export_weights(folder: RunFolder, members: Sequence[Member], *, run: str, st
         step: updates of each network.
     """
     for member in members:
+        metadata = weights_metadata(folder, member.index)
         for network, ema in ((member.network, False), (member.ema, True)):
             if network is not None:
                 about = {"run": run, "step": str(step), "network": str(member.index), "average": str(ema).lower()}
-                write_bytes(folder.weights_file(member.index, ema=ema), weights_bytes(network.state_dict(), about))
+                content = weights_bytes(network.state_dict(), {**metadata, **about})
+                write_bytes(folder.weights_file(member.index, ema=ema), content)
 
 
 def check_cohort(files: Mapping[int, Path], run: str, *, ema: bool) -> None:

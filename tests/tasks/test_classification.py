@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from reid_dml.commands.results import results_page
 from reid_dml.commands.train import train_and_evaluate
@@ -163,6 +164,8 @@ def test_protocols_of_retrieval_are_refused(command, tree_config, tree_run):
 def test_a_weights_file_alone_is_scored_with_a_warning(command, tree_config, tree_run, tmp_path):
     weights = tmp_path / "network_0.safetensors"
     shutil.copy(tree_run / weights.name, weights)
+    assert "warning" not in command("test_net", "--run", weights).err  # its header knows the classes
+    save_file(load_file(weights), weights)
     result = command("test_net", "--config-file", tree_config, "MODEL.WEIGHTS", weights)
     assert result.code == 0
     assert "classes.json: not found; whether the rows of the heads stand for this data set's classes" in result.err

@@ -85,7 +85,13 @@ def own_data(cfg: CfgNode, root: str, images: Sequence[LabelledImage], *, tested
 
 
 def with_drawn_splits(cfg: CfgNode, root: str, images: Sequence[LabelledImage]) -> tuple[list[LabelledImage], bool]:
-    """The images with splits drawn as `OWN` says, and whether there is anything to test on, which one line tells."""
+    """The images with splits drawn as `OWN` says, and whether there is anything to test on, which one line tells.
+
+    Args:
+        cfg: the config.
+        root: of the data set.
+        images: of the data set, without splits.
+    """
     images = without_repeats(images)
     if cfg.DATA.CAMERAS == "ignore":
         images = [image._replace(camera="") for image in images]

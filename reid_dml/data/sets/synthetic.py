@@ -28,6 +28,7 @@ from reid_dml.options import Component, Refuse, option
 
 DEFAULT_ROOT = "datasets"  # of DATA.ROOT
 _JUNK_PER_CAMERA = 8
+_MOST_IMAGES = 2_000_000
 _DISTRACTORS_PER_TEST_IDENTITY = 2
 
 
@@ -35,10 +36,10 @@ _DISTRACTORS_PER_TEST_IDENTITY = 2
 class SyntheticOptions(Component):
     """What is drawn."""
 
-    train_identities: int = option(80, "identities to train on", above=0)
-    test_identities: int = option(60, "further identities to search for", above=0)
-    cameras: int = option(4, "cameras, each with its own colour cast, exposure, blur and viewpoint", above=0)
-    images_per_camera: int = option(3, "images of one identity in one camera")
+    train_identities: int = option(80, "identities to train on", least=1, most=100_000)
+    test_identities: int = option(60, "further identities to search for", least=1, most=100_000)
+    cameras: int = option(4, "cameras, each with its own colour cast, exposure, blur and viewpoint", most=1000)
+    images_per_camera: int = option(3, "images of one identity in one camera", most=1000)
     seed: int = option(0, "the drawing's own seed: the same data for every training seed", least=0)
 
     def check(self, cfg: CfgNode, refuse: Refuse) -> None:
@@ -46,6 +47,9 @@ class SyntheticOptions(Component):
             refuse("SYNTHETIC.IMAGES_PER_CAMERA", "must be at least 2: one for the query split, others for the gallery")
         if self.cameras < 2:
             refuse("SYNTHETIC.CAMERAS", "must be at least 2: a match from the query's own camera does not count")
+        images = (self.train_identities + self.test_identities) * self.cameras * self.images_per_camera
+        if images > _MOST_IMAGES:
+            refuse("SYNTHETIC.CAMERAS", f"makes {images:,} images of so many identities; draw {_MOST_IMAGES:,} at most")
 
 
 @register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions)

@@ -34,8 +34,8 @@ CLASSES = [f"{shape} {texture}" for shape in SHAPES for texture in TEXTURES]
 class ShapesOptions(Component):
     """What is drawn."""
 
-    train_per_class: int = option(200, "training images of each class", above=0)
-    test_per_class: int = option(100, "test images of each class", above=0)
+    train_per_class: int = option(200, "training images of each class", least=1, most=100_000)
+    test_per_class: int = option(100, "test images of each class", least=1, most=100_000)
     seed: int = option(0, "the drawing's own seed", least=0)
 
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from torch import Tensor
+from yacs.config import CfgNode
 
+from reid_dml.data.pipeline.samplers import sampler_kind
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
-from reid_dml.options import Component, from_section, option_names
+from reid_dml.options import Component, Warn, from_section, option_names
 from reid_dml.registry import Registry
 
 State = dict[str, Tensor]  # tensors that a term keeps for one network, changed in place
@@ -80,6 +82,20 @@ class Term(Component, ABC):
 
     def after_backward(self, inputs: TermInputs) -> None:
         """Change the state, in place, once the batch's gradient is there. Called without gradients."""
+
+    def advise(self, cfg: CfgNode, warn: Warn) -> None:
+        if not self.needs_pairs:
+            return
+        images = sampler_kind(cfg.SAMPLER).images_per_person()
+        key, remedy = f"OBJECTIVE.{self.prefix}WEIGHT", "or lower SAMPLER.IMAGES_PER_IDENTITY"
+        if images == cfg.TRAIN.BATCH_SIZE:
+            warn(key, f"a batch of one person has no negatives, this loss stays 0; raise TRAIN.BATCH_SIZE {remedy}")
+        elif images == 1:
+            warn(
+                key,
+                "a batch with one image of each person has no positives, this loss stays 0; raise "
+                "SAMPLER.IMAGES_PER_IDENTITY",
+            )
 
     def record(self) -> dict[str, Any]:
         """What the run record says of it, below `objective`."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
+from yacs.config import CfgNode
 
 from reid_dml.mutual.losses import STRATEGIES, EnsembleAverage, PeerReduction, Strategy, mimicry_loss
 from reid_dml.mutual.terms import Term, TermInputs, register_term
-from reid_dml.options import option
+from reid_dml.options import Warn, option
 
 
 @register_term("mimicry")
@@ -62,3 +63,13 @@ class Mimicry(Term):
             "warmup_steps": self.warmup_steps,
             **({"ensemble": self.ensemble} if self.strategy == "dml_e" else {}),
         }
+
+    def advise(self, cfg: CfgNode, warn: Warn) -> None:
+        if self.weight == 0:
+            warn("OBJECTIVE.WEIGHT", "nobody learns from its peers; raise it, or set OBJECTIVE.STRATEGY independent")
+        elif 0 < cfg.TRAIN.STEPS < self.warmup_steps:
+            warn("OBJECTIVE.WARMUP_STEPS", "is longer than the training: the weight stays below OBJECTIVE.WEIGHT")
+        if self.strategy == "dml_e" and self.peer_reduction != "mean":
+            warn("OBJECTIVE.PEER_REDUCTION", "has no effect under dml_e, where the peers' average is the one teacher")
+        if self.strategy != "dml_e" and self.ensemble != "probs":
+            warn("OBJECTIVE.ENSEMBLE", f"has no effect under {self.strategy}; it is of OBJECTIVE.STRATEGY dml_e")

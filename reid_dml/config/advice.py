@@ -1,0 +1,38 @@
+"""Options that a training would accept but that do nothing: said once, when it starts."""
+
+from __future__ import annotations
+
+import warnings
+
+from yacs.config import CfgNode
+
+from reid_dml.config.schema import all_options, all_sections, chosen_components, get_option
+from reid_dml.options import shown
+
+# Options of no component, the option that switches them on, and the value under which they do nothing.
+_SWITCHES = {
+    "EMA.DECAY": ("EMA.ENABLED", False),
+    "MODEL.INIT_STD": ("MODEL.INIT", "default"),
+    "INPUT.PAD_MODE": ("INPUT.PAD", 0),
+    "INPUT.ERASE_AREA": ("INPUT.ERASE", 0.0),
+    "INPUT.ERASE_ASPECT": ("INPUT.ERASE", 0.0),
+    "INPUT.CROP_AREA": ("INPUT.CROP", "none"),
+    "INPUT.CROP_ASPECT": ("INPUT.CROP", "none"),
+}
+
+
+def warn_of_idle_options(cfg: CfgNode) -> None:
+    """One warning for each option that was changed to no effect, and for each loss that cannot act."""
+
+    def warn(key: str, why: str) -> None:
+        warnings.warn(f"{key}: {shown(get_option(cfg, key))}: {why}", stacklevel=3)
+
+    options = all_options()
+    for key, (switch, off) in _SWITCHES.items():
+        if get_option(cfg, switch) == off and get_option(cfg, key) != options[key].default:
+            warn(key, f"has no effect while {switch} is {off}")
+    for section in all_sections():
+        for key, why in section.idle(cfg):
+            warn(key, why)
+    for component in chosen_components(cfg):
+        component.advise(cfg, warn)

@@ -1,0 +1,104 @@
+"""Where trained networks come from: a run folder, or a weights file, which knows the config it was trained with.
+
+The header of a weights file carries what it needs away from its run folder: the text of config.yml, the network's index
+and a hash of the classes of its head. A file without it, of an earlier version, is used beside its config.yml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid_dml.config import load_config, parse_config
+from reid_dml.errors import UserError
+from reid_dml.files import expand_path
+from reid_dml.models.weights import read_metadata
+from reid_dml.runs.folder import RunFolder
+
+_KEY = "reid_dml"
+_FORMAT = 1
+WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
+
+
+def weights_metadata(folder: RunFolder, index: int) -> dict[str, str]:
+    """What the header of a run's weights file says of it."""
+    content = {
+        "format": _FORMAT,
+        "network": index,
+        "config": folder.config_file.read_text(),
+        "classes": classes_hash(folder.class_names()),
+    }
+    return {_KEY: json.dumps(content, sort_keys=True)}
+
+
+def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> CfgNode:
+    """The config of trained networks, with `MODEL.WEIGHTS` naming them and any device that is there.
+
+    Args:
+        path: a run folder, or a weights file.
+        options: `KEY VALUE ...` that override the config.
+
+    Raises:
+        UserError: no run, or a weights file that knows no config.
+    """
+    path = Path(expand_path(str(path), "--run"))
+    if not path.exists():
+        raise UserError(f"{path}: not found; name a run folder of tools/train_net.py, or one of its .safetensors files")
+    overrides = ["MODEL.WEIGHTS", str(path), "DEVICE", "auto", *options]
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    if text := _metadata(path).get("config"):
+        return parse_config(str(text), path, overrides, version=0)
+    if not path.is_dir() and not folder.config_file.is_file():
+        raise UserError(
+            f"{path}: says nothing of its config, and {folder.config_file} is not there; copy config.yml of its run "
+            "beside it, or give --config-file FILE MODEL.WEIGHTS path"
+        )
+    folder.config()  # refuses what is no run folder
+    return load_config(folder.config_file, overrides, version=0)
+
+
+def known_config(path: str | os.PathLike[str]) -> CfgNode | None:
+    """The config that a run folder or a weights file was trained with; None where nobody knows."""
+    path = Path(path)
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    if text := _metadata(path).get("config"):
+        return parse_config(str(text), path, version=0)
+    return folder.config() if folder.config_file.is_file() else None
+
+
+def network_index(path: str | os.PathLike[str]) -> int:
+    """Position in its cohort of a weights file's network; 0 where neither its header nor its name says."""
+    index = _metadata(Path(path)).get("network")
+    match = WEIGHTS_NAME.fullmatch(Path(path).name)
+    return index if isinstance(index, int) else int(match[1]) if match else 0
+
+
+def head_classes(path: str | os.PathLike[str]) -> str:
+    """Hash of the classes that the rows of a run's or a weights file's heads stand for; empty where nobody knows."""
+    path = Path(path)
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    if known := _metadata(path).get("classes"):
+        return str(known)
+    return classes_hash(folder.class_names()) if folder.classes_file.is_file() else ""
+
+
+def classes_hash(names: Sequence[str]) -> str:
+    """A hash of the names of a head's rows, in order."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(read_metadata(path).get(_KEY, "{}"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,69 @@
+"""Options without effect, and losses that cannot act, are said once when a training starts."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from reid_dml.config import load_config, warn_of_idle_options
+from tests.conftest import REPOSITORY
+
+
+def advice(cfg):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        warn_of_idle_options(cfg)
+    return [str(entry.message) for entry in found]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ("SAMPLER.NAME identity TRAIN.BATCH_SIZE 4 OBJECTIVE.TRIPLET_WEIGHT 1", "TRIPLET_WEIGHT: 1.0: a batch of one"),
+        ("SAMPLER.NAME identity TRAIN.BATCH_SIZE 4 OBJECTIVE.CIRCLE_WEIGHT 1", "CIRCLE_WEIGHT: 1.0: a batch of one"),
+        (
+            "SAMPLER.NAME cross_camera SAMPLER.IMAGES_PER_IDENTITY 1 OBJECTIVE.TRIPLET_WEIGHT 1",
+            "TRIPLET_WEIGHT: 1.0: a batch with one image of each person",
+        ),
+        (
+            "SAMPLER.NAME identity SAMPLER.IMAGES_PER_IDENTITY 1 OBJECTIVE.CIRCLE_WEIGHT 1",
+            "CIRCLE_WEIGHT: 1.0: a batch with one image of each person",
+        ),
+        ("OBJECTIVE.WEIGHT 0", "OBJECTIVE.WEIGHT: 0.0: nobody learns from its peers"),
+        ("OBJECTIVE.WARMUP_STEPS 1000", "WARMUP_STEPS: 1000: is longer than the training"),
+        ("OBJECTIVE.STRATEGY dml_e OBJECTIVE.PEER_REDUCTION sum", "PEER_REDUCTION: 'sum': has no effect under dml_e"),
+        ("OBJECTIVE.ENSEMBLE logits", "OBJECTIVE.ENSEMBLE: 'logits': has no effect under dml;"),
+        ("OBJECTIVE.TRIPLET_MARGIN 0.5", "TRIPLET_MARGIN: 0.5: has no effect while OBJECTIVE.TRIPLET_WEIGHT is 0"),
+        ("SCHEDULE.MILESTONES [3]", "MILESTONES: [3]: has no effect under SCHEDULE.NAME cosine; it is of multistep"),
+        ("SAMPLER.IMAGES_PER_IDENTITY 2", "has no effect under SAMPLER.NAME epoch; it is of cross_camera, identity"),
+        ("EMA.ENABLED False", "EMA.DECAY: 0.9: has no effect while EMA.ENABLED is False"),
+    ],
+)
+def test_what_has_no_effect_is_named(make_config, overrides, words):
+    (line,) = advice(make_config(*overrides.split()))
+    assert words in line
+
+
+def test_a_config_in_which_all_acts_has_no_advice(make_config):
+    assert advice(make_config()) == []
+    pairs = ("SAMPLER.NAME", "identity", "OBJECTIVE.TRIPLET_WEIGHT", "1")
+    assert advice(make_config(*pairs, "OBJECTIVE.STRATEGY", "dml_e")) == []
+
+
+@pytest.mark.parametrize("name", ["quickstart", "market_mobilenet_dml", "cifar/quickstart", "market_mobilenet_dml_cpu"])
+def test_shipped_configs_have_no_advice(name):
+    assert advice(load_config(REPOSITORY / "configs" / f"{name}.yml")) == []
+
+
+def test_a_training_says_it_once(command, tiny_config, tmp_path):
+    options = ["SAMPLER.NAME", "identity", "TRAIN.BATCH_SIZE", "4", "OBJECTIVE.TRIPLET_WEIGHT", "1", "TRAIN.STEPS", "4"]
+    result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", *options)
+    assert result.code == 0
+    assert result.err.count("OBJECTIVE.TRIPLET_WEIGHT") == 1
+    assert (
+        command("test_net", "--config-file", tiny_config, *options, "MODEL.WEIGHTS", tmp_path / "run").err.count(
+            "TRIPLET_WEIGHT"
+        )
+        == 0
+    )
