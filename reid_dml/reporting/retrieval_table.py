@@ -14,17 +14,17 @@ _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-rank
 def _columns() -> list[str]:
     further = (f"{title} {metric}" for title in _FURTHER.values() for metric in ("mAP", "rank-1"))
     measures = (measure.title for measure in all_measures().values())
-    return ["train accuracy", *measures, "rank-1", "rank-5", "rank-10", *further]
+    return [*measures, "rank-1", "rank-5", "rank-10", *further, "train accuracy"]
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
     single = found["single_query"]
     train = found.get("classification", {}).get("train", {}).get("top1")
     ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
-    values = [train, *(single.get(name) for name in all_measures()), *ranks]  # records may be older than a measure
+    values = [*(single.get(name) for name in all_measures()), *ranks]  # records may be older than a measure
     for protocol in _FURTHER:
         values += [found[protocol]["mAP"], found[protocol]["cmc"][0]] if protocol in found else [None, None]
-    return [percent(value) for value in values]
+    return [percent(value) for value in [*values, train]]
 
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
@@ -48,4 +48,4 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-RETRIEVAL = MetricsTable("Retrieval metrics (%)", _columns, _cells, notes)
+RETRIEVAL = MetricsTable("Retrieval metrics (%)", _columns, _cells, notes, ("mAP", "rank-1"))

@@ -33,6 +33,7 @@ _FREE_ON_RESUME = (
     "TRAIN.RECOMPUTE",
     "MODEL.WEIGHTS",
     "EXPECTED",
+    "CONTROL",
     "SCALE",
 )
 
