@@ -13,6 +13,7 @@ import numpy as np
 from reid_dml.data.images import NO_LIMIT, read_image, resize_image
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.metrics import average_precisions
 from reid_dml.ranking.ranked_list import RankedList, exact_lists, person_name
 from reid_dml.text import printable
 
@@ -31,6 +32,19 @@ def choose_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 10, len
     persons = gallery.person_ids[gallery.person_ids > DISTRACTOR]
     wanted = np.flatnonzero(np.isin(query.person_ids, persons))
     rows = wanted[np.unique(np.linspace(0, len(wanted) - 1, min(count, len(wanted))).round().astype(int))]
+    return exact_lists(query.select(rows), gallery, min(length, len(gallery)))
+
+
+def worst_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 5, length: int = 10) -> list[RankedList]:
+    """Lists of the queries of least average precision, the worst first; queries without a match are left out.
+
+    Args:
+        query, gallery: features of equal width.
+        count: queries, where there are as many.
+        length: images of a list.
+    """
+    precisions = average_precisions(query, gallery)
+    rows = np.argsort(precisions, kind="stable")[: min(count, int((~np.isnan(precisions)).sum()))]
     return exact_lists(query.select(rows), gallery, min(length, len(gallery)))
 
 

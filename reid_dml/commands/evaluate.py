@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from reid_dml.commands.presentation import print_metrics, task_report
+from reid_dml.commands.presentation import print_metrics, read_control, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_output, write_json
@@ -47,6 +47,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             raise UserError(
                 f"{task.data.root}: nothing to evaluate on, all persons are trained on; raise OWN.TEST_SHARE"
             )
+        control = read_control(cfg.CONTROL, task.kind) if report_file else None
         if task.uses_heads:
             _check_heads(networks, task, cfg.MODEL.WEIGHTS)
         evaluation = task.evaluate(networks, device, shard=rank(), shards=world_size())
@@ -66,7 +67,15 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
                 "device": describe_device(device),
                 "versions": versions(),
             }
-            task_report(report_file, record, task.kind, evaluation, references)
+            task_report(
+                report_file,
+                record,
+                task.kind,
+                evaluation,
+                references,
+                control=control,
+                control_folder=cfg.CONTROL,
+            )
 
 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from reid_dml.analysis.calibration_sections import calibration_sections
 from reid_dml.analysis.retrieval_sections import retrieval_sections
 from reid_dml.analysis.training_section import training_section
+from reid_dml.errors import UserError, require_file
 from reid_dml.processes import rank
-from reid_dml.reporting.report import write_report
+from reid_dml.reporting.report import Control, write_report
 from reid_dml.reporting.sections import Section
 from reid_dml.reporting.tables import ReferenceRow, format_table, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
@@ -56,6 +60,8 @@ def task_report(
     references: Sequence[ReferenceRow] = (),
     *,
     lines: Sequence[Mapping[str, Any]] = (),
+    control: Mapping[str, Any] | None = None,
+    control_folder: str = "",
 ) -> None:
     """Write the page of an evaluation.
 
@@ -66,6 +72,53 @@ def task_report(
         evaluation: what the task returned.
         references: published rows to show beside ours.
         lines: of metrics.jsonl; none where the networks were only evaluated.
+        control, control_folder: record of the control run, see `read_control`, and its folder.
     """
     sections = [training_section(lines), *SECTIONS[kind](evaluation)]
-    write_report(path, record, TABLES[kind], sections, references)
+    beside = None
+    if control:
+        page = Path(control_folder).resolve() / "report.html"
+        beside = Control(control, quote(os.path.relpath(page, Path(path).resolve().parent)))
+    write_report(path, record, TABLES[kind], sections, references, beside)
+
+
+def read_control(folder: str, kind: str) -> dict[str, Any] | None:
+    """The record of the run that `CONTROL` names, of this kind of task; None if it names none.
+
+    Raises `UserError` if there is no finished run of the kind.
+    """
+    if not folder:
+        return None
+    remedy = "name the folder of a finished run, or set it to ''"
+    file = require_file(Path(folder) / "result.json", "CONTROL: the record of the control run", remedy)
+    try:
+        record: dict[str, Any] = json.loads(file.read_text())
+        task, networks = record.get("task", "retrieval"), record["metrics"]["networks"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"CONTROL: {file}: not the record of a run; {remedy}") from None
+    if task != kind or not networks:
+        raise UserError(f"CONTROL: {file}: a run of {task}, this is one of {kind}; {remedy}")
+    return record
+
+
+def single_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Every number of a cohort's metrics by its path, such as `ensemble/single_query/mAP`; of a CMC some ranks.
+
+    Counts (whole numbers) and lists are left out: they are no results.
+    """
+    found: dict[str, float] = {}
+    for index, entry in enumerate(metrics["networks"]):
+        found |= {f"network_{index}/{name}": value for name, value in _numbers(entry)}
+    for label in ("mean", "sd", "ensemble"):
+        found |= {f"{label}/{name}": value for name, value in _numbers(metrics.get(label, {}))}
+    return found
+
+
+def _numbers(entry: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in entry.items():
+        if isinstance(value, float):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from ((f"{name}/{below}", number) for below, number in _numbers(value))
+        elif name == "cmc":
+            yield from ((f"rank-{rank}", value[rank - 1]) for rank in (1, 5, 10) if rank <= len(value))

@@ -10,13 +10,13 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.commands.presentation import print_metrics, say, task_report
+from reid_dml.commands.presentation import print_metrics, read_control, say, single_numbers, task_report
 from reid_dml.commands.training import Plan, build_training, plan_training
-from reid_dml.config import warn_of_idle_options
+from reid_dml.config import flatten, warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.progress import Interval, Progress
+from reid_dml.engine.progress import Interval, Progress, record_result
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
@@ -54,6 +54,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         task = first_then_others(lambda: build_task(cfg))
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
         say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
+        control = read_control(cfg.CONTROL, task.kind)
         say(task.summary())
         # Behind it a captured step and resident images have left their memory to the evaluation.
         networks, seconds = _train(cfg, plan, device, folder, task, earlier)
@@ -67,7 +68,18 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         if rank() > 0:
             return
         record = _record(folder, cfg, task, device, seconds, evaluation.metrics)
-        task_report(folder.report_file, record, task.kind, evaluation, references, lines=folder.read_metrics())
+        record_result(folder.path, cfg.TRAIN.STEPS, flatten(cfg), single_numbers(evaluation.metrics))
+        lines = folder.read_metrics()
+        task_report(
+            folder.report_file,
+            record,
+            task.kind,
+            evaluation,
+            references,
+            lines=lines,
+            control=control,
+            control_folder=cfg.CONTROL,
+        )
         print_metrics(task.kind, evaluation.metrics, network_labels(cfg.COHORT.NETWORKS), references)
         say(f"\nreport: {folder.report_file}")
 

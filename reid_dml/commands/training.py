@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -33,8 +32,8 @@ from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.streams import MemberStreams
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.processes import all_gather_objects, rank, world_size
-from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import build_network, load_teachers, weights_files
+from reid_dml.runs.sources import known_config
 
 logger = logging.getLogger(__name__)
 
@@ -151,8 +150,9 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
 def _warn_of_twins(cfg: CfgNode) -> None:
     """Say so where a student would start from the starting weights of its own teacher and see the same batches."""
     for path in cfg.COHORT.TEACHERS:
-        folder = RunFolder(path if Path(path).is_dir() else Path(path).parent)
-        theirs = folder.config()
+        theirs = known_config(path)
+        if theirs is None:
+            continue
         names = dict(enumerate(cfg.COHORT.NETWORKS))
         twins = [index for index in weights_files(theirs, path) if theirs.COHORT.NETWORKS[index] == names.get(index)]
         if twins and theirs.SEED == cfg.SEED and rank() == 0:

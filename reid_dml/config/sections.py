@@ -21,6 +21,7 @@ class Run:
     expected: list[str] = option(
         [], "rows of the published tables to print beside the result (keys of reid_dml/paper/published.py)", items=str
     )
+    control: str = option("", "run folder of the control, a finished run that the report shows and links; empty: none")
     scale: str = option(
         "full",
         "full (at its full length) | small (shortened) | smoke (only shows that it runs)",

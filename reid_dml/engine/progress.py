@@ -1,8 +1,9 @@
-"""What a training run says while it works: a progress bar, TensorBoard and metrics.jsonl."""
+"""What a training run says while it works: a progress bar or plain lines, TensorBoard and metrics.jsonl."""
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from reid_dml.logs import write_line
+
+_LINE_SECONDS = 10  # between two plain lines, at least
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,12 @@ class Progress:
         self._hook, threading.excepthook = threading.excepthook, self._quiet_disk_errors
         self.file = metrics_file.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(board_folder), purge_step=start + 1)
-        self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
-        self.last, self.step = time.perf_counter(), start
+        # Only on a terminal: in a file, each of its states would stay behind the one before.
+        self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05, disable=None)
+        self.start, self.step, self.total = start, start, total
+        self.last = self.started = time.perf_counter()
+        self.said = -float("inf")  # when the last plain line was written
+        self.charts = False
 
     def __enter__(self) -> Progress:
         return self
@@ -68,10 +77,18 @@ class Progress:
         self.board.add_scalar("images_per_second", speed, step)
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
+        if not self.charts:
+            self.board.add_custom_scalars(_charts([*networks[0], "learning_rate"]))
+            self.charts = True
         losses = "/".join(f"{metrics['loss']:.3f}" for metrics in networks)
         accuracies = "/".join(f"{metrics['accuracy']:.0%}" for metrics in networks)
-        self.bar.set_postfix_str(f"loss {losses}, accuracy {accuracies}, {speed:.0f} images/s", refresh=False)
+        what = f"loss {losses}, accuracy {accuracies}, {speed:.0f} images/s"
+        self.bar.set_postfix_str(what, refresh=False)
         self.bar.update(step - self.bar.n)
+        if self.bar.disable and (now - self.said >= _LINE_SECONDS or step == self.total):
+            left = (self.total - step) * (now - self.started) / max(step - self.start, 1)
+            write_line(f"step {step:,}/{self.total:,}  {what}, time left {_duration(left)}", sys.stderr)
+            self.said = now
 
     def close(self) -> None:
         """Flush and end all three."""
@@ -86,3 +103,38 @@ class Progress:
         """A disk error of TensorBoard's thread is raised again where the next value is written: no traceback here."""
         if not issubclass(failure.exc_type, OSError):
             self._hook(failure)
+
+
+def record_result(board_folder: Path, step: int, options: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Give TensorBoard the metrics of a finished run, and its options as hyper-parameters.
+
+    Args:
+        board_folder: where its events are.
+        step: at which the metrics stand.
+        options: values by name; what is no number, truth value or text is written as text.
+        metrics: by name.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    values = {
+        name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in options.items()
+    }
+    with SummaryWriter(str(board_folder)) as board:
+        for summary in hparams(values, dict(metrics)):
+            board._get_file_writer().add_summary(summary)
+        for name, value in metrics.items():
+            board.add_scalar(name, value, step)
+
+
+def _charts(names: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+    """TensorBoard's layout of custom charts: one a quantity, with all networks."""
+    return {"all networks": {name: ["Multiline", [rf"network_\d+/{name}$"]] for name in names}}
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words: `2 h 05 min`, `5 min`, `12 s`."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"

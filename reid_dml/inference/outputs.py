@@ -59,7 +59,7 @@ def outputs_of_images(
     batches = read_batches(images, batch_size, workers, pinned=device != "cpu", speed=speed)
     outputs = forward_batches(networks, batches, spec, device)
     hidden = not title or rank() > 0
-    with tqdm(total=len(images), desc=title, unit="image", leave=False, disable=hidden) as bar:
+    with tqdm(total=len(images), desc=title, unit="image", leave=False, disable=hidden or None) as bar:
         try:
             for kept in _to_host(_kept(outputs, keep)):
                 for index, values in kept.items():

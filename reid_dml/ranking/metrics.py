@@ -190,6 +190,21 @@ def evaluate_mean_distances(
     return _summarise(ahead, max_rank, unmatched, pairs)
 
 
+def average_precisions(query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine") -> np.ndarray:
+    """(Q,) float64, the average precision of every query; NaN where it has no match.
+
+    Args:
+        query, gallery: features of equal width.
+        metric: `cosine` or `euclidean`.
+    """
+    ahead = count_ahead(Scorer(query, gallery, metric).scores, Relevance(query, gallery))
+    found = np.full(len(query), np.nan)
+    matched = ahead.lengths > 0
+    if matched.any():
+        found[matched] = all_measures()["mAP"].of_queries(Matches(ahead.lengths[matched], ahead.counts))
+    return found
+
+
 def _pairs(
     fpr: Sequence[float], relevance: Relevance, comparable: Callable[[int, np.ndarray], np.ndarray] | None = None
 ) -> PairScores | None:

@@ -19,6 +19,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
 }
+_FEW = 10  # points of a curve that are shown as such
 
 
 def draw_lines(
@@ -30,6 +31,8 @@ def draw_lines(
     percent: bool = False,
     markers: bool = False,
     diagonal: str = "",
+    y_range: tuple[float, float] | None = None,
+    filled: bool = False,
 ) -> str:
     """Named curves in one plot, as an SVG element.
 
@@ -37,19 +40,28 @@ def draw_lines(
         curves: x and y of each by its label.
         title, x_label, y_label: what stands around the plot.
         percent: y is a fraction, shown in percent.
-        markers: show the points.
+        markers: show the points; where there are few, they are shown anyway, as one point alone makes no line.
         diagonal: label of a grey line through (0, 0) and (1, 1); empty: none.
+        y_range: of the y axis, where figures are to be compared; None: that of the data.
+        filled: the area below each curve is tinted.
     """
     from matplotlib.ticker import PercentFormatter
 
     def draw(axes: Axes) -> None:
         for label, (x, y) in curves.items():
-            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if markers else None, markersize=3)
+            points = markers or len(x) <= _FEW
+            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if points else None, markersize=3)
+            if filled:
+                axes.fill_between(x, y, alpha=0.2)
         if diagonal:
             axes.axline((0, 0), slope=1, label=diagonal, color="0.6", linestyle="--", linewidth=1)
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        if y_range:
+            axes.set_ylim(y_range[0], y_range[1] + 0.02 * (y_range[1] - y_range[0]))
+        elif filled:
+            axes.set_ylim(bottom=0)
         axes.legend()
 
     return _svg(draw, title)

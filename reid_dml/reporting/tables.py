@@ -24,6 +24,7 @@ class MetricsTable:
     columns: Callable[[], Sequence[str]]  # asked when a table is made: metrics may be registered until then
     cells: Callable[[Mapping[str, Any]], list[str]]  # of one network's metrics, a cell a column; "": not measured
     notes: Callable[[Mapping[str, Any]], list[str]]  # what a reader must know of a cohort's metrics
+    first: Sequence[str] = ()  # columns that a page shows before the others
 
     def rows(
         self, metrics: Mapping[str, Any], labels: Sequence[str], references: Sequence[ReferenceRow] = ()
@@ -48,6 +49,14 @@ class MetricsTable:
 def network_labels(names: Sequence[str], indices: Sequence[int] | None = None) -> list[str]:
     """How tables call the networks of a cohort; `indices` in it, where these are not all of its networks."""
     return [f"network {index} ({name})" for index, name in zip(indices or range(len(names)), names, strict=True)]
+
+
+def columns_first(rows: Sequence[Sequence[str]], first: Sequence[str]) -> list[list[str]]:
+    """The table with these columns right behind its labels, where it has them."""
+    header = list(rows[0])
+    ahead = [header.index(column) for column in first if column in header]
+    order = [0, *ahead, *(place for place in range(1, len(header)) if place not in ahead)]
+    return [[row[place] for place in order] for row in rows]
 
 
 def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:

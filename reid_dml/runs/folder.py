@@ -36,6 +36,7 @@ _FREE_ON_RESUME = (
     "TRAIN.RECOMPUTE",
     "MODEL.WEIGHTS",
     "EXPECTED",
+    "CONTROL",
     "SCALE",
 )
 

@@ -237,7 +237,7 @@ def _trained(building: Path, source: Source, summary: _Summary, factory: str, me
             name, features = source.part(number, building)
             sample.append(prepare(features.select(rows), metric, name))
             start += size
-        with tqdm(total=wanted, desc="training", unit="image", leave=False) as bar:
+        with tqdm(total=wanted, desc="training", unit="image", leave=False, disable=None) as bar:
             train_index(index, factory, np.concatenate(sample))
             bar.update(wanted)
         _save(index, building)
@@ -273,7 +273,7 @@ def _fill(
 ) -> None:
     """Add the features of all parts under the ids first, first + 1, ..., going on where a saved index stopped."""
     done, start, saved = index.ntotal if save else 0, 0, time.monotonic()
-    with tqdm(total=count, initial=done, desc="indexing", unit="image", leave=False) as bar:
+    with tqdm(total=count, initial=done, desc="indexing", unit="image", leave=False, disable=None) as bar:
         for number in range(len(source)):
             name, features = source.part(number, building)
             for row in range(0, len(features), _BATCH):

@@ -169,7 +169,9 @@ class CachedImages(StoredImages):
             )
             raise OSError(None, why, str(self.folder))
         done = 0
-        with tqdm(total=count, desc=f"decoding to {self.folder}", unit="image", leave=False, disable=rank() > 0) as bar:
+        with tqdm(
+            total=count, desc=f"decoding to {self.folder}", unit="image", leave=False, disable=rank() > 0 or None
+        ) as bar:
             for shard in missing:
                 with alone(self.folder):
                     if shard.open():

@@ -1,0 +1,36 @@
+"""How similar images of one person are, and those of different persons: histograms of a data set's pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reid_dml.analysis.curves import Curve
+from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.ranking.protocol import is_match, is_negative
+
+_QUERIES = 400  # whose pairs are counted, at most: spread evenly over all
+_BINS = 60
+
+
+def similarity_histogram(query: FeatureSet, gallery: FeatureSet) -> dict[str, Curve]:
+    """Share of the pairs of one person, and of different persons, by cosine similarity: the middles of the bins and the
+    shares, of each kind of pair that there is.
+
+    Pairs are those of a query and a gallery image that count in its ranking.
+    """
+    rows = np.unique(np.linspace(0, len(query) - 1, min(_QUERIES, len(query))).round().astype(int))
+    chosen, vectors = query.select(rows), normalize(gallery.features)
+    persons, cameras = chosen.person_ids[:, None], chosen.camera_ids[:, None]
+    scores = normalize(chosen.features) @ vectors.T
+    kinds = {
+        "same person": scores[is_match(persons, cameras, gallery.person_ids, gallery.camera_ids)],
+        "different persons": scores[is_negative(persons, gallery.person_ids)],
+    }
+    kinds = {label: values for label, values in kinds.items() if len(values)}
+    low = min((float(values.min()) for values in kinds.values()), default=0.0)
+    edges = np.linspace(low, 1, _BINS + 1) if low < 1 else np.linspace(0, 1, _BINS + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).tolist()
+    return {
+        label: (middles, (np.histogram(np.clip(values, low, 1), edges)[0] / len(values)).tolist())
+        for label, values in kinds.items()
+    }
