@@ -439,3 +439,46 @@ def cut(path):
 
 def scramble(path):
     path.write_bytes(b"?" * path.stat().st_size)
+
+
+class TestLeftovers:
+    def test_a_flipped_bit_of_a_vector_is_refused(self, rng, tmp_path):
+        part = images(rng, 20)
+        Gallery.build(tmp_path / "i", part)
+        file = next(tmp_path.glob("i/*/index.faiss"))
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(bytes(data))
+        with pytest.raises(UserError, match=r"index\.faiss: damaged, or exchanged"):
+            Gallery.open(tmp_path / "i")
+
+    def test_an_index_of_before_digests_is_read(self, rng, tmp_path):
+        Gallery.build(tmp_path / "i", images(rng, 20))
+        manifest = json.loads((tmp_path / "i" / "manifest.json").read_text())
+        old = {key: value for key, value in manifest.items() if key not in ("sha256", "digests")}
+        (tmp_path / "i" / "manifest.json").write_text(json.dumps(old))
+        assert len(Gallery.open(tmp_path / "i")) == 20
+
+    def test_the_work_of_an_ended_build_goes_with_the_next_change(self, rng, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(index_build, "remove_folder", lambda path: 1 / 0)  # killed behind the switch
+            with pytest.raises(ZeroDivisionError):
+                Gallery.build(tmp_path / "i", images(rng, 20))
+        (tmp_path / "i" / ".manifest.json.1-2.tmp").write_text("{")
+        assert (tmp_path / "i" / "building").exists()
+        index_build.remove_images(tmp_path / "i", ["folder/0000_c0.jpg"])
+        assert sorted(path.name for path in (tmp_path / "i").iterdir()) == [".lock", "generation_2", "manifest.json"]
+
+    def test_a_damaged_half_filled_index_or_plan_is_made_anew(self, rng, tmp_path, monkeypatch):
+        part = images(rng, 200)
+        part.save(tmp_path / "a.npz")
+        monkeypatch.setattr(index_build, "_BATCH", 64)
+        monkeypatch.setattr(index_build, "_SAVE_SECONDS", -1)
+        for damaged in ("filled.faiss", "filled.json", "plan.json"):
+            with monkeypatch.context() as patch:
+                patch.setattr(IndexFolder, "write", lambda *_: 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    Gallery.build(tmp_path / damaged, [tmp_path / "a.npz"])
+            file = tmp_path / damaged / "building" / damaged
+            file.write_bytes(file.read_bytes()[:-40] + b"\xff" * 40)
+            assert len(Gallery.build(tmp_path / damaged, [tmp_path / "a.npz"])) == 200

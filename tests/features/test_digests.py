@@ -1,0 +1,59 @@
+"""Feature files that were changed behind their writer's back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.io import loadmat, savemat
+
+from reid_dml.errors import UserError
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.formats import read_features, write_features
+
+
+@pytest.fixture
+def features():
+    values = np.random.default_rng(0).standard_normal((20, 8), np.float32)
+    return FeatureSet(
+        values, np.arange(20), np.arange(20) % 3, np.array([f"{row} é.jpg" for row in range(20)]), "m" * 32
+    )
+
+
+def flip_feature(path, features):
+    data = bytearray(path.read_bytes())
+    data[data.index(features.features[3].tobytes()[:8])] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet", "mat"])
+def test_a_flipped_bit_of_a_feature_is_refused(features, tmp_path, kind, monkeypatch):
+    path = tmp_path / f"f.{kind}"
+    write_features(features, path)
+    assert read_features(path).digest() == features.digest()
+    flip_feature(path, features)
+    with pytest.raises(UserError, match=rf"f\.{kind}: (damaged|not a whole)"):
+        read_features(path)
+
+
+def test_a_camera_lost_by_damage_is_refused_and_a_foreign_file_is_read(features, tmp_path, monkeypatch):
+    path = tmp_path / "f.mat"
+    write_features(features, path)
+    content = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    del content["cam"]
+    savemat(path, content)
+    with pytest.raises(UserError, match=r"f\.mat: damaged, or exchanged .* if you changed it yourself, remove"):
+        read_features(path)
+    with monkeypatch.context() as patch:
+        patch.setenv("REID_DML_VERIFY", "0")
+        assert (read_features(path).camera_ids == -1).all()
+    del content["sha256"]
+    savemat(path, content)
+    assert (read_features(path).camera_ids == -1).all()
+
+
+def test_a_parquet_file_of_somebody_else_is_read(features, tmp_path):
+    path = tmp_path / "f.parquet"
+    write_features(features, path)
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    assert read_features(path).features.tobytes() == features.features.tobytes()
