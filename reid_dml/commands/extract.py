@@ -7,6 +7,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
+from reid_dml.commands.networks import open_extractor
 from reid_dml.data.image_paths import folder_records
 from reid_dml.data.stored import ImageFiles
 from reid_dml.device import keep_freed_memory, resolve_device
@@ -19,6 +20,8 @@ from reid_dml.inference.rows import gather_rows
 from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.processes import processes, rank
 from reid_dml.threads import use_threads
+
+__all__ = ["extract_folder", "open_extractor"]
 
 
 def extract_folder(

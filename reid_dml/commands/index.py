@@ -39,7 +39,7 @@ def image_source(
     from reid_dml.data.image_paths import image_records
 
     for path in paths:
-        if Path(path).suffix in SUFFIXES:
+        if Path(path).suffix.lower() in SUFFIXES:
             raise UserError(f"{path}: is a feature file, not an image; give feature files with --features")
     records = image_records(paths)
     extractor = open_extractor(run, config_file, options, network)

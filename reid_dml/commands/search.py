@@ -52,7 +52,7 @@ def search_and_print(
 
         check_picture(picture)
     gallery = Gallery.open(index, parameters=parameters)
-    if Path(query).suffix in SUFFIXES:
+    if Path(query).suffix.lower() in SUFFIXES:
         features = read_features(query)
     else:
         features = _extract(gallery, query, run, config_file, options, network)
