@@ -46,7 +46,7 @@ def image_source(
     from reid_dml.data.image_paths import image_records
 
     for path in paths:
-        if Path(path).suffix in SUFFIXES:
+        if Path(path).suffix.lower() in SUFFIXES:
             raise UserError(f"{path}: is a feature file, not an image; give feature files with --features")
     records = image_records(paths, labels=labels, cameras=cameras, frame_step=frame_step)
     extractor = open_extractor(run, config_file, options, network)

@@ -26,7 +26,7 @@ class Inputs:
     """Reads features of files, folders and tables; the networks are opened for the first images.
 
     Attributes:
-        run, config_file, options, network: the networks, see `commands.extract.open_extractor`.
+        run, config_file, options, network: the networks, see `commands.networks.open_extractor`.
         labels, cameras: as for `data.image_paths.image_records`; cameras of feature files too.
     """
 

@@ -62,7 +62,7 @@ def search_and_print(
     if limit:
         limit.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))  # before the work
     among = only.ids(gallery.table, str(gallery.path)) if only else None
-    if Path(query).suffix in SUFFIXES:
+    if Path(query).suffix.lower() in SUFFIXES:
         features = read_features(query)
     else:
         features = _extract(gallery, query, run, config_file, options, network, frame_step)

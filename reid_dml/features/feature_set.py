@@ -137,7 +137,10 @@ class FeatureSet:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a feature file by name, `paths` and `model` only where the file has them."""
     if not is_npz(path):
-        raise UserError(f"{path}: not a .npz file; {_REMEDY}")
+        remedy = _REMEDY
+        if path.suffix.lower() in (".parquet", ".mat"):
+            remedy = "read it with reid_dml.features.formats.read_features, or convert it (tools/convert_features.py)"
+        raise UserError(f"{path}: not a .npz file; {remedy}")
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):

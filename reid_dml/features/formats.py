@@ -46,11 +46,11 @@ def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
         UserError: naming the file and what is wrong with it.
     """
     path = require_file(path, "the feature file", "make one with tools/extract_features.py")
-    if split and path.suffix != ".mat":
+    if split and path.suffix.lower() != ".mat":
         raise UserError(f"{path}: holds one set of features; leave out the split")
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return check_finite(_read_parquet(path), str(path))
-    if path.suffix == ".mat":
+    if path.suffix.lower() == ".mat":
         return check_finite(_read_mat(path, split), str(path))
     if not is_npz(path):
         check_name(path)

@@ -130,6 +130,14 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         write_splits({"query": some(rng)}, tmp_path / "x.npz")
 
 
+def test_padded_paths_of_a_mat_file_are_stripped_and_case_of_its_name_does_not_matter(rng, tmp_path):
+    paths = ["a.jpg", "folder/b c.jpg", "d.jpg"]
+    savemat(tmp_path / "F.MAT", {"feature": np.eye(3, dtype=np.float32), "label": [1, 2, 3], "path": paths})
+    assert read_features(tmp_path / "F.MAT").paths.tolist() == paths
+    with pytest.raises(UserError, match=r"F\.MAT: not a \.npz file; read it with .*read_features"):
+        FeatureSet.load(tmp_path / "F.MAT")
+
+
 def test_a_npz_file_may_have_any_name(rng, tmp_path):
     before = some(rng)
     before.save(tmp_path / "f.features")
