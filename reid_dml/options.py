@@ -95,30 +95,33 @@ class Option:
             return "must be a finite number"
         if why := next((why for number in numbers if (why := _beyond_the_type(number))), ""):
             return why
-        if (allowed := self.allowed()) and value not in allowed:
-            near = difflib.get_close_matches(str(value)[:100], allowed, 1)
-            return f"is not one of {', '.join(allowed)}" + (f"; did you mean {near[0]!r}?" if near else "")
+        if (allowed := self.allowed()) and (foreign := [each for each in numbers if each not in allowed]):
+            near = difflib.get_close_matches(str(foreign[0])[:100], allowed, 1)
+            which = f"holds {shown(foreign[0])}, which " if isinstance(value, list) else ""
+            return f"{which}is not one of {', '.join(allowed)}" + (f"; did you mean {near[0]!r}?" if near else "")
         if self.length and len(value) != self.length:
             return f"needs {self.length} values"
         return next((why for number in numbers if (why := self._out_of_range(number))), "")
 
     def _out_of_range(self, number: Any) -> str:
-        if self.least is not None and self.most is not None:
-            if not self.least <= number <= self.most:
-                return f"must lie between {self.least:g} and {self.most:g}"
-        elif self.least is not None and self.below is not None:
-            if not self.least <= number < self.below:
-                return f"must lie between {self.least:g} and {self.below:g}, {self.below:g} excluded"
-        elif self.above is not None and self.most is not None:
-            if not self.above < number <= self.most:
-                return f"must lie between {self.above:g} and {self.most:g}, {self.above:g} excluded"
-        elif self.above is not None and not number > self.above:
+        within = (
+            (self.above is None or number > self.above)
+            and (self.least is None or number >= self.least)
+            and (self.below is None or number < self.below)
+            and (self.most is None or number <= self.most)
+        )
+        if within:
+            return ""
+        low = self.least if self.above is None else self.above
+        high = self.most if self.below is None else self.below
+        if low is not None and high is not None:
+            excluded = " and ".join(f"{bound:g}" for bound in (self.above, self.below) if bound is not None)
+            return f"must lie between {low:g} and {high:g}" + (f", {excluded} excluded" if excluded else "")
+        if self.above is not None:
             return f"must be greater than {self.above:g}"
-        elif self.least is not None and number < self.least:
+        if self.least is not None:
             return "must not be negative" if self.least == 0 else f"must be at least {self.least:g}"
-        elif self.most is not None and number > self.most:
-            return f"must be at most {self.most:,.0f}"
-        return ""
+        return f"must be below {self.below:g}" if self.below is not None else f"must be at most {self.most:,.0f}"
 
     def values(self) -> str:
         """The values it may have in words, for a page of all options."""

@@ -27,10 +27,10 @@ def refusal(load):
     """The one line with which a config is refused, at once."""
 
     def refusal(text="", *overrides):
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(UserError) as refused:
             load(text, *overrides)
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
         line = str(refused.value)
         assert len(line) < 800
         assert "\n" not in line
