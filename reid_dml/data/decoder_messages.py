@@ -62,7 +62,7 @@ class DecoderMessages:
     def _said_of(self, data: bytes) -> str:
         """What is said of one image, decoded again while no other thread decodes."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._active)
+            self._changed.wait_for(lambda: not self._active, timeout=10)  # a thread that was interrupted never ends
             before = os.lseek(self._memory, 0, os.SEEK_CUR)
             self._stderr.value = self._file
             try:
