@@ -18,7 +18,11 @@ def main() -> None:
     parser.add_argument(
         "--config-file", required=True, metavar="FILE", help="experiment, for example configs/quickstart.yml"
     )
-    parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR from its last checkpoint")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in OUTPUT_DIR from its last checkpoint; a larger TRAIN.STEPS lengthens it",
+    )
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the file")
     arguments = parser.parse_intermixed_args()
 

@@ -1,6 +1,6 @@
 """The long fault campaign.
 
-    python -m tests.faults --minutes 60 [--seed 0] [--markdown table.md]
+    python -m tests.faults --minutes 60 [--seed 0] [--page docs/reliability.md]
 
 Prints every fault that was not survived and a table; the exit code is 1 if there was one.
 """
@@ -8,7 +8,6 @@ Prints every fault that was not survived and a table; the exit code is 1 if ther
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reid_dml.reporting.markdown import markdown_table
+from reid_dml.device import describe_device
+from reid_dml.reporting.markdown import fill_marks, markdown_table
 from reid_dml.threads import use_threads
 from reid_dml.versions import versions
 from tests.conftest import TINY
@@ -28,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, metavar="N", help="how long (default: 60)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every choice (default: 0)")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to this file")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table between the marks of this page")
     arguments = parser.parse_args()
     use_threads(1)
     work = Path(tempfile.mkdtemp(prefix="reid_dml_faults_"))
@@ -43,8 +43,9 @@ def main() -> int:
     shutil.rmtree(work)
     table = _table(attempts, arguments.minutes, arguments.seed)
     print(table)
-    if arguments.markdown:
-        arguments.markdown.write_text(table)
+    if arguments.page:
+        page = fill_marks(arguments.page.read_text(), "campaign", table.rstrip(), arguments.page)
+        arguments.page.write_text(page)
     return int(any(not attempt.good for attempt in attempts))
 
 
@@ -69,9 +70,11 @@ def _table(attempts: Sequence[Attempt], minutes: float, seed: int) -> str:
         how = ", ".join(f"{outcome} {count}" for outcome, count in found.most_common())
         rows.append([kind, str(found.total()), str(survived[kind]), how])
     rows.append(["all", str(len(attempts)), str(survived.total()), ""])
-    made = f"`python -m tests.faults --minutes {minutes:g} --seed {seed}`, n = {len(attempts)}, {platform.processor()}"
+    made = (
+        f"`python -m tests.faults --minutes {minutes:g} --seed {seed}`, n = {len(attempts)}, {describe_device('cpu')}"
+    )
     libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return f"{made}, {libraries}\n\n{markdown_table(rows)}\n"
+    return f"{made}; {libraries}.\n\n{markdown_table(rows)}\n"
 
 
 if __name__ == "__main__":

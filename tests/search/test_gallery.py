@@ -462,7 +462,8 @@ class TestLeftovers:
 
     def test_the_work_of_an_ended_build_goes_with_the_next_change(self, rng, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(index_build, "remove_folder", lambda path: 1 / 0)  # killed behind the switch
+            write = index_file.IndexFolder.write  # killed behind the switch
+            patch.setattr(index_file.IndexFolder, "write", lambda *arguments: write(*arguments) or 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 Gallery.build(tmp_path / "i", images(rng, 20))
         (tmp_path / "i" / ".manifest.json.1-2.tmp").write_text("{")
@@ -477,7 +478,7 @@ class TestLeftovers:
         monkeypatch.setattr(index_build, "_SAVE_SECONDS", -1)
         for damaged in ("filled.faiss", "filled.json", "plan.json"):
             with monkeypatch.context() as patch:
-                patch.setattr(IndexFolder, "write", lambda *_: 1 / 0)
+                patch.setattr(index_file.IndexFolder, "write", lambda *_: 1 / 0)
                 with pytest.raises(ZeroDivisionError):
                     Gallery.build(tmp_path / damaged, [tmp_path / "a.npz"])
             file = tmp_path / damaged / "building" / damaged
