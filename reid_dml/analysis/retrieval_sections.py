@@ -13,8 +13,8 @@ from reid_dml.reporting.figures import draw_lines
 from reid_dml.reporting.sections import Section, plots
 
 _LISTS = """<p>The ten nearest gallery images{whose}, nearest first; <b style="color:#1a9a3c">green</b> is the right
-person, <b style="color:#d92b2b">red</b> a wrong one. Images of the query's own person in its own camera do not count and
-are passed over. Numbers are cosine similarities.</p>
+person, <b style="color:#d92b2b">red</b> a wrong one. Images of the query's own person in its own camera do not count
+and are passed over. Numbers are cosine similarities.</p>
 <h3>Queries drawn without regard to the result</h3>
 <p>{drawn} queries, spread evenly over those with their person in the gallery, in the order of the files.</p>
 {lists}
