@@ -54,7 +54,7 @@ def lists_html(lists: Sequence[RankedList]) -> str:
 
 
 def _row(entry: RankedList) -> str:
-    caption = f"query<br>person {entry.query.person_id}, camera {entry.query.camera_id}"
+    caption = f"query<br>person {entry.query.person_id}, c{entry.query.camera_id}"
     cells = [_picture(entry.query.path, "query", caption)]
     for image, correct, score in zip(entry.images, entry.correct, entry.scores, strict=True):
         kind, sign = _KINDS[correct]

@@ -35,22 +35,25 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def full_experiments(configs: Path) -> list[str]:
-    """Names of the experiments at the full scale below a folder of configs."""
+def full_experiments(configs: Path) -> dict[str, str]:
+    """The data set of every experiment at the full scale below a folder of configs, by its name."""
     shared = ("base", "small", "wd")  # files that others build on
     loaded = [load_config(path) for path in sorted(configs.rglob("*.yml")) if not path.stem.endswith(shared)]
-    return [cfg.EXPERIMENT for cfg in loaded if cfg.SCALE == "full"]
+    return {cfg.EXPERIMENT: cfg.DATA.NAME for cfg in loaded if cfg.SCALE == "full"}
 
 
 def results_page(
-    page: str, records: Sequence[Mapping[str, Any]], full: Sequence[str] = (), path: object = "docs/results.md"
+    page: str,
+    records: Sequence[Mapping[str, Any]],
+    full: Mapping[str, str] | None = None,
+    path: object = "docs/results.md",
 ) -> str:
     """The page with the tables of these runs between its marks `<!-- runs: begin -->` and `<!-- runs: end -->`.
 
     Args:
         page: its text.
         records: of the runs.
-        full: names of the experiments of which a record at the full scale is wanted.
+        full: data sets of the experiments of which a record at the full scale is wanted, by name.
         path: of the page, for errors.
 
     Raises:

@@ -143,5 +143,5 @@ def _table(rows: Sequence[Sequence[str]], *, published: int, control: bool) -> s
     own = len(body) - published - control
     kinds = [""] * own + [' class="control"'] * control + [' class="published"'] * published
     lines = "".join(line(row, kind) for row, kind in zip(body, kinds, strict=True))
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    head = "".join(f"<th>{escape(cell).replace('-', '&#8209;')}</th>" for cell in header)  # a hyphen that stays
     return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"

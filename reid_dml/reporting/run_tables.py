@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reid_dml.errors import UserError
 from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import MetricsTable, ReferenceRow, as_printed, network_labels, without_empty_columns
+from reid_dml.reporting.tables import (
+    MetricsTable,
+    ReferenceRow,
+    as_printed,
+    network_labels,
+    percent,
+    without_empty_columns,
+)
 from reid_dml.tasks.cohort_metrics import mean_and_sd
 
 _NOT_MEASURED = """## Not measured
 
-No record at the full scale yet: {names}.
-"""
+Experiments (`configs/`) that have no record at their full length yet:
+
+{table}"""
+_FIRST = "market1501"  # whose section begins the page
 
 
 def run_sections(
     records: Sequence[Mapping[str, Any]],
     tables: Mapping[str, MetricsTable],
     published: Mapping[str, Mapping[str, Sequence[ReferenceRow]]],
-    full: Sequence[str] = (),
+    full: Mapping[str, str] | None = None,
 ) -> str:
     """A section a data set: a table of all its runs, the published rows and how each run was measured.
 
@@ -28,15 +38,17 @@ def run_sections(
         records: of the runs, in the layout of `result.json`.
         tables: how the metrics of each task are shown.
         published: rows of other people's results by their keys, by data set.
-        full: names of the experiments of which a record at the full scale is wanted.
+        full: data sets of the experiments of which a record at the full scale is wanted, by name.
 
     Raises:
         UserError: two records of one experiment and seed.
     """
     parts = []
-    for dataset in sorted({record["dataset"] for record in records}):
+    for dataset in sorted({record["dataset"] for record in records}, key=lambda name: (name != _FIRST, name)):
         own = [record for record in records if record["dataset"] == dataset]
         parts.append(f"## {dataset}\n")
+        if headline := _headline(own):
+            parts.append(headline)
         parts.append(_table(own, tables))
         if rows := published.get(dataset.removesuffix(" (unofficial split)")):
             parts.append("### Published\n")
@@ -44,9 +56,30 @@ def run_sections(
         parts.append("### How it was measured\n")
         parts += [_how(record) for record in own]
     measured = {record["experiment"] for record in records if record["scale"] == "full"}
-    if missing := [f"`{name}`" for name in full if name not in measured]:
-        parts.append(_NOT_MEASURED.format(names=", ".join(missing)))
+    if missing := Counter(data for name, data in (full or {}).items() if name not in measured):
+        rows = [["data set", "experiments"], *([name, str(count)] for name, count in sorted(missing.items()))]
+        parts.append(_NOT_MEASURED.format(table=markdown_table(rows)))
     return "\n".join(parts)
+
+
+def _headline(records: Sequence[Mapping[str, Any]]) -> str:
+    """What the best run of a retrieval data set reached, in a sentence; empty for other tasks."""
+    found = []
+    for record in records:
+        metrics = record["metrics"]
+        for label in ("ensemble", "mean"):
+            if "single_query" in metrics.get(label, {}):
+                found.append((metrics[label]["single_query"], label, record))
+                break
+    if not found:
+        return ""
+    single, label, record = max(found, key=lambda entry: entry[0]["mAP"])
+    who = "the ensemble" if label == "ensemble" else "the networks' mean"
+    return (
+        f"**mAP {percent(single['mAP'])} %, rank-1 {percent(single['cmc'][0])} %** (single query): {who} of "
+        f"`{record['experiment']}`, {record['steps']:,} steps in {record['wall_seconds'] / 60:.1f} minutes on "
+        f"{record['device']}, seed {record['seed']}.\n"
+    )
 
 
 def _table(records: Sequence[Mapping[str, Any]], tables: Mapping[str, MetricsTable]) -> str:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
 from reid_dml.analysis.curves import cmc_curves, training_curves
-from reid_dml.analysis.ranked_lists import choose_lists
+from reid_dml.analysis.ranked_lists import choose_lists, worst_lists
+from reid_dml.analysis.score_histogram import similarity_histogram
 from reid_dml.features import FeatureSet
+from reid_dml.ranking.metrics import average_precisions
+from reid_dml.reporting.figures import draw_lines
+from reid_dml.reporting.report import Control, write_report
+from reid_dml.reporting.retrieval_table import RETRIEVAL
+from reid_dml.reporting.tables import ReferenceRow
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(tiny_run):
     page = (tiny_run / "report.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
-    assert page.count("<svg") == 7  # five training curves, two CMC curves
-    assert page.count('<figure class="query">') == 8  # the tiny data set has eight queries
+    assert page.count("<svg") == 8  # five training curves, two CMC curves, the similarities
+    assert page.count('<figure class="query">') == 8 + 5  # the tiny data set has eight queries, all drawn; the worst
+    assert "8 queries, spread evenly over those" in page
+    assert "The 5 queries of least average precision" in page
+    header = re.findall(r"<th>(.*?)</th>", page)
+    assert header[1:3] == ["mAP", "rank&#8209;1"]
+    cells = re.findall(r'<td data-column="(.*?)">', page)
+    assert len(cells) == 4 * (len(header) - 1)  # every cell says its column, for narrow pages
     assert page.count('<figure class="right">') >= 1
     assert page.count('<figure class="wrong">') >= 1
     record = json.loads((tiny_run / "result.json").read_text())
@@ -54,3 +69,70 @@ def test_lists_are_spread_over_the_queries_that_have_a_person_to_find(rng):
         assert -1 not in [image.person_id for image in entry.images]
         assert (np.diff(entry.scores) <= 1e-6).all()
         assert entry.correct == [image.person_id == entry.query.person_id for image in entry.images]
+
+
+def test_the_worst_queries_are_those_of_least_average_precision(rng):
+    # Person p of camera 1 looks for person p of camera 2 on a line; query 2 has two wrong images nearer than its own.
+    gallery = FeatureSet(
+        np.array([[1, 0], [0.9, 0.5], [0, 1]], np.float32), np.array([1, 2, 3]), np.full(3, 2), ["g1", "g2", "g3"]
+    )
+    query = FeatureSet(
+        np.array([[1, 0], [0.6, 0.6], [1, 0.02], [1, 1]], np.float32),
+        np.array([1, 2, 3, 9]), np.full(4, 1), ["q1", "q2", "q3", "q9"],
+    )  # fmt: skip
+    np.testing.assert_allclose(average_precisions(query, gallery), [1, 1, 1 / 3, np.nan])
+    assert [entry.query.path for entry in worst_lists(query, gallery, count=2)] == ["q3", "q1"]
+    assert len(worst_lists(query, gallery)) == 3
+
+
+def test_similarities_of_pairs_that_count():
+    gallery = FeatureSet(np.eye(2, dtype=np.float32), np.array([1, 2]), np.array([2, 2]), ["a", "b"])
+    query = FeatureSet(np.array([[1, 0], [1, 0]], np.float32), np.array([1, 2]), np.array([1, 2]), ["c", "d"])
+    curves = similarity_histogram(query, gallery)  # d and b are of one camera and do not count
+    assert curves["same person"][1][-1] == 1
+    assert (curves["different persons"][1][0], curves["different persons"][1][-1]) == (0.5, 0.5)
+    assert list(similarity_histogram(query.select(np.array([0])), gallery.select(np.array([0])))) == ["same person"]
+
+
+def test_a_curve_of_one_point_is_seen():
+    def drawn(count):
+        curve = [float(step) for step in range(count)], [1.0] * count
+        return draw_lines({"a": curve}, title="t", x_label="x", y_label="y")
+
+    assert "<g clip-path=" in drawn(1)  # the group of markers
+    assert "<g clip-path=" not in drawn(50)
+
+
+def test_the_control_run_is_shown_and_linked(tiny_run, make_config, command, tiny_config, tmp_path):
+    page = tmp_path / "pages" / "report.html"
+    test = ("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run)
+    shown = command(*test, "--report", page, "CONTROL", tiny_run)
+    assert shown.code == 0, shown.err
+    text = page.read_text()
+    (link,) = re.findall(r'<a href="(.*?)">', text)
+    assert (page.parent / unquote(link)).resolve() == (tiny_run / "report.html").resolve()
+    mean = json.loads((tiny_run / "result.json").read_text())["metrics"]["mean"]
+    (row,) = re.findall(r'<tr class="control">(.*?)</tr>', text)
+    assert f'data-column="mAP">{100 * mean["single_query"]["mAP"]:.2f}<' in row
+    assert (
+        "CONTROL: the record of the control run not found"
+        in command(*test, "--report", page, "CONTROL", tmp_path).error
+    )
+    (tmp_path / "result.json").write_text('{"task": "classification", "metrics": {"networks": [{}]}}')
+    assert (
+        "a run of classification, this is one of retrieval"
+        in command(*test, "--report", page, "CONTROL", tmp_path).error
+    )
+
+
+def test_published_rows_keep_their_place_behind_the_control():
+    record = {"experiment": "e", "networks": ["n"], "dataset": "d", "device": "cpu", "versions": {}}
+    found = {"single_query": {"mAP": 0.5, "cmc": [0.25] * 50, "num_unmatched": 0}}
+    control = Control(record | {"metrics": {"networks": [found]}}, "c/report.html")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.html"
+        write_report(path, record | {"metrics": {"networks": [found]}}, RETRIEVAL, [],
+                     [ReferenceRow("a <long> label " * 9, {"mAP": 7.0})], control)  # fmt: skip
+        page = path.read_text()
+    assert list(re.findall(r"<tr(?: class=\"(\w+)\")?><td>", page)) == ["", "control", "published"]
+    assert "a &lt;long&gt; label" in page

@@ -20,7 +20,6 @@ from reid_dml.search import Gallery
 from reid_dml.search import build as index_build
 from reid_dml.search import gallery as index_gallery
 from reid_dml.search import index_folder as index_file
-from reid_dml.search.index_folder import IndexFolder
 from reid_dml.search.sources import FeatureSets
 
 COLUMNS = ("features", "person_ids", "camera_ids", "paths")
