@@ -17,8 +17,8 @@ from reid_dml.device import describe_device, git_revision, versions
 from reid_dml.errors import UserError
 from reid_dml.files import exclusive, write_json, write_text
 
-# Options that say where and how a run works, not what it computes: they may differ when it is resumed.
-_FREE_ON_RESUME = (
+# Options that say where and how a run works, not what it computes.
+OF_THE_PLACE = (
     "OUTPUT_DIR",
     "DEVICE",
     "THREADS",
@@ -32,14 +32,19 @@ _FREE_ON_RESUME = (
     "TRAIN.GRAPH",
     "TRAIN.RECOMPUTE",
     "MODEL.WEIGHTS",
-    "EXPECTED",
-    "SCALE",
 )
+# They may differ when it is resumed, as may what it is called.
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE")
 
 
 def class_names(data: Mapping[str, Any]) -> list[str]:
     """Name of every row of the heads in classes.json, independent of our numbering (see `TrainingData.class_names`)."""
     return [str(name) for name in data.get("original_ids") or data["person_ids"]]
+
+
+def config_text(cfg: CfgNode) -> str:
+    """The text of a config.yml: every option, and the version they are of."""
+    return f"{VERSION_KEY}: {CONFIG_VERSION}\n{cfg.dump()}"
 
 
 class RunFolder:
@@ -81,7 +86,7 @@ class RunFolder:
 
     def write_config(self, cfg: CfgNode) -> None:
         """config.yml: every option of the run, and the version they are of."""
-        write_text(self.config_file, f"{VERSION_KEY}: {CONFIG_VERSION}\n{cfg.dump()}")
+        write_text(self.config_file, config_text(cfg))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
