@@ -57,8 +57,8 @@ def run_sections(
         parts += [_how(record) for record in own]
     measured = {record["experiment"] for record in records if record["scale"] == "full"}
     if missing := Counter(data for name, data in (full or {}).items() if name not in measured):
-        rows = [["data set", "experiments"], *([name, str(count)] for name, count in sorted(missing.items()))]
-        parts.append(_NOT_MEASURED.format(table=markdown_table(rows)))
+        counts = [["data set", "experiments"], *([name, str(count)] for name, count in sorted(missing.items()))]
+        parts.append(_NOT_MEASURED.format(table=markdown_table(counts)))
     return "\n".join(parts)
 
 

@@ -18,8 +18,8 @@ from reid_dml.errors import UserError, absolute
 from reid_dml.files import exclusive, is_at, read_json, remove_drafts, write_json, write_text
 from reid_dml.runs.log import cut_lines, read_lines
 
-# Options that say where and how a run works, not what it computes: they may differ when it is resumed.
-_FREE_ON_RESUME = (
+# Options that say where and how a run works, not what it computes.
+OF_THE_PLACE = (
     "OUTPUT_DIR",
     "DEVICE",
     "THREADS",
@@ -35,10 +35,10 @@ _FREE_ON_RESUME = (
     "TRAIN.GRAPH",
     "TRAIN.RECOMPUTE",
     "MODEL.WEIGHTS",
-    "EXPECTED",
     "CONTROL",
-    "SCALE",
 )
+# They may differ when it is resumed, as may what it is called.
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE")
 
 
 # What may grow when a run is resumed, and is not part of what makes it this run.
@@ -65,6 +65,11 @@ def run_fingerprint(cfg: CfgNode, data: Mapping[str, Any]) -> str:
 
 def _decides(key: str) -> bool:
     return key not in _FREE_ON_RESUME and not key.startswith("TEST.") and key != "EXPERIMENT"
+
+
+def config_text(cfg: CfgNode) -> str:
+    """The text of a config.yml: every option, and the version they are of."""
+    return f"{VERSION_KEY}: {CONFIG_VERSION}\n{cfg.dump()}"
 
 
 class RunFolder:
@@ -108,7 +113,7 @@ class RunFolder:
 
     def write_config(self, cfg: CfgNode) -> None:
         """config.yml: every option of the run, and the version they are of."""
-        write_text(self.config_file, f"{VERSION_KEY}: {CONFIG_VERSION}\n{cfg.dump()}")
+        write_text(self.config_file, config_text(cfg))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """Where trained networks come from: a run folder, or a weights file, which knows the config it was trained with.
 
-The header of a weights file carries what it needs away from its run folder: the text of config.yml, the network's index
-and a hash of the classes of its head. A file without it, of an earlier version, is used beside its config.yml.
+The header of a weights file carries what it needs away from its run folder: the config without what belongs to the
+place and the machine of the training, the network's index and a hash of the classes of its head. The same training
+gives the same file, wherever it was. A file without it, of an earlier version, is used beside its config.yml.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.config import load_config, parse_config
+from reid_dml.config import default_config, get_option, load_config, parse_config
 from reid_dml.errors import UserError
 from reid_dml.files import expand_path
 from reid_dml.models.weights import read_metadata
-from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.folder import OF_THE_PLACE, RunFolder, config_text
 
 _KEY = "reid_dml"
 _FORMAT = 1
@@ -32,10 +33,20 @@ def weights_metadata(folder: RunFolder, index: int) -> dict[str, str]:
     content = {
         "format": _FORMAT,
         "network": index,
-        "config": folder.config_file.read_text(),
+        "config": _config_text(folder.config()),
         "classes": classes_hash(folder.class_names()),
     }
     return {_KEY: json.dumps(content, sort_keys=True)}
+
+
+def _config_text(cfg: CfgNode) -> str:
+    """A config for config.yml or a header, with the folders, device and speed of its run at their defaults."""
+    cfg, defaults = cfg.clone(), default_config()
+    cfg.defrost()
+    for key in OF_THE_PLACE:
+        *parents, name = key.split(".")
+        (get_option(cfg, ".".join(parents)) if parents else cfg)[name] = get_option(defaults, key)
+    return config_text(cfg)
 
 
 def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> CfgNode:

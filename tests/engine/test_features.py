@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.commands.training import build_training
@@ -120,6 +120,5 @@ def test_the_numbers_of_an_option_that_is_off_change_no_bit(make_config, tiny_ru
         "SAMPLER.IMAGES_PER_IDENTITY", "8", "OBJECTIVE.CIRCLE_SCALE", "1", "INPUT.ERASE_AREA", "[0.1, 0.2]"
     )
     train_and_evaluate(cfg)
-    for file in tiny_run.glob("*.safetensors"):  # their metadata name a run of other options
-        mine, theirs = load_file(Path(cfg.OUTPUT_DIR) / file.name), load_file(file)
-        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    for file in sorted(tiny_run.glob("*.safetensors")):  # whose headers tell the configs apart
+        assert save(load_file(Path(cfg.OUTPUT_DIR) / file.name)) == save(load_file(file))

@@ -13,7 +13,7 @@ from reid_dml import FeatureExtractor, FeatureSet
 from reid_dml.config import flatten
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
-from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.folder import OF_THE_PLACE, RunFolder
 from reid_dml.runs.sources import head_classes, network_index, run_config
 from tests.runs.test_old_runs import OLD
 
@@ -33,7 +33,7 @@ def query(make_config):
 def test_a_copied_file_knows_config_index_and_classes(alone, tiny_run):
     expected, found = flatten(RunFolder(tiny_run).config()), flatten(run_config(alone))
     different = {key for key in expected if expected[key] != found[key]}
-    assert different <= {"MODEL.WEIGHTS", "DEVICE"}
+    assert different <= {"MODEL.WEIGHTS", *OF_THE_PLACE}
     assert network_index(alone) == 1
     assert head_classes(alone) == head_classes(tiny_run)
 
@@ -52,10 +52,10 @@ def _records(folder):
     return folder_records(folder)
 
 
-def test_testing_a_run_and_a_copied_file(command, alone, tiny_run, tmp_path):
+def test_testing_a_run_and_a_copied_file(command, alone, tiny_run, data_root, tmp_path):
     record = json.loads((tiny_run / "result.json").read_text())["metrics"]
     for run, expected in ((tiny_run, record), (alone, {"networks": record["networks"][1:2]})):
-        result = command("test_net", "--run", run, "--json", tmp_path / "m.json")
+        result = command("test_net", "--run", run, "--json", tmp_path / "m.json", "DATA.ROOT", data_root, "THREADS", 1)
         assert result.code == 0, result.err
         assert "warning" not in result.err
         assert json.loads((tmp_path / "m.json").read_text()) == expected
