@@ -104,16 +104,17 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
     """The trained networks of `MODEL.WEIGHTS` in evaluation mode on the device, by index."""
     files = weights_files(cfg, path)
+    for index, file in files.items():
+        if index >= len(cfg.COHORT.NETWORKS):
+            raise UserError(
+                f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
+            )
     run, options = RunFolder(next(iter(files.values())).parent), (*INPUT_OPTIONS, *network_options(cfg))
     if named := _WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
         check_cohort(files, run_of(run), ema=bool(named[2]))
     _warn_of_differences(cfg, run, options, "used here")
     networks = {}
     for index, file in files.items():
-        if index >= len(cfg.COHORT.NETWORKS):
-            raise UserError(
-                f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
-            )
         head = read_tensors(file).get("head.weight")
         if head is None or head.ndim != 2:
             raise UserError(f"{file}: has no identity head (head.weight); it is no network of tools/train_net.py")
