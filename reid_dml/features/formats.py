@@ -105,7 +105,7 @@ def _read_parquet(path: Path) -> FeatureSet:
     try:
         table = pq.read_table(path, page_checksum_verification=verifies())
         found = {name.decode(): text.decode() for name, text in (table.schema.metadata or {}).items()}
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+    except Exception as error:  # Arrow raises its own errors, and Python's for damage that it does not notice
         raise UserError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())[:120]})") from None
     if absent := [name for name in ("person_id", "camera_id", "feature") if name not in table.column_names]:
         raise UserError(f"{path}: no column {', '.join(absent)}; {_REMEDY}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -33,7 +31,7 @@ class PartStore:
         try:
             with self._file(part).open("rb") as file, np.lib.npyio.NpzFile(file) as arrays:
                 return {name: arrays[name] for name in names}
-        except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        except Exception:  # damage makes the readers of zip files and of array headers fail in a dozen ways
             return None
 
     def save(self, part: int, arrays: Mapping[str, np.ndarray]) -> None:

@@ -111,16 +111,17 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         UserError: no weights there, or weights that do not fit.
     """
     files = weights_files(cfg, path)
+    for index, file in files.items():
+        if index >= len(cfg.COHORT.NETWORKS):
+            raise UserError(
+                f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
+            )
     run = RunFolder(next(iter(files.values())).parent)
     if named := WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
         check_cohort(files, run_of(run), ema=bool(named[2]))
     _warn_of_differences(cfg, path, (*INPUT_OPTIONS, *network_options(cfg)), "used here")
     networks = {}
     for index, file in files.items():
-        if index >= len(cfg.COHORT.NETWORKS):
-            raise UserError(
-                f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
-            )
         head = read_tensors(file).get("head.weight")
         if head is None or head.ndim != 2:
             raise UserError(f"{file}: has no identity head (head.weight); it is no network of tools/train_net.py")

@@ -155,7 +155,7 @@ class IndexFolder:
         index = read_index(folder / _INDEX, mapped=mapped)
         try:
             images = pq.read_table(folder / _IMAGES)
-        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        except Exception as error:  # Arrow raises its own errors, and Python's for damage that it does not notice
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "", str(folder / _IMAGES)) from None
             raise UserError(f"{folder / _IMAGES}: damaged ({error}); build the index anew") from None

@@ -57,3 +57,12 @@ def test_a_parquet_file_of_somebody_else_is_read(features, tmp_path):
     write_features(features, path)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
     assert read_features(path).features.tobytes() == features.features.tobytes()
+
+
+def test_a_header_that_numpy_cannot_even_tokenize_is_refused(features, tmp_path):
+    path = tmp_path / "f.npz"
+    write_features(features, path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"), }", b"(, }"))
+    with pytest.raises(UserError, match=r"f\.npz: not a whole \.npz file"):
+        read_features(path)
