@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import UserError
-from reid_dml.models.weight_files import read_weights, weights_bytes
+from reid_dml.models.safetensors_files import read_weights, weights_bytes
 from reid_dml.models.weights import read_tensors
 from reid_dml.runs import environment
 from reid_dml.runs.folder import RunFolder
