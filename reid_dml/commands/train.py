@@ -20,6 +20,7 @@ from reid_dml.engine.progress import Interval, Progress, record_result
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
+from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
@@ -31,6 +32,7 @@ from reid_dml.runs.folder import RunFolder, run_fingerprint
 from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
+from reid_dml.tasks.retrieval import RetrievalEvaluation
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
 
@@ -67,6 +69,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         evaluation = task.evaluate(networks, device, shard=plan.placement.shard, shards=plan.placement.shards)
         if rank() > 0:
             return
+        if cfg.TEST.SAVE_FEATURES and isinstance(evaluation, RetrievalEvaluation):
+            _save_features(folder, evaluation, device)
         record = _record(folder, cfg, task, device, seconds, evaluation.metrics)
         record_result(folder.path, cfg.TRAIN.STEPS, flatten(cfg), single_numbers(evaluation.metrics))
         lines = folder.read_metrics()
@@ -218,3 +222,10 @@ def _continue_record(
                 f"{earlier.checkpoint:,}",
                 f"{cfg.TRAIN.STEPS:,}",
             )
+
+
+def _save_features(folder: RunFolder, evaluation: RetrievalEvaluation, device: str) -> None:
+    """Write the evaluated features, by split, as `tools/extract_features.py` would extract them."""
+    model = FeatureExtractor.from_run(folder.path, device=device).model
+    for split, features in evaluation.features.items():
+        replace(features, model=model).save(folder.path / f"{split}.npz")
