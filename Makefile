@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# make CPU=1: torch and FAISS for the CPU only. uv knows the index of torch's CPU builds.
+SIZE := $(if $(CPU),less than 1.5 GB,about 4 GB)
+BUILDS := $(if $(CPU),--torch-backend cpu --override constraints-cpu.txt faiss-cpu)
 
 .PHONY: help env quickstart test lint results clean
 help:
 	@echo "make quickstart   environment, synthetic data, a cohort of two networks, metrics and report.html"
+	@echo "make CPU=1 ...    the same with torch and FAISS for the CPU only, a smaller environment"
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
 	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"
@@ -17,17 +21,20 @@ env: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "error: $(PYTHON) is missing or older than Python 3.11; install a newer one, or run: make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Creating the environment in $(VENV): about 4 GB to fetch, some minutes on a fast line."
+	@echo "Creating the environment in $(VENV): $(SIZE) to fetch, some minutes on a fast line."
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "error: cannot create $(VENV); on Debian and Ubuntu install the package python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$$(sed -n 's/^uv==//p' constraints.txt)"
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --constraint constraints.txt --editable ".[dev]"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --constraint constraints.txt $(BUILDS) --editable ".[dev]"
 	@touch $(READY)
 
 quickstart: $(READY)
 	@$(BIN)/python tools/train_net.py --config-file configs/quickstart.yml --resume || \
 	  { echo "To start the quickstart over: rm -r runs/quickstart && make quickstart"; exit 2; }
 	@echo
+	@echo "The features of the test images are in runs/quickstart/{query,gallery,boxes}.npz; search them, for example:"
+	@echo "  $(BIN)/python tools/build_index.py --index runs/gallery.index --features runs/quickstart/gallery.npz"
+	@echo "  $(BIN)/python tools/search_gallery.py --index runs/gallery.index --query runs/quickstart/query.npz --picture runs/found.png"
 	@echo "Next: put Market-1501 into datasets/ (see datasets/README.md) and train on it:"
 	@echo "  $(BIN)/python tools/train_net.py --config-file configs/market_mobilenet_dml.yml"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_dml.commands.train import train_and_evaluate
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.sets import load_data
 from reid_dml.features import FeatureSet
@@ -68,6 +69,19 @@ def test_images_and_feature_files_give_the_same_index_and_the_same_answers(
     nearest = (query.features @ gallery.features.T).argmax(1)
     assert [answer["images"][0]["path"] for answer in answers[0]] == gallery.paths[nearest].tolist()
     assert FeatureExtractor.from_run(tiny_run, device="cpu").model == query.model
+
+
+def test_a_run_keeps_the_features_of_its_evaluation_as_they_would_be_extracted(features, make_config):
+    cfg = make_config("TEST.SAVE_FEATURES", "True")
+    train_and_evaluate(cfg)
+    for extracted, split in zip(features, ("query", "gallery"), strict=True):
+        kept, found = FeatureSet.load(Path(cfg.OUTPUT_DIR) / f"{split}.npz"), FeatureSet.load(extracted)
+        assert kept.model == found.model
+        rows = {path: row for row, path in enumerate(found.paths)}
+        order = [rows[path] for path in kept.paths]
+        np.testing.assert_allclose(kept.features, found.features[order], atol=2e-6)
+        np.testing.assert_array_equal(kept.person_ids, found.person_ids[order])
+    assert (Path(cfg.OUTPUT_DIR) / "boxes.npz").is_file()
 
 
 def test_an_interrupted_index_of_images_goes_on_where_it_stopped(command, tiny_run, folders, tmp_path, monkeypatch):

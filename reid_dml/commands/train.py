@@ -16,6 +16,7 @@ from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.progress import Progress, record_result
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
+from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.paper.published import published_rows
@@ -25,6 +26,7 @@ from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
+from reid_dml.tasks.retrieval import RetrievalEvaluation
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
 
@@ -52,6 +54,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         evaluation = task.evaluate(networks, device, shard=plan.placement.shard, shards=plan.placement.shards)
         if rank() > 0:
             return
+        if cfg.TEST.SAVE_FEATURES and isinstance(evaluation, RetrievalEvaluation):
+            _save_features(folder, evaluation, device)
         record = write_record(
             folder,
             cfg,
@@ -135,3 +139,10 @@ def _train(
             export_weights(folder, members)
     networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in members}
     return networks, trainer.seconds
+
+
+def _save_features(folder: RunFolder, evaluation: RetrievalEvaluation, device: str) -> None:
+    """Write the evaluated features, by split, as `tools/extract_features.py` would extract them."""
+    model = FeatureExtractor.from_run(folder.path, device=device).model
+    for split, features in evaluation.features.items():
+        replace(features, model=model).save(folder.path / f"{split}.npz")

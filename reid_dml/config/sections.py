@@ -203,3 +203,6 @@ class Test:
         below=1,
     )
     train_accuracy: bool = option(False, "also evaluate on the training images")
+    save_features: bool = option(
+        False, "keep the features of a retrieval evaluation in the run folder: query.npz, gallery.npz and boxes.npz"
+    )

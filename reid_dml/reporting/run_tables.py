@@ -50,8 +50,8 @@ def run_sections(
         parts += [_how(record) for record in own]
     measured = {record["experiment"] for record in records if record["scale"] == "full"}
     if missing := Counter(data for name, data in (full or {}).items() if name not in measured):
-        rows = [["data set", "experiments"], *([name, str(count)] for name, count in sorted(missing.items()))]
-        parts.append(_NOT_MEASURED.format(table=markdown_table(rows)))
+        counted = [["data set", "experiments"], *([name, str(count)] for name, count in sorted(missing.items()))]
+        parts.append(_NOT_MEASURED.format(table=markdown_table(counted)))
     return "\n".join(parts)
 
 
