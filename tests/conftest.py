@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ EMA: {ENABLED: true, DECAY: 0.9}
 TRAIN: {STEPS: 6, BATCH_SIZE: 8, LOG_INTERVAL: 2, CHECKPOINT_INTERVAL: 2}
 TEST: {BATCH_SIZE: 16}
 """
+
+# A shell ignores these signals in what it starts in the background, with `nohup` the last, and so would the commands that
+# tests start, send them and wait for.
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
