@@ -34,8 +34,8 @@ TRAIN: {STEPS: 6, BATCH_SIZE: 8, LOG_INTERVAL: 2, CHECKPOINT_INTERVAL: 2}
 TEST: {BATCH_SIZE: 16}
 """
 
-# A shell ignores these signals in what it starts in the background, with `nohup` the last, and so would the commands that
-# tests start, send them and wait for.
+# A shell ignores these signals in what it starts in the background (with `nohup` the last), and so would the commands
+# that tests start, send them and wait for.
 for number, usual in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGQUIT, signal.SIG_DFL),
