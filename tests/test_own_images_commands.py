@@ -71,6 +71,13 @@ def test_photos_to_scores_and_a_threshold(command, config, photos, tmp_path):
         *("--json", out / "thresholds" / "t.json"),
     )
     assert result.code == 0, result.err
+    by_config = command(
+        *("calibrate", "--config-file", config, "MODEL.WEIGHTS", run, "--features", photos, "--labels", "folder"),
+        *("--false-accept-rate", "0.1", "--json", out / "thresholds" / "c.json"),
+    )
+    assert by_config.code == 0, by_config.err
+    assert (out / "thresholds" / "c.json").read_text() == (out / "thresholds" / "t.json").read_text()
+    assert "options are of networks" in command("calibrate", "MODEL.WEIGHTS", run, "--features", out / "f.npz").error
     result = command("calibrate", "--run", run, "--features", photos)
     assert "these are features without labels" in result.error
     result = command("build_index", "--run", run, "--images", tmp_path / "list.csv", "--index", out / "i.index")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
 from reid_dml.errors import GOES_ON, UserError, run_command
 
 
@@ -38,25 +39,10 @@ def main() -> None:
     parser.add_argument(
         "--search-parameters", metavar="NAME=N", help="care of a search, e.g. nprobe=32 or efSearch=128"
     )
-    parser.add_argument("--run", metavar="RUN", help="run folder or .safetensors file of the networks, for --images")
-    parser.add_argument("--config-file", metavar="FILE", help="config of the networks, for --images")
-    parser.add_argument(
-        "--labels",
-        choices=("name", "folder", "none"),
-        default="name",
-        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
-        "person, or none",
-    )
-    parser.add_argument(
-        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
-    )
-    parser.add_argument(
-        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
-    )
-    parser.add_argument(
-        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
-    )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+    add_run(parser)
+    add_labels(parser)
+    add_frame_step(parser)
+    add_network(parser)
     arguments = parser.parse_intermixed_args()
     if (arguments.add or arguments.remove) and (
         arguments.type or arguments.metric or arguments.search_parameters or arguments.overwrite

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_labels, add_network, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -36,18 +37,10 @@ def main() -> None:
         help="judge the pairs of N drawn images with all others, for very many images; 0: all pairs (default)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the result to this file")
-    parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for folders and tables of images")
-    parser.add_argument(
-        "--labels",
-        choices=("name", "folder", "none"),
-        default="name",
-        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
-        "person, or none",
-    )
-    parser.add_argument(
-        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
-    )
-    arguments = parser.parse_args()
+    add_run(parser)
+    add_network(parser)
+    add_labels(parser)
+    arguments = parser.parse_intermixed_args()
     for option in ("false_accept_rate", "confidence"):
         if not 0 < getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: must lie between 0 and 1")
@@ -66,7 +59,7 @@ def main() -> None:
         metric=arguments.metric,
         sample=arguments.sample,
         json=arguments.json,
-        read=Inputs(run=arguments.run, labels=arguments.labels, cameras=arguments.cameras).read,
+        read=Inputs.of(arguments).read,
     )
 
 

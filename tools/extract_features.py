@@ -13,36 +13,18 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
 from reid_dml.errors import GOES_ON, run_command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
-    )
-    parser.add_argument(
-        "--config-file", metavar="FILE", help="instead of --run: a config file, with MODEL.WEIGHTS among the options"
-    )
+    add_run(parser)
     parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
     parser.add_argument("--output", required=True, metavar="FILE", help="file to write: .npz, .parquet or .mat")
-    parser.add_argument(
-        "--labels",
-        choices=("name", "folder", "none"),
-        default="name",
-        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
-        "person, or none",
-    )
-    parser.add_argument(
-        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
-    )
-    parser.add_argument(
-        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
-    )
-    parser.add_argument(
-        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
-    )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+    add_labels(parser)
+    add_frame_step(parser)
+    add_network(parser)
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.extract import extract_folder

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from reid_dml.commands.arguments import add_labels, add_network, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -66,18 +67,10 @@ def main() -> None:
         "--search-parameters", default="", metavar="P", help="how carefully the index searches, e.g. nprobe=32"
     )
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
-    parser.add_argument("--run", metavar="DIR", help="run folder of the networks, for folders and tables of images")
-    parser.add_argument(
-        "--labels",
-        choices=("name", "folder", "none"),
-        default="name",
-        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
-        "person, or none",
-    )
-    parser.add_argument(
-        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
-    )
-    arguments = parser.parse_args()
+    add_run(parser)
+    add_network(parser)
+    add_labels(parser)
+    arguments = parser.parse_intermixed_args()
 
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
@@ -93,7 +86,7 @@ def main() -> None:
         files,
         ensemble=arguments.ensemble,
         json=arguments.json,
-        read=Inputs(run=arguments.run, labels=arguments.labels, cameras=arguments.cameras).read,
+        read=Inputs.of(arguments).read,
         metric=arguments.metric,
         pooling=arguments.pooling,
         unmatched=arguments.unmatched,

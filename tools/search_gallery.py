@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_frame_step, add_network, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -42,15 +43,9 @@ def main() -> None:
     parser.add_argument(
         "--search-parameters", default="", metavar="NAME=N", help="e.g. nprobe=64; more care, more time"
     )
-    parser.add_argument("--run", metavar="RUN", help="run folder or .safetensors file of the networks, for images")
-    parser.add_argument("--config-file", metavar="FILE", help="config of the networks, for images")
-    parser.add_argument(
-        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
-    )
-    parser.add_argument(
-        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
-    )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+    add_run(parser)
+    add_frame_step(parser)
+    add_network(parser)
     arguments = parser.parse_intermixed_args()
     if arguments.show < 1:
         raise UserError(f"--show {arguments.show}: show at least one query")

@@ -11,21 +11,16 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_run
 from reid_dml.errors import run_command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
-    )
-    parser.add_argument(
-        "--config-file", metavar="FILE", help="instead of --run: a config file, with MODEL.WEIGHTS among the options"
-    )
+    add_run(parser)
     parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking (TEST.RERANK True)")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     parser.add_argument("--report", metavar="FILE", help="write a page with the table and its pictures to this file")
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.evaluate import evaluate_weights

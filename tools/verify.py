@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_network, add_run
 from reid_dml.errors import run_command
 
 
@@ -22,12 +23,8 @@ def main() -> None:
     parser.add_argument("--threshold", metavar="X", help="a number, or a file of tools/calibrate.py --json")
     parser.add_argument("--prior", type=float, default=0.5, metavar="P", help="see above (default: 0.5)")
     parser.add_argument("--json", metavar="FILE", help="write the result to this file")
-    parser.add_argument("--run", metavar="DIR", help="run folder of the networks")
-    parser.add_argument("--config-file", metavar="FILE", help="config of the networks")
-    parser.add_argument(
-        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
-    )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override --config-file")
+    add_run(parser)
+    add_network(parser)
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.verify import verify_and_print

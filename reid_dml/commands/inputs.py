@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from reid_dml.data.image_paths import image_records, is_of_images
 from reid_dml.data.records import UNKNOWN_CAMERA
+from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
 
@@ -36,6 +38,16 @@ class Inputs:
     network: str = "ensemble"
     labels: str = "name"
     cameras: str = "use"
+
+    @classmethod
+    def of(cls, arguments: Namespace) -> Inputs:
+        """What a command line says of them, by the arguments of `commands.arguments`.
+
+        Raises `UserError` for options of networks where no networks are named.
+        """
+        if arguments.options and not (arguments.run or arguments.config_file):
+            raise UserError(f"{arguments.options[0]}: options are of networks; name them with --run or --config-file")
+        return cls(**{entry.name: getattr(arguments, entry.name) for entry in fields(cls)})
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:

@@ -1,0 +1,44 @@
+"""Arguments that several tools have in common."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+
+def add_run(parser: ArgumentParser) -> None:
+    """`--run`, `--config-file` and options behind either: trained networks, for `commands.networks.chosen_config`."""
+    parser.add_argument(
+        "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
+    )
+    parser.add_argument(
+        "--config-file", metavar="FILE", help="instead of --run: a config file, with MODEL.WEIGHTS among the options"
+    )
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+
+
+def add_network(parser: ArgumentParser) -> None:
+    """`--network`: which of them."""
+    parser.add_argument(
+        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
+    )
+
+
+def add_labels(parser: ArgumentParser) -> None:
+    """`--labels` and `--cameras`: what is known of images, for `data.image_paths.image_records`."""
+    parser.add_argument(
+        "--labels",
+        choices=("name", "folder", "none"),
+        default="name",
+        help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
+        "person, or none",
+    )
+    parser.add_argument(
+        "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
+    )
+
+
+def add_frame_step(parser: ArgumentParser) -> None:
+    """`--frame-step`: some of the images of a video or a folder, for `data.image_paths.image_records`."""
+    parser.add_argument(
+        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
+    )
