@@ -173,7 +173,7 @@ class Campaign:
             "config.yml": (folder.config_file, lambda: folder.check_same(cfg)),
             "classes.json": (folder.classes_file, lambda: folder.check_data(json.loads(classes))),
             "environment.json": (folder.environment_file, lambda: bool(read_environment(folder))),
-            "metrics.jsonl": (folder.metrics_file, lambda: len(folder.read_metrics()) >= 1),
+            "metrics.jsonl": (folder.metrics_file, lambda: isinstance(folder.read_metrics(), list)),
         }
         classes = folder.classes_file.read_text()
         for name in ("network_0.pt", "trainer.pt", "manifest.json"):

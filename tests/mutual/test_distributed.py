@@ -102,7 +102,7 @@ def test_a_process_that_dies_stops_the_others_within_seconds(tiny_config, data_r
     )  # fmt: skip
     assert done.returncode != 0
     assert "error: " in done.stderr
-    assert "broken.safetensors: not a whole safetensors file" in done.stderr
+    assert "broken.safetensors: is a text" in done.stderr
     assert time.monotonic() - started < 90  # of which most is starting Python twice on a busy machine
 
 

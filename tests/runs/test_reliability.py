@@ -251,7 +251,7 @@ def start(tool, *arguments, words):
 class TestSignals:
     def test_a_closed_terminal_saves_and_ends(self, tiny_config, tmp_path):
         options = ["OUTPUT_DIR", tmp_path / "run", "TRAIN.STEPS", "4000", "TRAIN.CHECKPOINT_INTERVAL", "4000"]
-        process = start("train_net", "--config-file", tiny_config, *options, words=b"step/s, loss")
+        process = start("train_net", "--config-file", tiny_config, *options, words=b"time left")
         process.send_signal(signal.SIGHUP)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 130, said.decode()
