@@ -22,7 +22,7 @@ _DIGITS = 4000  # of a whole number that Python reads
 class _Loader(yaml.SafeLoader):
     """Safe YAML without the number formats, dates and booleans that surprise."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  # as in the class above
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML declares it as a plain dict
         first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[-1] in ("null", "merge")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

@@ -37,10 +37,12 @@ class Threshold:
     @staticmethod
     def read(given: str | float | os.PathLike[str]) -> Threshold:
         """A threshold as a user gives it: a number, or the path of a file. Raises `UserError` for neither."""
+        if isinstance(given, os.PathLike):
+            return _read_file(given)
         try:
-            value = float(given)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            return _read_file(given)  # type: ignore[arg-type]
+            value = float(given)
+        except ValueError:
+            return _read_file(str(given))
         if not math.isfinite(value):
             raise UserError(f"threshold {given}: is not a finite number")
         return Threshold(value)
