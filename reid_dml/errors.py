@@ -25,6 +25,10 @@ class UserError(Exception):
     """
 
 
+class BusyError(UserError):
+    """Another process holds what this one would write into."""
+
+
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, then run the command again (training: add --resume)",
     errno.EDQUOT: "the disk quota is used up: free some space, then run the command again (training: add --resume)",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from reid_dml.errors import UserError
+from reid_dml.errors import BusyError, UserError
 from reid_dml.text import ERRORS, is_utf8
 
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
@@ -160,13 +160,13 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 @contextmanager
 def exclusive(path: Path, refusal: str) -> Iterator[IO[str]]:
-    """Hold a lock file that no two processes can hold at a time. Raises `UserError(refusal)` if another one does."""
+    """Hold a lock file that no two processes can hold at a time. Raises `BusyError(refusal)` if another one does."""
     while True:
         with path.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(refusal) from None
+                raise BusyError(refusal) from None
             if not is_at(file, path):
                 continue  # whoever held it removed it meanwhile
             yield file

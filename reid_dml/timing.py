@@ -22,8 +22,9 @@ def stage(name: str) -> Iterator[None]:
 
 
 def stages_line() -> str:
-    """Every stage so far with its seconds, and the peak memory, in one line."""
+    """Every stage since the last line with its seconds, and the peak memory, in one line."""
     parts = [f"{name} {seconds:.1f} s" for name, seconds in _seconds.items()]
+    _seconds.clear()
     return ", ".join([*parts, f"peak memory {peak_memory_gb():.2f} GB"])
 
 
@@ -31,3 +32,11 @@ def peak_memory_gb() -> float:
     """The largest resident size of this process so far, in 10^9 bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `2 h 05 min`, `5 min`, `12 s`."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -16,7 +16,11 @@ from reid_dml.errors import run_command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="experiment, for example configs/quickstart.yml"
+        "--config-file",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="experiment, such as configs/quickstart.yml; may be repeated, later ones win: configs/scales/ shortens",
     )
     parser.add_argument(
         "--resume",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from reid_dml.features.formats import read_features
 from reid_dml.files import check_folder, write_text
 from reid_dml.ranking.ranked_list import camera_name
 from reid_dml.reporting.maps import draw_maps
+from reid_dml.reporting.tables import csv_text
 
 _WITHOUT_IDS = (
     "has no images of known identities; t-SNE by identity needs a feature file with person ids (that of a plain folder "
@@ -166,10 +165,3 @@ def _write_maps(
         print(output / name)
     for label, score in scores.items():
         print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
-
-
-def csv_text(rows: Sequence[Sequence[object]]) -> str:
-    """A table as CSV, header first."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from reid_dml.analysis.flatness import draw_flatness, loss_rises, recompute_batch_norm
 from reid_dml.analysis.posterior import draw_posterior, posterior_columns
 from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k, top_lists
-from reid_dml.commands.analyse import csv_text
 from reid_dml.commands.trained_run import TrainedRun, open_runs, open_selection
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.sources import label_rows
@@ -24,7 +23,7 @@ from reid_dml.data.stored import read_all
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.files import check_folder, write_text
-from reid_dml.reporting.tables import format_table
+from reid_dml.reporting.tables import csv_text, format_table
 
 _PIECE = 64  # images in one forward pass of `flatness`
 

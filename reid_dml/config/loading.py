@@ -1,8 +1,8 @@
 """From a config file and a command line to a checked, frozen config.
 
 A config file may start with `_BASE_: other.yml` or a list of files (relative to itself). Options given later win:
-bases in their order, file, command line. yacs does not look inside lists, so per-network options are parallel lists
-of length 1 or K.
+bases in their order, file, further files, command line. yacs does not look inside lists, so per-network options are
+parallel lists of length 1 or K.
 """
 
 from __future__ import annotations
@@ -20,19 +20,25 @@ from reid_dml.config.schema import default_config, get_option
 from reid_dml.config.versions import upgrade
 
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int | None = None) -> CfgNode:
+def load_config(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    overrides: Sequence[str] = (),
+    *,
+    version: int | None = None,
+) -> CfgNode:
     """Defaults, the file with its bases, then `KEY VALUE ...` overrides; checked and frozen.
 
     Args:
-        path: the config file.
+        path: the config file, or several, the first of which names the experiment; later ones win.
         overrides: keys and values in turn, as on a command line.
         version: what a file without `VERSION` is of; None: written by hand, perhaps long ago.
 
     Raises:
         UserError: naming the key, the file and the nearest valid key.
     """
-    path = Path(path)
-    return _assemble(read_with_bases(path), path, overrides, version)
+    first, *others = [Path(path)] if isinstance(path, (str, os.PathLike)) else [Path(one) for one in path]
+    parts = [part for file in (first, *others) for part in read_with_bases(file)]
+    return _assemble(parts, others[-1] if others else first, overrides, version, first.stem)
 
 
 def parse_config(
@@ -45,18 +51,19 @@ def parse_config(
         source: where it stands.
         overrides, version: as for `load_config`.
     """
-    return _assemble([(Path(source), read_text(text, Path(source)))], Path(source), overrides, version)
+    source = Path(source)
+    return _assemble([(source, read_text(text, source))], source, overrides, version, source.stem)
 
 
 def _assemble(
-    parts: Sequence[tuple[Path, dict[str, Any]]], path: Path, overrides: Sequence[str], version: int | None
+    parts: Sequence[tuple[Path, dict[str, Any]]], path: Path, overrides: Sequence[str], version: int | None, name: str
 ) -> CfgNode:
     cfg = default_config()
     for source, options in parts:
         merge(cfg, upgrade(options, source, version), source)
     overridden = merge_overrides(cfg, overrides)
     if not cfg.EXPERIMENT:
-        cfg.EXPERIMENT = path.stem
+        cfg.EXPERIMENT = name
     if not cfg.OUTPUT_DIR:
         cfg.OUTPUT_DIR = f"runs/{cfg.EXPERIMENT}"
     check_config(cfg, path, overridden)

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from reid_dml.logs import write_line
+from reid_dml.timing import duration
 
 _LINE_SECONDS = 10  # between two plain lines, at least
 
@@ -87,7 +88,7 @@ class Progress:
         self.bar.update(step - self.bar.n)
         if self.bar.disable and (now - self.said >= _LINE_SECONDS or step == self.total):
             left = (self.total - step) * (now - self.started) / max(step - self.start, 1)
-            write_line(f"step {step:,}/{self.total:,}  {what}, time left {_duration(left)}", sys.stderr)
+            write_line(f"step {step:,}/{self.total:,}  {what}, time left {duration(left)}", sys.stderr)
             self.said = now
 
     def close(self) -> None:
@@ -130,11 +131,3 @@ def record_result(board_folder: Path, step: int, options: Mapping[str, Any], met
 def _charts(names: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """TensorBoard's layout of custom charts: one a quantity, with all networks."""
     return {"all networks": {name: ["Multiline", [rf"network_\d+/{name}$"]] for name in names}}
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in words: `2 h 05 min`, `5 min`, `12 s`."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"

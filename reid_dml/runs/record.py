@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 from reid_dml.data.semi_supervised import hides_labels
 from reid_dml.files import write_json
 from reid_dml.mutual.objective import build_objective
+from reid_dml.runs.curves import recorded_curves
 from reid_dml.runs.environment import read_environment
 from reid_dml.runs.folder import RunFolder
 
@@ -62,6 +63,7 @@ def write_record(
         # Where it went on otherwise, as `runs.environment` says.
         **({"segments": environment["segments"]} if len(environment["segments"]) > 1 else {}),
         "metrics": metrics,
+        "curves": recorded_curves(folder.read_metrics()),
     }
     write_json(folder.result_file, record)
     return record

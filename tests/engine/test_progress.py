@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from reid_dml.commands.presentation import single_numbers
 from reid_dml.engine import progress
 from reid_dml.engine.progress import Interval, Progress
+from reid_dml.timing import duration
 
 
 def test_off_a_terminal_there_are_plain_lines(tmp_path, monkeypatch, capsys):
@@ -32,7 +33,7 @@ def test_off_a_terminal_there_are_plain_lines(tmp_path, monkeypatch, capsys):
     ("seconds", "words"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3599, "1 h 00 min"), (9000, "2 h 30 min")]
 )
 def test_durations(seconds, words):
-    assert progress._duration(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_tensorboard_has_metrics_hyper_parameters_and_all_networks_in_one_chart(tiny_run):

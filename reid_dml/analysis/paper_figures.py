@@ -1,0 +1,84 @@
+"""Figures made from the records of several runs: end results over something that differs, and curves over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reid_dml.reporting.figures import draw_panels
+
+# Told apart in grey and by the colour-blind: dark to light (viridis), with a line and a marker of their own.
+_COLOURS = ("#440154", "#2a788e", "#5ec962", "#e6a100", "#7a5195")
+_LINES, _MARKERS = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1))), ("o", "s", "^", "D", "v")
+
+
+class Point(NamedTuple):
+    """A point of a curve: a mean with the standard deviation that its error bar shows, if any."""
+
+    x: float
+    mean: float
+    sd: float | None
+    n: int
+
+
+def point(x: float, values: Sequence[float], spread: Sequence[float] = ()) -> Point:
+    """The mean of runs at x.
+
+    Args:
+        x: where it stands.
+        values: a number a run, one or more.
+        spread: of one run alone the numbers of its networks, whose spread is then shown.
+    """
+    shown = values if len(values) > 1 else spread
+    sd = float(np.std(shown, ddof=1)) if len(shown) > 1 else None
+    return Point(x, float(np.mean(values)), sd, len(values))
+
+
+def draw_sweep(series: Mapping[str, Sequence[Point]], *, title: str, x_label: str, y_label: str) -> str:
+    """Points with error bars, a line a series, as SVG."""
+
+    def draw(panels: Sequence[Any]) -> None:
+        axes = panels[0]
+        ticks = sorted({at.x for points in series.values() for at in points})
+        for number, (label, points) in enumerate(series.items()):
+            axes.errorbar(
+                [at.x for at in points],
+                [at.mean for at in points],
+                [at.sd or 0.0 for at in points],
+                label=label,
+                color=_COLOURS[number % 5],
+                linestyle=_LINES[number % 5],
+                marker=_MARKERS[number % 5],
+                markersize=4,
+                linewidth=1.4,
+                capsize=2.5,
+            )
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.legend()
+
+    return draw_panels(draw, title, size=(5.2, 3.4))
+
+
+def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, y_label: str) -> str:
+    """Curves over the steps, told apart by colour and kind of line, as SVG."""
+
+    def draw(panels: Sequence[Any]) -> None:
+        axes = panels[0]
+        for number, (label, (steps, values)) in enumerate(curves.items()):
+            axes.plot(
+                steps,
+                values,
+                label=label,
+                color=_COLOURS[number % 5],
+                linestyle=_LINES[number % 5],
+                marker=_MARKERS[number % 5] if len(steps) <= 12 else None,
+                markersize=4,
+                linewidth=1.4,
+            )
+        axes.set(title=title, xlabel="step", ylabel=y_label)
+        axes.legend()
+
+    return draw_panels(draw, title, size=(5.2, 3.4))

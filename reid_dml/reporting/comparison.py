@@ -1,0 +1,87 @@
+"""Measured beside published numbers: the lines of a table of the papers, with gains over controls and their tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of a table: what was published of it, what was measured, and the row it is to beat."""
+
+    label: str
+    published: Mapping[str, Mapping[str, float]]  # by paper, by column
+    measured: Mapping[str, Sequence[float]]  # by column, a number a seed
+    control: int | None = None  # place of that row
+    run: bool = True  # False: there is no such run at this scale
+
+
+def welch(values: Sequence[float], control: Sequence[float]) -> float | None:
+    """Two-sided p-value of Welch's t-test for unequal variances; None where a side has fewer than two numbers.
+
+    Two sides without any spread differ for certain (0) or not at all (1).
+    """
+    if min(len(values), len(control)) < 2:
+        return None
+    if np.ptp(values) == np.ptp(control) == 0:
+        return float(np.mean(values) == np.mean(control))
+    return float(stats.ttest_ind(values, control, equal_var=False).pvalue)
+
+
+def comparison_rows(rows: Sequence[Compared], columns: Sequence[str]) -> list[list[str]]:
+    """Header, then of every row its published lines, its measured one, and the gains over its control."""
+    found = [["", "", *columns, "n"]]
+    for row in rows:
+        control = None if row.control is None else rows[row.control]
+        lines = [*_lines(row, columns), *(_gains(row, control, columns) if control else [])]
+        found += [[row.label if number == 0 else "", *line] for number, line in enumerate(lines)]
+    return found
+
+
+def _lines(row: Compared, columns: Sequence[str]) -> list[list[str]]:
+    """What was published and what was measured."""
+    lines = [[paper, *(_printed(cells.get(c)) for c in columns), ""] for paper, cells in row.published.items()]
+    n = max((len(values) for values in row.measured.values()), default=0)
+    if n:
+        return [*lines, ["ours", *(mean_and_sd(row.measured.get(column, ())) for column in columns), str(n)]]
+    why = "not run" if row.run else "not at this scale"
+    return [*lines, ["ours", why, *[""] * (len(columns) - 1), ""]]
+
+
+def _gains(row: Compared, control: Compared, columns: Sequence[str]) -> list[list[str]]:
+    """Differences from the control, where both are known; ours with a test."""
+    lines = []
+    for paper, cells in row.published.items():
+        against = control.published.get(paper, {})
+        lines.append([f"gain, {paper}", *(_gain(cells.get(c), against.get(c)) for c in columns), ""])
+    lines.append(["gain, ours", *(_own_gain(row, control, column) for column in columns), ""])
+    return [line for line in lines if any(line[1:])]
+
+
+def mean_and_sd(values: Sequence[float]) -> str:
+    """`mean ± sd` of the sample, or one number; empty for none."""
+    if not values:
+        return ""
+    mean = _printed(float(np.mean(values)))
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
+
+
+def _own_gain(row: Compared, control: Compared, column: str) -> str:
+    ours, theirs = row.measured.get(column, ()), control.measured.get(column, ())
+    if not ours or not theirs:
+        return ""
+    p = welch(ours, theirs)
+    gain = _gain(float(np.mean(ours)), float(np.mean(theirs)))
+    return gain if p is None else f"{gain} (p = {p:.2g})"
+
+
+def _gain(value: float | None, control: float | None) -> str:
+    return "" if value is None or control is None else f"{value - control:+.2f}"
+
+
+def _printed(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
