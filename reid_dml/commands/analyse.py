@@ -19,7 +19,7 @@ from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
 from reid_dml.files import check_folder, write_text
-from reid_dml.ranking.ranked_list import camera_name
+from reid_dml.ranking.ranked_list import camera_name, person_name
 from reid_dml.reporting.maps import draw_maps
 
 _WITHOUT_IDS = (
@@ -63,7 +63,8 @@ def analyse_tsne(
     output = Path(output)
     check_folder(output, f"--output {output}")
     choice: dict[str, Any] = {"count": identities, "wanted": persons, "seed": seed}
-    sets, records, names = _of_files(features, choice)
+    sets, records = _of_files(features, choice)
+    names: dict[int, str] = {}  # of classes
     for run in open_runs(runs, options):
         if records is None:
             everyone = run.records(split)
@@ -72,8 +73,6 @@ def analyse_tsne(
             records = [everyone[row] for row in chosen]
             if not isinstance(run.data, ReIDData):
                 names = dict(run.data.original_ids)
-            elif run.data.original_ids and split == "train":
-                names = {number: str(name) for number, name in run.data.original_ids.items()}
         elif features and not all(os.path.isfile(record.path) for record in records):
             raise UserError(f"{features[0]}: the images it names are not there for {run.name}; run from their folder")
         sets |= run.features(records)
@@ -83,7 +82,7 @@ def analyse_tsne(
 
 def _of_files(
     paths: Sequence[str], choice: Mapping[str, Any]
-) -> tuple[dict[str, FeatureSet], list[ImageRecord] | None, dict[int, str]]:
+) -> tuple[dict[str, FeatureSet], list[ImageRecord] | None]:
     """Features of the chosen identities by file, and their images; all files must name the same."""
     sets: dict[str, FeatureSet] = {}
     records = None
@@ -98,7 +97,7 @@ def _of_files(
             raise UserError(f"{path}: is of other images than {paths[0]}; maps are compared image by image")
         records = found.records()
         sets[f"{Path(path).stem}" if Path(path).stem not in sets else str(path)] = found
-    return sets, records, {}
+    return sets, records
 
 
 def _write_maps(
@@ -117,7 +116,8 @@ def _write_maps(
     cameras = np.array([record.camera_id for record in records])
     ids, groups = np.unique(persons, return_inverse=True)
     camera_ids, shapes = np.unique(cameras, return_inverse=True)
-    group_names = [names.get(int(number), str(number)) for number in ids]
+    called = {record.label: person_name(record) for record in records} | dict(names)
+    group_names = [called[number] for number in ids.tolist()]
     values = {label: found.features for label, found in sets.items()}
     settings: dict[str, Any] = {"seed": seed, "perplexity": perplexity}
     try:
@@ -127,7 +127,8 @@ def _write_maps(
         raise UserError(f"tsne: {error}") from None
     scores = {label: silhouette(found, persons) for label, found in values.items()}
     titles = {label: f"{label}\nsilhouette {scores[label]:.3f}" for label in single}
-    shape_names = [f"camera {camera}" for camera in camera_ids if camera >= 0]
+    views = {record.camera_id: camera_name(record) for record in records}
+    shape_names = [f"camera {views[camera]}" for camera in camera_ids.tolist() if camera >= 0]
     where: dict[str, Any] = {"group_names": group_names, "shape_names": shape_names}
     together = "each network turned onto the first" if rotate else "features as they are"
     figures = {

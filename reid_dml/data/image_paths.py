@@ -93,4 +93,6 @@ def image_records(
     if labels == "none":
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
     records += records_of(without_repeats(labelled))[0]
-    return [record._replace(camera_id=UNKNOWN_CAMERA) for record in records] if cameras == "ignore" else records
+    if cameras == "ignore":
+        records = [record._replace(camera_id=UNKNOWN_CAMERA, camera="") for record in records]
+    return records

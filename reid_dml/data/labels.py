@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -91,7 +91,7 @@ def records_of(
     cameras: bool = True,
     numbering: Callable[[Iterable[str]], dict[str, int]] | None = None,
 ) -> tuple[list[ImageRecord], dict[int, str]]:
-    """Records of labelled images, in their order, and the persons' own names by our ids.
+    """Records of labelled images, in their order and with their names, and the persons' own names by our ids.
 
     Args:
         images: with labels as written.
@@ -108,13 +108,20 @@ def records_of(
     views = _numbers((image.camera for image in known), numbering)
     if numbering is None:  # 0 is a camera like any other
         views |= {text: 0 for text in views if whole_number(text) == 0}
+    person_names, camera_names = _names(numbers), _names(views)
     records = []
     for image in images:
         special = special_person(image.person)
         person = numbers[image.person] if special is None else special
         camera = views.get(image.camera, UNKNOWN_CAMERA) if cameras else UNKNOWN_CAMERA
-        records.append(ImageRecord(image.path, person, camera, time=image.time))
+        names = person_names.get(person, ""), camera_names.get(camera, "")
+        records.append(ImageRecord(image.path, person, camera, None, image.time, *names))
     return records, {number: text for text, number in numbers.items()}
+
+
+def _names(numbers: Mapping[str, int]) -> dict[int, str]:
+    """By number, the texts that do not write it."""
+    return {number: text for text, number in numbers.items() if whole_number(text) != number}
 
 
 def _numbers(ids: Iterable[str], numbering: Callable[[Iterable[str]], dict[str, int]] | None) -> dict[str, int]:
