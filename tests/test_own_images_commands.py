@@ -84,6 +84,35 @@ def test_photos_to_scores_and_a_threshold(command, config, photos, tmp_path):
     assert "12 images" in result.out
 
 
+def test_a_search_shows_the_names_of_folders_and_cameras(command, config, tmp_path, rng):
+    for person in ("anna", "berta"):
+        (tmp_path / "new" / person).mkdir(parents=True)
+        for name in ("hall_20260131", "yard_20260201"):
+            image = rng.integers(0, 255, (32, 16, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "new" / person / f"{name}.png"), image)
+    assert command("train_net", "--config-file", config).code == 0
+    index, features = tmp_path / "i", tmp_path / "f.npz"
+    networks = ("--run", tmp_path / "run", "OWN.CAMERA_PATTERN", "(?P<camera>[a-z]+)_(?P<time>[0-9]+)")
+    folder = (tmp_path / "new", "--labels", "folder", *networks)
+    assert command("extract_features", "--output", features, "--images", *folder).code == 0
+    assert command("build_index", "--index", index, "--features", features).code == 0
+    search = ("search_gallery", "--index", index, "--json", tmp_path / "found.json", "--query")
+    result = command(*search, *folder, "--camera", "yard", "--since", "2026-02-01", "--picture", tmp_path / "p.png")
+    assert result.code == 0, result.err
+    assert "anna/hall_20260131.png (person anna, camera hall)" in result.out
+    first, *_, last = json.loads((tmp_path / "found.json").read_text())["answers"]
+    assert (first["query"]["person"], last["query"]["camera"]) == ("anna", "yard")
+    assert {(image["camera"], image["time"]) for image in first["images"]} == {("yard", "2026-02-01T00:00:00")}
+    assert {image["person"] for image in first["images"]} == {"anna", "berta"}
+    result = command(*search, *folder, "--cameras", "ignore", "--k", 1)
+    assert "(person anna, camera unknown)" in result.out
+    error = command(*search, *folder, "OWN.CAMERA_PATTERN", "side(?P<camera>[0-9])").error
+    assert "hall_20260131.png: OWN.CAMERA_PATTERN 'side(?P<camera>[0-9])' is not in" in error
+    again = ("build_index", "--index", index, "--overwrite", "--features", features, "--cameras", "ignore")
+    assert command(*again).code == 0
+    assert "it has cameras -1" in command(*search, features, "--camera", "3").error
+
+
 def test_another_place_is_tested_without_training_images(command, tiny_config, tiny_run, data_root, tmp_path):
     (source,) = data_root.glob("synthetic-pedestrians-*")
     (tmp_path / "other").mkdir()

@@ -50,23 +50,16 @@ def main() -> None:
         raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
 
     from reid_dml.commands import index
+    from reid_dml.commands.inputs import Inputs
 
+    inputs = Inputs.of(arguments, arguments.features or arguments.images or ())
     if arguments.remove:
         index.remove(arguments.index, arguments.remove)
         return
     source = (
-        index.feature_source(arguments.features)
+        index.feature_source(arguments.features, inputs)
         if arguments.features
-        else index.image_source(
-            arguments.images,
-            run=arguments.run,
-            config_file=arguments.config_file,
-            options=arguments.options,
-            network=arguments.network,
-            labels=arguments.labels,
-            cameras=arguments.cameras,
-            frame_step=arguments.frame_step,
-        )
+        else index.image_source(arguments.images, inputs)
     )
     if arguments.add:
         index.add(arguments.index, source)

@@ -59,7 +59,7 @@ def main() -> None:
         metric=arguments.metric,
         sample=arguments.sample,
         json=arguments.json,
-        read=Inputs.of(arguments).read,
+        read=Inputs.of(arguments, [arguments.features, arguments.gallery or arguments.features]).read,
     )
 
 

@@ -86,7 +86,7 @@ def main() -> None:
         files,
         ensemble=arguments.ensemble,
         json=arguments.json,
-        read=Inputs.of(arguments).read,
+        read=Inputs.of(arguments, [path for paths in files.values() for path in paths]).read,
         metric=arguments.metric,
         pooling=arguments.pooling,
         unmatched=arguments.unmatched,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_frame_step, add_network, add_run
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -27,8 +27,8 @@ def main() -> None:
         help="only images at least this similar (Euclidean: at most this far): a number, or a file of "
         "tools/calibrate.py --json",
     )
-    parser.add_argument("--camera", type=numbers, default=[], metavar="C[,C...]", help="only images of these cameras")
-    parser.add_argument("--not-camera", type=numbers, default=[], metavar="C[,C...]", help="no images of these cameras")
+    parser.add_argument("--camera", type=cameras, default=[], metavar="C[,C...]", help="only images of these cameras")
+    parser.add_argument("--not-camera", type=cameras, default=[], metavar="C[,C...]", help="no images of these cameras")
     parser.add_argument("--since", metavar="TIME", help="only images of this time or later, such as 2026-01-31T12:30")
     parser.add_argument("--until", metavar="TIME", help="only images up to this time; of a day, to its end")
     parser.add_argument(
@@ -44,12 +44,14 @@ def main() -> None:
         "--search-parameters", default="", metavar="NAME=N", help="e.g. nprobe=64; more care, more time"
     )
     add_run(parser)
+    add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
     arguments = parser.parse_intermixed_args()
     if arguments.show < 1:
         raise UserError(f"--show {arguments.show}: show at least one query")
 
+    from reid_dml.commands.inputs import Inputs
     from reid_dml.commands.search import search_and_print
     from reid_dml.search.filters import ImageFilter, parse_moment
 
@@ -69,17 +71,13 @@ def main() -> None:
         json=arguments.json,
         picture=arguments.picture,
         parameters=arguments.search_parameters,
-        run=arguments.run,
-        config_file=arguments.config_file,
-        options=arguments.options,
-        network=arguments.network,
-        frame_step=arguments.frame_step,
+        inputs=Inputs.of(arguments, [arguments.query]),
     )
 
 
-def numbers(text: str) -> list[int]:
-    """Whole numbers with commas between; argparse says so if they are none."""
-    return [int(part) for part in text.split(",")]
+def cameras(text: str) -> list[str]:
+    """Ids or names of cameras with commas between."""
+    return text.split(",")
 
 
 if __name__ == "__main__":

@@ -34,9 +34,14 @@ class Source(Protocol):
 class FeatureFiles:
     """Feature files of any format, a part each; the last one read is kept."""
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        read: Callable[[str | os.PathLike[str]], FeatureSet] = read_features,
+    ) -> None:
         remedy = "make one with tools/extract_features.py"
         self.paths = [require_file(path, "the feature file", remedy) for path in paths]
+        self._read = read
         self._last: tuple[int, FeatureSet] | None = None
 
     def plan(self) -> Any:
@@ -47,7 +52,7 @@ class FeatureFiles:
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         if self._last is None or self._last[0] != number:
-            self._last = number, read_features(self.paths[number])
+            self._last = number, self._read(self.paths[number])
         return str(self.paths[number]), self._last[1]
 
 
