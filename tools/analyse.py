@@ -10,6 +10,7 @@ import argparse
 import difflib
 import sys
 
+from reid_dml.commands.arguments import add_no_verify
 from reid_dml.errors import UserError, run_command
 
 
@@ -22,6 +23,7 @@ def main() -> None:
         kind.add_argument("--run", action="append", default=[], metavar="DIR", help="run folder; may be repeated")
         kind.add_argument("--output", required=True, metavar="DIR", help="folder for the files")
         kind.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override those of the runs")
+        add_no_verify(kind)
         return kind
 
     tsne = add("tsne", "t-SNE maps of pooled features: tsne.svg, tsne_common.svg, tsne.csv, tsne.html")

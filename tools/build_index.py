@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import GOES_ON, UserError, run_command
 
 
@@ -43,6 +43,7 @@ def main() -> None:
     add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
     if (arguments.add or arguments.remove) and (
         arguments.type or arguments.metric or arguments.search_parameters or arguments.overwrite

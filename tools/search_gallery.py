@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -47,6 +47,7 @@ def main() -> None:
     add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
     if arguments.show < 1:
         raise UserError(f"--show {arguments.show}: show at least one query")

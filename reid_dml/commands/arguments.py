@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+import os
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from typing import Any
+
+from reid_dml.digests import VARIABLE
 
 
 def add_run(parser: ArgumentParser) -> None:
@@ -42,3 +46,19 @@ def add_frame_step(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
     )
+
+
+def add_no_verify(parser: ArgumentParser) -> None:
+    """`--no-verify`: files are read without a look at their digests, see `digests.verifies`."""
+    parser.add_argument(
+        "--no-verify",
+        action=_Unverified,
+        nargs=0,
+        default=SUPPRESS,
+        help="read files without comparing them with their SHA-256, such as very large indexes, or damaged files",
+    )
+
+
+class _Unverified(Action):
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        os.environ[VARIABLE] = "0"
