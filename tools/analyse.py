@@ -30,7 +30,9 @@ def main() -> None:
     tsne.add_argument("--features", action="append", default=[], metavar="FILE", help="feature file; may be repeated")
     tsne.add_argument("--split", choices=("test", "train"), default="test", help="images of the runs (default: test)")
     tsne.add_argument("--identities", type=int, default=8, metavar="N", help="how many to draw (default: 8)")
-    tsne.add_argument("--persons", type=int, nargs="+", default=[], metavar="ID", help="show these identities instead")
+    tsne.add_argument(
+        "--persons", nargs="+", default=[], metavar="ID", help="show these identities instead, by id or name"
+    )
     tsne.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw and of t-SNE (default: 0)")
     tsne.add_argument("--perplexity", type=float, default=30, metavar="P", help="default: 30, or a third of the images")
     tsne.add_argument(

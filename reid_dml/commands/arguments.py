@@ -34,7 +34,7 @@ def add_labels(parser: ArgumentParser) -> None:
         choices=("name", "folder", "none"),
         default="name",
         help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
-        "person, or none",
+        "person (cameras by OWN.CAMERA_PATTERN behind the networks, if that is given), or none",
     )
     parser.add_argument(
         "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from reid_dml.data.labels import tidy, whole_number
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord
 from reid_dml.errors import UserError
 
@@ -83,6 +84,15 @@ class Names:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ValueError('names must be JSON such as {"persons": {"1": "anna"}, "cameras": {}}') from None
         return Names(*sides)
+
+
+def id_of(text: str, called: Mapping[int, str]) -> int | None:
+    """The id that a user means: of the one of this name, else the number itself; None for another text.
+
+    The name comes first: somebody's camera 1 may be called 7.
+    """
+    text = tidy(text)
+    return {name: number for number, name in called.items()}.get(text, whole_number(text))
 
 
 def _joined(

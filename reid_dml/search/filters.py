@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from reid_dml.data.labels import tidy, whole_number
 from reid_dml.errors import UserError
-from reid_dml.features.names import Names
+from reid_dml.features.names import Names, id_of
 
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # of the directives of a pattern
 
@@ -81,12 +80,9 @@ class ImageFilter:
 
 
 def _camera_ids(cameras: Collection[int | str], called: Mapping[int, str], where: str) -> list[int]:
-    """The ids of cameras that are given by id or name; the name comes first, for a camera may be called 7."""
-    numbers = {name: number for number, name in called.items()}
     found = []
     for camera in cameras:
-        text = tidy(str(camera))
-        number = numbers.get(text, whole_number(text)) if isinstance(camera, str) else camera
+        number = id_of(camera, called) if isinstance(camera, str) else camera
         if number is None:
             known = f"those with names are {', '.join(sorted(called.values())[:20])}" if called else "none has a name"
             raise UserError(f"{where}: no camera is called {camera!r}; {known}")
