@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from reid_dml.features import FeatureSet
+
 TINY = """
 SCALE: smoke
 DATA: {{NAME: folder_per_person, ROOT: {root}, STORED_SIZE: [32, 16], CACHE_DIR: ""}}
@@ -46,6 +48,21 @@ def test_all_persons_are_trained_on_where_none_is_tested(command, config, tmp_pa
     assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == {}
     options = ("--config-file", config, "MODEL.WEIGHTS", tmp_path / "run")
     assert "nothing to evaluate on" in command("test_net", *options, "OWN.TEST_SHARE", "0").error
+
+
+def test_saved_features_have_the_ids_and_names_of_extracted_ones(command, config, photos, tmp_path):
+    assert command("train_net", "--config-file", config, "TEST.SAVE_FEATURES", "True", "OWN.SEED", "2").code == 0
+    run, extracted = tmp_path / "run", tmp_path / "f.npz"
+    assert command("extract_features", "--run", run, "--images", photos, "--labels", "folder", "--output",
+                   extracted).code == 0  # fmt: skip
+    saved, all_of_them = FeatureSet.load(run / "gallery.npz"), FeatureSet.load(extracted)
+    ids = dict(zip(all_of_them.paths, all_of_them.person_ids, strict=True))
+    assert saved.person_ids.tolist() == [ids[path] for path in saved.paths]
+    assert (
+        set(saved.names.persons.values())
+        <= {"anna", "berta", "carl", "dora"}
+        == set(all_of_them.names.persons.values())
+    )
 
 
 def test_photos_to_scores_and_a_threshold(command, config, photos, tmp_path):
