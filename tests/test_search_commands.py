@@ -233,6 +233,7 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
         ("NaN or infinite, first rows 0", (*search, tmp_path / "nan.npz")),
         (f"0 neighbours were asked for, {index} holds", (*search, features[0], "--k", 0)),
         ("a picture's name ends in .png", (*search, features[0], "--picture", tmp_path / "x.bmp")),
+        ("gone: not found; name a feature file, or an image", (*search, "gone", "--run", tiny_run)),
         ("gone.jpg: the image or folder not found", (*search, "gone.jpg", "--run", tiny_run)),
         ("its building has not ended", ("search_gallery", "--index", tmp_path / "half", "--query", features[0])),
         ("SEED: options are of networks, but there are no images", (*search, features[0], "SEED", "1")),

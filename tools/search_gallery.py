@@ -4,6 +4,7 @@
     python tools/search_gallery.py --index market.index --query DIR --config-file FILE MODEL.WEIGHTS path
     python tools/search_gallery.py --index market.index --query query.npz [--json found.json] [--picture found.png]
     python tools/search_gallery.py --index market.index --query query.npz --not-camera 3 --since 2026-01-31
+    python tools/search_gallery.py --index photos.index --query photos --labels folder --run RUN --camera hall
 
 The features must come from the networks the index was built with.
 """
@@ -19,7 +20,12 @@ from reid_dml.errors import UserError, run_command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
-    parser.add_argument("--query", required=True, metavar="PATH", help="an image, a folder of images or a feature file")
+    parser.add_argument(
+        "--query",
+        required=True,
+        metavar="PATH",
+        help="an image, a video, a folder or table of images, or a feature file",
+    )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="images to find for a query (default: 10)")
     parser.add_argument(
         "--threshold",
@@ -27,7 +33,9 @@ def main() -> None:
         help="only images at least this similar (Euclidean: at most this far): a number, or a file of "
         "tools/calibrate.py --json",
     )
-    parser.add_argument("--camera", type=cameras, default=[], metavar="C[,C...]", help="only images of these cameras")
+    parser.add_argument(
+        "--camera", type=cameras, default=[], metavar="C[,C...]", help="only images of these cameras, by id or name"
+    )
     parser.add_argument("--not-camera", type=cameras, default=[], metavar="C[,C...]", help="no images of these cameras")
     parser.add_argument("--since", metavar="TIME", help="only images of this time or later, such as 2026-01-31T12:30")
     parser.add_argument("--until", metavar="TIME", help="only images up to this time; of a day, to its end")

@@ -14,9 +14,9 @@ import numpy as np
 
 from reid_dml.data.image_paths import image_records, is_of_images
 from reid_dml.data.records import UNKNOWN_CAMERA, ImageRecord
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.formats import read_features
+from reid_dml.features.formats import SUFFIXES, read_features
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -101,6 +101,8 @@ class Inputs:
         if is_of_images(path):
             records = self.records([path])
             return self.extractor.extract(records, str(path))
+        if not Path(path).exists() and Path(path).suffix.lower() not in SUFFIXES:
+            raise UserError(f"{absolute(path)}: not found; name a feature file, or an image, folder, list or video")
         return self.read_file(path)
 
     def read_file(self, path: str | os.PathLike[str]) -> FeatureSet:
