@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from reid_dml.features import FeatureSet
+
 TINY = """
 SCALE: smoke
 DATA: {{NAME: folder_per_person, ROOT: {root}, STORED_SIZE: [32, 16], CACHE_DIR: ""}}
@@ -48,6 +50,21 @@ def test_all_persons_are_trained_on_where_none_is_tested(command, config, tmp_pa
     assert "nothing to evaluate on" in command("test_net", *options, "OWN.TEST_SHARE", "0").error
 
 
+def test_saved_features_have_the_ids_and_names_of_extracted_ones(command, config, photos, tmp_path):
+    assert command("train_net", "--config-file", config, "TEST.SAVE_FEATURES", "True", "OWN.SEED", "2").code == 0
+    run, extracted = tmp_path / "run", tmp_path / "f.npz"
+    assert command("extract_features", "--run", run, "--images", photos, "--labels", "folder", "--output",
+                   extracted).code == 0  # fmt: skip
+    saved, all_of_them = FeatureSet.load(run / "gallery.npz"), FeatureSet.load(extracted)
+    ids = dict(zip(all_of_them.paths, all_of_them.person_ids, strict=True))
+    assert saved.person_ids.tolist() == [ids[path] for path in saved.paths]
+    assert (
+        set(saved.names.persons.values())
+        <= {"anna", "berta", "carl", "dora"}
+        == set(all_of_them.names.persons.values())
+    )
+
+
 def test_photos_to_scores_and_a_threshold(command, config, photos, tmp_path):
     assert command("train_net", "--config-file", config).code == 0
     run, out = tmp_path / "run", tmp_path / "new" / "folder"
@@ -82,6 +99,35 @@ def test_photos_to_scores_and_a_threshold(command, config, photos, tmp_path):
     assert "these are features without labels" in result.error
     result = command("build_index", "--run", run, "--images", tmp_path / "list.csv", "--index", out / "i.index")
     assert "12 images" in result.out
+
+
+def test_a_search_shows_the_names_of_folders_and_cameras(command, config, tmp_path, rng):
+    for person in ("anna", "berta"):
+        (tmp_path / "new" / person).mkdir(parents=True)
+        for name in ("hall_20260131", "yard_20260201"):
+            image = rng.integers(0, 255, (32, 16, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "new" / person / f"{name}.png"), image)
+    assert command("train_net", "--config-file", config).code == 0
+    index, features = tmp_path / "i", tmp_path / "f.npz"
+    networks = ("--run", tmp_path / "run", "OWN.CAMERA_PATTERN", "(?P<camera>[a-z]+)_(?P<time>[0-9]+)")
+    folder = (tmp_path / "new", "--labels", "folder", *networks)
+    assert command("extract_features", "--output", features, "--images", *folder).code == 0
+    assert command("build_index", "--index", index, "--features", features).code == 0
+    search = ("search_gallery", "--index", index, "--json", tmp_path / "found.json", "--query")
+    result = command(*search, *folder, "--camera", "yard", "--since", "2026-02-01", "--picture", tmp_path / "p.png")
+    assert result.code == 0, result.err
+    assert "anna/hall_20260131.png (person anna, camera hall)" in result.out
+    first, *_, last = json.loads((tmp_path / "found.json").read_text())["answers"]
+    assert (first["query"]["person"], last["query"]["camera"]) == ("anna", "yard")
+    assert {(image["camera"], image["time"]) for image in first["images"]} == {("yard", "2026-02-01T00:00:00")}
+    assert {image["person"] for image in first["images"]} == {"anna", "berta"}
+    result = command(*search, *folder, "--cameras", "ignore", "--k", 1)
+    assert "(person anna, camera unknown)" in result.out
+    error = command(*search, *folder, "OWN.CAMERA_PATTERN", "side(?P<camera>[0-9])").error
+    assert "hall_20260131.png: OWN.CAMERA_PATTERN 'side(?P<camera>[0-9])' is not in" in error
+    again = ("build_index", "--index", index, "--overwrite", "--features", features, "--cameras", "ignore")
+    assert command(*again).code == 0
+    assert "it has cameras -1" in command(*search, features, "--camera", "3").error
 
 
 def test_another_place_is_tested_without_training_images(command, tiny_config, tiny_run, data_root, tmp_path):

@@ -10,6 +10,7 @@ import argparse
 import difflib
 import sys
 
+from reid_dml.commands.arguments import add_no_verify
 from reid_dml.errors import UserError, run_command
 
 
@@ -22,13 +23,16 @@ def main() -> None:
         kind.add_argument("--run", action="append", default=[], metavar="DIR", help="run folder; may be repeated")
         kind.add_argument("--output", required=True, metavar="DIR", help="folder for the files")
         kind.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override those of the runs")
+        add_no_verify(kind)
         return kind
 
     tsne = add("tsne", "t-SNE maps of pooled features: tsne.svg, tsne_common.svg, tsne.csv, tsne.html")
     tsne.add_argument("--features", action="append", default=[], metavar="FILE", help="feature file; may be repeated")
     tsne.add_argument("--split", choices=("test", "train"), default="test", help="images of the runs (default: test)")
     tsne.add_argument("--identities", type=int, default=8, metavar="N", help="how many to draw (default: 8)")
-    tsne.add_argument("--persons", type=int, nargs="+", default=[], metavar="ID", help="show these identities instead")
+    tsne.add_argument(
+        "--persons", nargs="+", default=[], metavar="ID", help="show these identities instead, by id or name"
+    )
     tsne.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw and of t-SNE (default: 0)")
     tsne.add_argument("--perplexity", type=float, default=30, metavar="P", help="default: 30, or a third of the images")
     tsne.add_argument(

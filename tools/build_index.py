@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import GOES_ON, UserError, run_command
 
 
@@ -43,6 +43,7 @@ def main() -> None:
     add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
     if (arguments.add or arguments.remove) and (
         arguments.type or arguments.metric or arguments.search_parameters or arguments.overwrite
@@ -50,23 +51,16 @@ def main() -> None:
         raise UserError("--type, --metric, --search-parameters and --overwrite are for building an index anew")
 
     from reid_dml.commands import index
+    from reid_dml.commands.inputs import Inputs
 
+    inputs = Inputs.of(arguments, arguments.features or arguments.images or ())
     if arguments.remove:
         index.remove(arguments.index, arguments.remove)
         return
     source = (
-        index.feature_source(arguments.features)
+        index.feature_source(arguments.features, inputs)
         if arguments.features
-        else index.image_source(
-            arguments.images,
-            run=arguments.run,
-            config_file=arguments.config_file,
-            options=arguments.options,
-            network=arguments.network,
-            labels=arguments.labels,
-            cameras=arguments.cameras,
-            frame_step=arguments.frame_step,
-        )
+        else index.image_source(arguments.images, inputs)
     )
     if arguments.add:
         index.add(arguments.index, source)

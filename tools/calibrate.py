@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_labels, add_network, add_run
+from reid_dml.commands.arguments import add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -40,6 +40,7 @@ def main() -> None:
     add_run(parser)
     add_network(parser)
     add_labels(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
     for option in ("false_accept_rate", "confidence"):
         if not 0 < getattr(arguments, option) < 1:
@@ -59,7 +60,7 @@ def main() -> None:
         metric=arguments.metric,
         sample=arguments.sample,
         json=arguments.json,
-        read=Inputs.of(arguments).read,
+        read=Inputs.of(arguments, [arguments.features, arguments.gallery or arguments.features]).read,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_no_verify
 from reid_dml.errors import UserError, run_command
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     )
     for split in ("query", "gallery", "multi-query"):
         parser.add_argument(f"--{split}", metavar="FILE", help=f"feature file of the {split} set, for one .mat of all")
+    add_no_verify(parser)
     arguments = parser.parse_args()
     inputs = {
         name: getattr(arguments, name) for name in ("query", "gallery", "multi_query") if getattr(arguments, name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_run
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import GOES_ON, run_command
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.extract import extract_folder

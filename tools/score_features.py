@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from reid_dml.commands.arguments import add_labels, add_network, add_run
+from reid_dml.commands.arguments import add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError, run_command
 
 
@@ -70,6 +70,7 @@ def main() -> None:
     add_run(parser)
     add_network(parser)
     add_labels(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
 
     if int(os.environ.get("RANK", "0")) > 0:
@@ -86,7 +87,7 @@ def main() -> None:
         files,
         ensemble=arguments.ensemble,
         json=arguments.json,
-        read=Inputs.of(arguments).read,
+        read=Inputs.of(arguments, [path for paths in files.values() for path in paths]).read,
         metric=arguments.metric,
         pooling=arguments.pooling,
         unmatched=arguments.unmatched,

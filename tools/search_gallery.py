@@ -4,6 +4,7 @@
     python tools/search_gallery.py --index market.index --query DIR --config-file FILE MODEL.WEIGHTS path
     python tools/search_gallery.py --index market.index --query query.npz [--json found.json] [--picture found.png]
     python tools/search_gallery.py --index market.index --query query.npz --not-camera 3 --since 2026-01-31
+    python tools/search_gallery.py --index photos.index --query photos --labels folder --run RUN --camera hall
 
 The features must come from the networks the index was built with.
 """
@@ -12,14 +13,19 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_frame_step, add_network, add_run
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError, run_command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
-    parser.add_argument("--query", required=True, metavar="PATH", help="an image, a folder of images or a feature file")
+    parser.add_argument(
+        "--query",
+        required=True,
+        metavar="PATH",
+        help="an image, a video, a folder or table of images, or a feature file",
+    )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="images to find for a query (default: 10)")
     parser.add_argument(
         "--threshold",
@@ -27,8 +33,10 @@ def main() -> None:
         help="only images at least this similar (Euclidean: at most this far): a number, or a file of "
         "tools/calibrate.py --json",
     )
-    parser.add_argument("--camera", type=numbers, default=[], metavar="C[,C...]", help="only images of these cameras")
-    parser.add_argument("--not-camera", type=numbers, default=[], metavar="C[,C...]", help="no images of these cameras")
+    parser.add_argument(
+        "--camera", type=cameras, default=[], metavar="C[,C...]", help="only images of these cameras, by id or name"
+    )
+    parser.add_argument("--not-camera", type=cameras, default=[], metavar="C[,C...]", help="no images of these cameras")
     parser.add_argument("--since", metavar="TIME", help="only images of this time or later, such as 2026-01-31T12:30")
     parser.add_argument("--until", metavar="TIME", help="only images up to this time; of a day, to its end")
     parser.add_argument(
@@ -44,12 +52,15 @@ def main() -> None:
         "--search-parameters", default="", metavar="NAME=N", help="e.g. nprobe=64; more care, more time"
     )
     add_run(parser)
+    add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
     if arguments.show < 1:
         raise UserError(f"--show {arguments.show}: show at least one query")
 
+    from reid_dml.commands.inputs import Inputs
     from reid_dml.commands.search import search_and_print
     from reid_dml.search.filters import ImageFilter, parse_moment
 
@@ -69,17 +80,13 @@ def main() -> None:
         json=arguments.json,
         picture=arguments.picture,
         parameters=arguments.search_parameters,
-        run=arguments.run,
-        config_file=arguments.config_file,
-        options=arguments.options,
-        network=arguments.network,
-        frame_step=arguments.frame_step,
+        inputs=Inputs.of(arguments, [arguments.query]),
     )
 
 
-def numbers(text: str) -> list[int]:
-    """Whole numbers with commas between; argparse says so if they are none."""
-    return [int(part) for part in text.split(",")]
+def cameras(text: str) -> list[str]:
+    """Ids or names of cameras with commas between."""
+    return text.split(",")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_run
+from reid_dml.commands.arguments import add_no_verify, add_run
 from reid_dml.errors import run_command
 
 
@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking (TEST.RERANK True)")
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
     parser.add_argument("--report", metavar="FILE", help="write a page with the table and its pictures to this file")
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.evaluate import evaluate_weights

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from reid_dml.commands.arguments import add_no_verify
 from reid_dml.errors import run_command
 
 
@@ -28,6 +29,7 @@ def main() -> None:
         help="continue the run in OUTPUT_DIR from its last checkpoint; a larger TRAIN.STEPS lengthens it",
     )
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the file")
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.train import train_and_evaluate

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from reid_dml.commands.arguments import add_network, add_run
+from reid_dml.commands.arguments import add_network, add_no_verify, add_run
 from reid_dml.errors import run_command
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the result to this file")
     add_run(parser)
     add_network(parser)
+    add_no_verify(parser)
     arguments = parser.parse_intermixed_args()
 
     from reid_dml.commands.verify import verify_and_print

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from reid_dml.data.images import NO_LIMIT, read_image, resize_image
-from reid_dml.data.records import DISTRACTOR
+from reid_dml.data.records import DISTRACTOR, ImageRecord
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.metrics import average_precisions
-from reid_dml.ranking.ranked_list import RankedList, exact_lists, person_name
+from reid_dml.ranking.ranked_list import RankedList, camera_name, exact_lists, person_name
 from reid_dml.text import printable
 
 _SIZE = (128, 64)  # pictures of a list, height and width
@@ -54,13 +54,18 @@ def lists_html(lists: Sequence[RankedList]) -> str:
 
 
 def _row(entry: RankedList) -> str:
-    caption = f"query<br>person {entry.query.person_id}, c{entry.query.camera_id}"
+    caption = f"query<br>{_who(entry.query)}"
     cells = [_picture(entry.query.path, "query", caption)]
     for image, correct, score in zip(entry.images, entry.correct, entry.scores, strict=True):
         kind, sign = _KINDS[correct]
-        person = f"person {image.person_id}" if image.person_id > DISTRACTOR else person_name(image)
-        cells.append(_picture(image.path, kind, f"{sign} {score:.3f}<br>{person}, c{image.camera_id}"))
+        cells.append(_picture(image.path, kind, f"{sign} {score:.3f}<br>{_who(image)}"))
     return f'<div class="list">{"".join(cells)}</div>'
+
+
+def _who(image: ImageRecord) -> str:
+    """Person and camera of an image for a caption."""
+    person = f"person {person_name(image)}" if image.person_id > DISTRACTOR else person_name(image)
+    return escape(f"{person}, {camera_name(image) if image.camera else f'c{image.camera_id}'}")
 
 
 def _picture(path: str, kind: str, caption: str) -> str:

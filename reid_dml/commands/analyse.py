@@ -16,8 +16,9 @@ from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
+from reid_dml.features.names import id_of
 from reid_dml.files import check_folder, write_text
-from reid_dml.ranking.ranked_list import camera_name
+from reid_dml.ranking.ranked_list import camera_name, person_name
 from reid_dml.reporting.maps import draw_maps
 from reid_dml.reporting.tables import csv_text
 
@@ -35,7 +36,7 @@ def analyse_tsne(
     options: Sequence[str] = (),
     split: str = "test",
     identities: int = 8,
-    persons: Sequence[int] = (),
+    persons: Sequence[str] = (),
     seed: int = 0,
     perplexity: float = 30,
     rotate: bool = True,
@@ -49,7 +50,7 @@ def analyse_tsne(
         options: `KEY VALUE ...` for the runs.
         split: images of the runs' data sets: `test` or `train`.
         identities: number of identities to draw.
-        persons: ids to show instead.
+        persons: ids, or names, to show instead.
         seed: of the draw and of t-SNE.
         perplexity: of t-SNE.
         rotate: turn the networks onto the first for the common map.
@@ -62,27 +63,25 @@ def analyse_tsne(
     output = Path(output)
     check_folder(output, f"--output {output}")
     choice: dict[str, Any] = {"count": identities, "wanted": persons, "seed": seed}
-    sets, records, names = _of_files(features, choice)
+    sets, records = _of_files(features, choice)
     for run in open_runs(runs, options):
         if records is None:
-            everyone = run.records(split)
-            ids = np.array([record.label for record in everyone], np.int64)
-            chosen = np.flatnonzero(np.isin(ids, choose_persons(ids, **choice)))
-            records = [everyone[row] for row in chosen]
+            records = run.records(split)
             if not isinstance(run.data, ReIDData):
-                names = dict(run.data.original_ids)
-            elif run.data.original_ids and split == "train":
-                names = {number: str(name) for number, name in run.data.original_ids.items()}
+                classes = run.data.original_ids
+                records = [record._replace(person=classes.get(record.label, "")) for record in records]
+            chosen = _chosen(records, **choice)
+            records = [record for record in records if record.label in chosen]
         elif features and not all(os.path.isfile(record.path) for record in records):
             raise UserError(f"{features[0]}: the images it names are not there for {run.name}; run from their folder")
         sets |= run.features(records)
     assert records is not None
-    _write_maps(sets, records, names, output, seed=seed, perplexity=perplexity, rotate=rotate)
+    _write_maps(sets, records, output, seed=seed, perplexity=perplexity, rotate=rotate)
 
 
 def _of_files(
     paths: Sequence[str], choice: Mapping[str, Any]
-) -> tuple[dict[str, FeatureSet], list[ImageRecord] | None, dict[int, str]]:
+) -> tuple[dict[str, FeatureSet], list[ImageRecord] | None]:
     """Features of the chosen identities by file, and their images; all files must name the same."""
     sets: dict[str, FeatureSet] = {}
     records = None
@@ -91,19 +90,28 @@ def _of_files(
         if not (found.person_ids > 0).any():
             raise UserError(f"{path}: {_WITHOUT_IDS}")
         if records is None:
-            chosen = choose_persons(found.person_ids, **choice)
-        found = found.select(np.isin(found.person_ids, chosen))
+            chosen = _chosen(found.records(), **choice)
+        found = found.select(np.isin(found.person_ids, list(chosen)))
         if records is not None and [record.path for record in records] != found.paths.tolist():
             raise UserError(f"{path}: is of other images than {paths[0]}; maps are compared image by image")
         records = found.records()
         sets[f"{Path(path).stem}" if Path(path).stem not in sets else str(path)] = found
-    return sets, records, {}
+    return sets, records
+
+
+def _chosen(records: Sequence[ImageRecord], *, count: int, wanted: Sequence[str], seed: int) -> set[int]:
+    """The persons, or classes, to show, see `choose_persons`; those wanted by id or name."""
+    called = {record.label: record.person for record in records if record.person}
+    ids = [id_of(person, called) for person in wanted]
+    if None in ids:
+        raise UserError(f"--persons {wanted[ids.index(None)]}: nobody has this name among these features")
+    labels = np.array([record.label for record in records], np.int64)
+    return set(choose_persons(labels, count=count, wanted=[number for number in ids if number is not None], seed=seed))
 
 
 def _write_maps(
     sets: Mapping[str, FeatureSet],
     records: Sequence[ImageRecord],
-    names: Mapping[int, str],
     output: Path,
     *,
     seed: int,
@@ -116,7 +124,8 @@ def _write_maps(
     cameras = np.array([record.camera_id for record in records])
     ids, groups = np.unique(persons, return_inverse=True)
     camera_ids, shapes = np.unique(cameras, return_inverse=True)
-    group_names = [names.get(int(number), str(number)) for number in ids]
+    called = {record.label: person_name(record) for record in records}
+    group_names = [called[number] for number in ids.tolist()]
     values = {label: found.features for label, found in sets.items()}
     settings: dict[str, Any] = {"seed": seed, "perplexity": perplexity}
     try:
@@ -126,7 +135,8 @@ def _write_maps(
         raise UserError(f"tsne: {error}") from None
     scores = {label: silhouette(found, persons) for label, found in values.items()}
     titles = {label: f"{label}\nsilhouette {scores[label]:.3f}" for label in single}
-    shape_names = [f"camera {camera}" for camera in camera_ids if camera >= 0]
+    views = {record.camera_id: camera_name(record) for record in records}
+    shape_names = [f"camera {views[camera]}" for camera in camera_ids.tolist() if camera >= 0]
     where: dict[str, Any] = {"group_names": group_names, "shape_names": shape_names}
     together = "each network turned onto the first" if rotate else "features as they are"
     figures = {

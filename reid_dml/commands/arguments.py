@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+import os
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from typing import Any
+
+from reid_dml.digests import VARIABLE
 
 
 def add_run(parser: ArgumentParser) -> None:
@@ -30,7 +34,7 @@ def add_labels(parser: ArgumentParser) -> None:
         choices=("name", "folder", "none"),
         default="name",
         help="persons of images in folders: from names like 0002_c1s1_000451_03.jpg (default), folder: a folder per "
-        "person, or none",
+        "person (cameras by OWN.CAMERA_PATTERN behind the networks, if that is given), or none",
     )
     parser.add_argument(
         "--cameras", choices=("use", "ignore"), default="use", help="ignore: count all cameras as unknown"
@@ -42,3 +46,19 @@ def add_frame_step(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
     )
+
+
+def add_no_verify(parser: ArgumentParser) -> None:
+    """`--no-verify`: files are read without a look at their digests, see `digests.verifies`."""
+    parser.add_argument(
+        "--no-verify",
+        action=_Unverified,
+        nargs=0,
+        default=SUPPRESS,
+        help="read files without comparing them with their SHA-256, such as very large indexes, or damaged files",
+    )
+
+
+class _Unverified(Action):
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        os.environ[VARIABLE] = "0"

@@ -55,7 +55,13 @@ def extract_folder(
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
-        records = image_records([folder], labels=labels, cameras=cameras, frame_step=frame_step)
+        records = image_records(
+            [folder],
+            labels=labels,
+            cameras=cameras,
+            frame_step=frame_step,
+            camera_pattern=cfg.OWN.CAMERA_PATTERN,
+        )
         records = usable_records(cfg, records)
         extractor = FeatureExtractor.from_config(cfg, network)
         images = ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)

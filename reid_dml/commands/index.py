@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from reid_dml.commands.inputs import Inputs, Paths
 from reid_dml.errors import UserError
 from reid_dml.features.formats import SUFFIXES
 from reid_dml.search.build import add_images, build_index, remove_images
@@ -14,43 +15,21 @@ from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 _SHOWN = 20  # removed images that are named
 
 
-def feature_source(paths: Sequence[str | os.PathLike[str]]) -> Source:
+def feature_source(paths: Paths, inputs: Inputs) -> Source:
     """The features of files, .npz, .parquet or .mat. Raises `UserError` for a folder, which holds images."""
     for path in paths:
         if os.path.isdir(path):
             raise UserError(f"{path}: is a folder, not a feature file; give folders of images with --images")
-    return FeatureFiles(paths)
+    return FeatureFiles(paths, inputs.read_file)
 
 
-def image_source(
-    paths: Sequence[str | os.PathLike[str]],
-    *,
-    run: str | os.PathLike[str] | None = None,
-    config_file: str | os.PathLike[str] | None = None,
-    options: Sequence[str] = (),
-    network: str = "ensemble",
-    labels: str = "name",
-    cameras: str = "use",
-    frame_step: int = 0,
-) -> Source:
-    """The features of images and of folders of images.
-
-    Args:
-        paths: images, folders and tables of images.
-        run, config_file, options: the networks, see `commands.networks.chosen_config`.
-        network: `ensemble`, or the index of one network.
-        labels, cameras, frame_step: as for `data.image_paths.image_records`.
-    """
-    from reid_dml.commands.networks import open_extractor  # loads torch
-    from reid_dml.data.broken import usable_records
-    from reid_dml.data.image_paths import image_records
-
+def image_source(paths: Paths, inputs: Inputs) -> Source:
+    """The features of images, videos, and folders and tables of images. Raises `UserError` for a feature file."""
     for path in paths:
         if Path(path).suffix.lower() in SUFFIXES:
             raise UserError(f"{path}: is a feature file, not an image; give feature files with --features")
-    records = image_records(paths, labels=labels, cameras=cameras, frame_step=frame_step)
-    extractor = open_extractor(run, config_file, options, network)
-    return ImageFeatures(usable_records(extractor.cfg, records), extractor.extract, extractor.model)
+    records = inputs.records(paths)
+    return ImageFeatures(records, inputs.extractor.extract, inputs.extractor.model)
 
 
 def build(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.formats import SUFFIXES, read_features
+from reid_dml.commands.inputs import Inputs
+from reid_dml.data.image_paths import is_of_images
 from reid_dml.features.validation import check_models
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
@@ -30,17 +29,13 @@ def search_and_print(
     json: str | os.PathLike[str] | None = None,
     picture: str | os.PathLike[str] | None = None,
     parameters: str = "",
-    run: str | os.PathLike[str] | None = None,
-    config_file: str | os.PathLike[str] | None = None,
-    options: Sequence[str] = (),
-    network: str = "ensemble",
-    frame_step: int = 0,
+    inputs: Inputs | None = None,
 ) -> list[RankedList]:
     """Search an index, print the first ranked lists, and return all.
 
     Args:
         index: folder of the index.
-        query: a feature file (.npz, .parquet or .mat), an image, or a folder of images.
+        query: a feature file (.npz, .parquet or .mat), an image, a video, or a folder or table of images.
         k: images to find for a query; all where the index holds fewer.
         threshold: a number, or a file of tools/calibrate.py for this metric and these networks.
         only: what images must be like to be found.
@@ -48,7 +43,7 @@ def search_and_print(
         json: file for all lists.
         picture: file for a drawing of the first lists.
         parameters: of the search in place of the index's own.
-        run, config_file, options, network, frame_step: for images; see `commands.index.image_source`.
+        inputs: what reads the query: networks for images, and what is known of these.
     """
     for output in (json, picture):
         if output:
@@ -61,11 +56,12 @@ def search_and_print(
     gallery = Gallery.open(index, parameters=parameters)
     if limit:
         limit.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))  # before the work
-    among = only.ids(gallery.table, str(gallery.path)) if only else None
-    if Path(query).suffix.lower() in SUFFIXES:
-        features = read_features(query)
-    else:
-        features = _extract(gallery, query, run, config_file, options, network, frame_step)
+    among = only.ids(gallery.table, str(gallery.path), gallery.names) if only else None
+    inputs = inputs or Inputs()
+    if is_of_images(query):
+        model = inputs.extractor.model
+        check_models("query", model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
+    features = inputs.read(query)
     if k > len(gallery) > 0:
         print(f"{gallery.path} holds {len(gallery):,} images: all of them are ranked, not {k:,}")
         k = len(gallery)
@@ -94,22 +90,3 @@ def as_json(gallery: Gallery, lists: Sequence[RankedList]) -> dict[str, Any]:
         "model": spec.model,
         "answers": [entry.as_dict() for entry in lists],
     }
-
-
-def _extract(
-    gallery: Gallery,
-    query: str | os.PathLike[str],
-    run: str | os.PathLike[str] | None,
-    config_file: str | os.PathLike[str] | None,
-    options: Sequence[str],
-    network: str,
-    frame_step: int,
-) -> FeatureSet:
-    from reid_dml.commands.networks import open_extractor  # loads torch
-    from reid_dml.data.broken import usable_records
-    from reid_dml.data.image_paths import image_records
-
-    records = image_records([query], frame_step=frame_step)
-    extractor = open_extractor(run, config_file, options, network)
-    check_models("query", extractor.model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
-    return extractor.extract(usable_records(extractor.cfg, records), "queries")

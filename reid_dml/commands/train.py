@@ -14,6 +14,7 @@ from reid_dml.commands.presentation import print_metrics, read_control, say, sin
 from reid_dml.commands.training import Plan, build_training, plan_training
 from reid_dml.config import flatten, warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
+from reid_dml.data.labels import with_lasting_ids
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.progress import Interval, Progress, record_result
@@ -21,6 +22,7 @@ from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.features.feature_set import FeatureSet
 from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
@@ -228,4 +230,5 @@ def _save_features(folder: RunFolder, evaluation: RetrievalEvaluation, device: s
     """Write the evaluated features, by split, as `tools/extract_features.py` would extract them."""
     model = FeatureExtractor.from_run(folder.path, device=device).model
     for split, features in evaluation.features.items():
-        replace(features, model=model).save(folder.path / f"{split}.npz")
+        records = [with_lasting_ids(record) for record in features.records()]
+        FeatureSet.of(features.features, records, model).save(folder.path / f"{split}.npz")

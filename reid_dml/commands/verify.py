@@ -47,7 +47,7 @@ def verify_and_print(
         threshold: a number, or a file of tools/calibrate.py for these networks, which also gives a probability.
         prior: probability of one person before the images are seen, see `ranking.probability`.
         json: file for the result.
-        run, config_file, options, network: the networks; see `commands.index.image_source`.
+        run, config_file, options, network: the networks; see `commands.networks.open_extractor`.
 
     Raises:
         UserError: a prior not in (0, 1), images that cannot be read, a threshold for another metric or model.

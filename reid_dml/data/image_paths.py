@@ -13,7 +13,7 @@ from reid_dml.data.listing import EXTENSIONS, walk_images
 from reid_dml.data.person_folders import read_person_folders
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.tables import is_table, read_table
-from reid_dml.data.videos import every, with_frames
+from reid_dml.data.videos import every, is_video, with_frames
 from reid_dml.errors import UserError, absolute, require_file
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ CAMERAS = ("use", "ignore")
 
 
 def is_of_images(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is an image, a folder or a table of images, and no feature file."""
-    return Path(path).is_dir() or is_table(path) or Path(path).suffix.lower() in EXTENSIONS
+    """Whether a path is an image, a video, a folder or a table of images, and no feature file."""
+    return Path(path).is_dir() or is_table(path) or is_video(path) or Path(path).suffix.lower() in EXTENSIONS
 
 
 def folder_records(folder: str | os.PathLike[str], frame_step: int = 0) -> list[ImageRecord]:
@@ -51,18 +51,24 @@ def named_record(path: str) -> ImageRecord:
 
 
 def image_records(
-    paths: Sequence[str | os.PathLike[str]], *, labels: str = "name", cameras: str = "use", frame_step: int = 0
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    labels: str = "name",
+    cameras: str = "use",
+    frame_step: int = 0,
+    camera_pattern: str = "",
 ) -> list[ImageRecord]:
     """The records of image files as given, of all images below folders, of tables of images, and of videos.
 
     Ids of tables and of folders per person are the same in every command: whole numbers from 1 as they are, other
-    texts as a hash (`labels.lasting_id`).
+    texts as a hash (`labels.lasting_id`) with the name beside it.
 
     Args:
         paths: image files, folders, and tables (.csv, .tsv or .txt, see `data/tables.py`).
         labels: of images in folders: `name` (ids in Market's pattern), `folder` (a folder per person) or `none`.
         cameras: `use` what is known, or `ignore` it.
         frame_step: N > 0: images are frames; every N-th of each folder is taken, and of videos every N-th frame.
+        camera_pattern: of folders per person, see `person_folders.read_person_folders`.
 
     Raises:
         UserError: a path that is neither, no images, or labels that contradict each other.
@@ -82,7 +88,7 @@ def image_records(
                 ]
         elif Path(path).is_dir():
             if labels == "folder":
-                labelled += read_person_folders(path)
+                labelled += read_person_folders(path, camera_pattern)
             else:
                 records += folder_records(path, frame_step)
         elif not Path(path).exists() and not Path(path).suffix:
@@ -93,4 +99,6 @@ def image_records(
     if labels == "none":
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
     records += records_of(without_repeats(labelled))[0]
-    return [record._replace(camera_id=UNKNOWN_CAMERA) for record in records] if cameras == "ignore" else records
+    if cameras == "ignore":
+        records = [record._replace(camera_id=UNKNOWN_CAMERA, camera="") for record in records]
+    return records

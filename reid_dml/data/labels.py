@@ -85,40 +85,60 @@ def lasting_id(text: str) -> int:
     return 2**40 + int.from_bytes(sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") % (2**53 - 2**40)
 
 
+def lasting_camera(text: str) -> int:
+    """The same of a camera, where 0 is one like any other."""
+    return 0 if whole_number(text) == 0 else lasting_id(text)
+
+
+def with_lasting_ids(record: ImageRecord) -> ImageRecord:
+    """A record with the ids that its names have in every file, whatever numbers a data set gave them."""
+    person = lasting_id(record.person) if record.person else record.person_id
+    camera = lasting_camera(record.camera) if record.camera else record.camera_id
+    return record._replace(
+        person_id=person,
+        camera_id=camera,
+        person=_name(record.person, person),
+        camera=_name(record.camera, camera),
+    )
+
+
 def records_of(
     images: Sequence[LabelledImage],
     *,
     cameras: bool = True,
     numbering: Callable[[Iterable[str]], dict[str, int]] | None = None,
 ) -> tuple[list[ImageRecord], dict[int, str]]:
-    """Records of labelled images, in their order, and the persons' own names by our ids.
+    """Records of labelled images, in their order and with their names, and the persons' own names by our ids.
 
     Args:
         images: with labels as written.
         cameras: False: they are not read.
-        numbering: of persons and of cameras; None: `lasting_id` of each.
+        numbering: of persons and of cameras; None: `lasting_id` and `lasting_camera` of each.
 
     Raises:
         UserError: one person, or one camera, in two spellings.
     """
     check_spellings([(image.person, image.place) for image in images if special_person(image.person) is None], "person")
-    numbers = _numbers((i.person for i in images if special_person(i.person) is None), numbering)
+    persons = {image.person for image in images if special_person(image.person) is None}
+    numbers = numbering(persons) if numbering else {text: lasting_id(text) for text in persons}
     known = [image for image in images if cameras and not is_unknown_camera(image.camera)]
     check_spellings([(image.camera, image.place) for image in known], "camera")
-    views = _numbers((image.camera for image in known), numbering)
-    if numbering is None:  # 0 is a camera like any other
-        views |= {text: 0 for text in views if whole_number(text) == 0}
+    cameras_known = {image.camera for image in known}
+    views = numbering(cameras_known) if numbering else {text: lasting_camera(text) for text in cameras_known}
     records = []
     for image in images:
         special = special_person(image.person)
         person = numbers[image.person] if special is None else special
         camera = views.get(image.camera, UNKNOWN_CAMERA) if cameras else UNKNOWN_CAMERA
-        records.append(ImageRecord(image.path, person, camera, time=image.time))
+        written = (image.person if special is None else "", image.camera if camera != UNKNOWN_CAMERA else "")
+        names = map(_name, written, (person, camera))
+        records.append(ImageRecord(image.path, person, camera, None, image.time, *names))
     return records, {number: text for text, number in numbers.items()}
 
 
-def _numbers(ids: Iterable[str], numbering: Callable[[Iterable[str]], dict[str, int]] | None) -> dict[str, int]:
-    return numbering(ids) if numbering else {text: lasting_id(text) for text in ids}
+def _name(text: str, number: int) -> str:
+    """A text that does not write this number itself; else it says no more, and the name is empty."""
+    return "" if whole_number(text) == number else text
 
 
 def check_spellings(written: Iterable[tuple[str, str]], what: str) -> None:

@@ -49,7 +49,10 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "") -> list
             if compiled:
                 match = compiled.search(below.as_posix())
                 if match is None:
-                    raise UserError(f"{path}: {pattern!r} is not in {below.as_posix()!r}; mend the pattern or the name")
+                    raise UserError(
+                        f"{path}: OWN.CAMERA_PATTERN {pattern!r} is not in {below.as_posix()!r}; mend the pattern or "
+                        "the name"
+                    )
                 groups = match.groupdict()
                 camera, time = groups["camera"] or "", groups.get("time") or ""
             images.append(LabelledImage(path, tidy(person), tidy(camera), time=iso_time(time, path), place=path))

@@ -19,6 +19,8 @@ UNKNOWN_CAMERA = -1  # the rule "same person, same camera" never applies to it
 class ImageRecord(NamedTuple):
     """One image: file path, person id (>= 1, or one of the constants above), camera id (>= 0, or unknown), ISO time.
 
+    `person` and `camera` are their names, where the ids are numbers that we gave them.
+
     Images of a classification data set come from `of_class`; there the person id holds the number of the class.
     """
 
@@ -27,6 +29,8 @@ class ImageRecord(NamedTuple):
     camera_id: int
     pixels: np.ndarray | None = None  # (H, W, 3) uint8 RGB where a data set has them already; the path is then a name
     time: str = ""  # ISO 8601; empty: unknown
+    person: str = ""  # empty: the id is the name
+    camera: str = ""
 
     @classmethod
     def of_class(cls, path: str, label: int, pixels: np.ndarray | None = None) -> ImageRecord:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from reid_dml.data.records import ImageRecord
 from reid_dml.digests import digest_of
 from reid_dml.errors import UserError, require_file
+from reid_dml.features.names import Names
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
+_OPTIONAL = ("paths", "model", "times", "names")
 _REMEDY = "make it anew with tools/extract_features.py"
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
@@ -31,9 +35,11 @@ class FeatureSet:
         camera_ids: (N,) int64: >= 0 a camera, -1 unknown.
         paths: (N,) str.
         model: fingerprint of the networks that made the features (`features.fingerprint`); empty: unknown.
+        times: (N,) str, ISO 8601, empty: unknown; a single one is that of all.
+        names: what these persons and cameras are called where their ids do not say it; others are left out.
 
     Raises:
-        ValueError: on construction, if shapes or types do not fit.
+        ValueError: on construction, if shapes or types do not fit, or for a time that is none.
     """
 
     features: np.ndarray
@@ -41,9 +47,13 @@ class FeatureSet:
     camera_ids: np.ndarray
     paths: np.ndarray
     model: str = ""
+    times: np.ndarray = field(default_factory=lambda: np.array(""))
+    names: Names = field(default_factory=Names)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", np.asarray(self.paths, dtype=np.str_))
+        times = np.asarray(self.times, dtype=np.str_)
+        object.__setattr__(self, "times", np.full(np.shape(self.features)[:1], times) if times.ndim == 0 else times)
         for name in ("person_ids", "camera_ids"):
             ids = np.asarray(getattr(self, name))
             if ids.dtype.kind not in "iu":
@@ -55,9 +65,11 @@ class FeatureSet:
         object.__setattr__(self, "features", np.ascontiguousarray(features))
         if features.ndim != 2 or not features.shape[1]:
             raise ValueError(f"features must be (N, D), got {features.shape}")
-        for name in ("person_ids", "camera_ids", "paths"):
+        for name in ("person_ids", "camera_ids", "paths", "times"):
             if getattr(self, name).shape != (len(features),):
                 raise ValueError(f"{name} must be ({len(features)},), got {getattr(self, name).shape}")
+        _check_times(self.times)
+        object.__setattr__(self, "names", self.names.among(self.person_ids, self.camera_ids))
 
     def __len__(self) -> int:
         return len(self.features)
@@ -68,9 +80,8 @@ class FeatureSet:
 
     def select(self, rows: np.ndarray) -> FeatureSet:
         """The images at these positions, or where a mask is true."""
-        return FeatureSet(
-            self.features[rows], self.person_ids[rows], self.camera_ids[rows], self.paths[rows], self.model
-        )
+        columns = ("features", "person_ids", "camera_ids", "paths", "times")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     @staticmethod
     def of(features: np.ndarray, records: Sequence[ImageRecord], model: str = "") -> FeatureSet:
@@ -87,23 +98,43 @@ class FeatureSet:
             np.array([record.camera_id for record in records], np.int64),
             np.array([record.path for record in records], np.str_),
             model,
+            np.array([record.time for record in records], np.str_),
+            Names.of(records),
         )
 
     def records(self) -> list[ImageRecord]:
-        """Path, person and camera of every image."""
-        columns = self.paths.tolist(), self.person_ids.tolist(), self.camera_ids.tolist()
-        return [ImageRecord(*row) for row in zip(*columns, strict=True)]
+        """Path, person, camera and time of every image."""
+        columns = self.paths.tolist(), self.person_ids.tolist(), self.camera_ids.tolist(), self.times.tolist()
+        persons, cameras = self.names.persons, self.names.cameras
+        return [
+            ImageRecord(path, person, camera, None, time, persons.get(person, ""), cameras.get(camera, ""))
+            for path, person, camera, time in zip(*columns, strict=True)
+        ]
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the time of any image is known."""
+        return bool((self.times != "").any())
 
     def digest(self) -> str:
-        """SHA-256 of everything in it, for formats that have no checksum of their own (.npz files are zip files)."""
+        """SHA-256 of everything in it, for formats that have no checksum of their own (.npz files are zip files).
+
+        Without times and names it is that of earlier versions.
+        """
         ids = (np.ascontiguousarray(column, "<i8") for column in (self.person_ids, self.camera_ids))
-        names = "\0".join([*self.paths.tolist(), self.model]).encode(errors="surrogateescape")
-        return digest_of([np.ascontiguousarray(self.features, "<f4"), *ids, names])
+        more = [*(self.times.tolist() if self.has_times else ()), *([self.names.text()] if self.names else ())]
+        texts = "\0".join([*self.paths.tolist(), self.model, *more]).encode(errors="surrogateescape")
+        return digest_of([np.ascontiguousarray(self.features, "<f4"), *ids, texts])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a feature file (`.npz` without pickled objects), atomically."""
-
-        arrays = {name: getattr(self, name) for name in (*_FIELDS, "paths", *(("model",) if self.model else ()))}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in (*_FIELDS, "paths")}
+        if self.model:
+            arrays["model"] = self.model
+        if self.has_times:
+            arrays["times"] = self.times
+        if self.names:
+            arrays["names"] = self.names.text()
 
         def write(draft: Path) -> None:
             with draft.open("wb") as file:
@@ -116,7 +147,8 @@ class FeatureSet:
         """Read a feature file that `save` wrote, or any .npz like it; other formats: `formats.read_features`.
 
         Features of other float types become float32. A file without `paths` gets `row 0`, `row 1`, ...; one without
-        `model` says nothing of the networks. Raises `UserError` naming the file and what is wrong with it.
+        `model` says nothing of the networks, one without `times` or `names` knows none. Raises `UserError` naming the
+        file and what is wrong with it.
         """
         path = require_file(path, "the feature file", "make one with tools/extract_features.py")
         arrays = _read_arrays(path)
@@ -124,16 +156,16 @@ class FeatureSet:
             with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite below
                 arrays["features"] = arrays["features"].astype(np.float32, copy=False)
         arrays.setdefault("paths", np.array([f"row {row}" for row in range(len(np.atleast_1d(arrays["features"])))]))
-        model = str(arrays.pop("model", ""))
+        model, names = (str(arrays.pop(name, "")) for name in ("model", "names"))
         try:
-            features = FeatureSet(**arrays, model=model)
+            features = FeatureSet(**arrays, model=model, names=Names.read(names))
         except ValueError as error:
             raise UserError(f"{path}: {error}; {_REMEDY}") from None
         return check_finite(features, str(path))
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a feature file by name, `paths` and `model` only where the file has them."""
+    """The arrays of a feature file by name, those of `_OPTIONAL` only where the file has them."""
     if not is_npz(path):
         remedy = _REMEDY
         if path.suffix.lower() in (".parquet", ".mat"):
@@ -147,7 +179,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             absent = [f"{name}: {kind}" for name, kind in _FIELDS.items() if name not in file.files]
             if absent:
                 raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {_REMEDY}")
-            return {name: file[name] for name in (*_FIELDS, "paths", "model") if name in file.files}
+            return {name: file[name] for name in (*_FIELDS, *_OPTIONAL) if name in file.files}
     except (UserError, PermissionError):
         raise
     except Exception as error:  # damage makes the readers of zip files and of array headers fail in a dozen ways
@@ -168,6 +200,14 @@ def whole_ids(name: str, ids: np.ndarray) -> np.ndarray:
         place = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{name} must be whole numbers up to 2^53, row {place} is {ids.ravel()[place]!s}")
     return ids.astype(np.int64, copy=False)
+
+
+def _check_times(times: np.ndarray) -> None:
+    for row in np.flatnonzero(times != "").tolist():
+        try:
+            datetime.fromisoformat(times[row])
+        except ValueError:
+            raise ValueError(f"times must be ISO 8601, row {row} is {str(times[row])!r}") from None
 
 
 def is_npz(path: Path) -> bool:

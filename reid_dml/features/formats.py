@@ -1,19 +1,20 @@
 """Feature files of every format: our .npz, Parquet, and MATLAB's .mat in the layouts its evaluators read.
 
-Parquet: a row for each image with the columns `path`, `person_id`, `camera_id` and `feature` (a list of float32); the
-model is the schema's metadata `reid_dml.model`.
+Parquet: a row for each image with the columns `path`, `person_id`, `camera_id`, `feature` (a list of float32) and,
+where times are known, `time`; model and names are the schema's metadata `reid_dml.model` and `reid_dml.names`.
 
 Both carry the digest of their set (`FeatureSet.digest`; metadata `reid_dml.sha256`, variable `sha256`).
 
-.mat, for one set: `feature` (N, D) single, `label` and `cam` (1, N), and, where they are known, `path` (cells) and
-`model`. For several sets in one file, the names of Person_reID_baseline_pytorch: `gallery_f`, `gallery_label`,
-`gallery_cam`, the same with `query_` and, for multi-query, with `mquery_`.
+.mat, for one set: `feature` (N, D) single, `label` and `cam` (1, N), and, where they are known, `path` and `time`
+(cells), `model` and `names`. For several sets in one file, the names of Person_reID_baseline_pytorch: `gallery_f`,
+`gallery_label`, `gallery_cam`, the same with `query_` and, for multi-query, with `mquery_`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ import pyarrow.parquet as pq
 from reid_dml.digests import check_digest, verifies
 from reid_dml.errors import UserError, require_file
 from reid_dml.features.feature_set import FeatureSet, is_npz, whole_ids
+from reid_dml.features.names import Names
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 from reid_dml.text import from_utf8, to_utf8
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
 SUFFIXES = (".npz", ".parquet", ".mat")
-_MODEL, _DIGEST = b"reid_dml.model", b"reid_dml.sha256"
+_MODEL, _NAMES, _DIGEST = b"reid_dml.model", b"reid_dml.names", b"reid_dml.sha256"
 _REMEDY = "see docs/search.md for the layout"
 _LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
 
@@ -47,7 +49,7 @@ def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
     """
     path = require_file(path, "the feature file", "make one with tools/extract_features.py")
     if split and path.suffix.lower() != ".mat":
-        raise UserError(f"{path}: holds one set of features; leave out the split")
+        raise UserError(f"{path}: --split {split}: holds one set of features only; leave it out")
     if path.suffix.lower() == ".parquet":
         return check_finite(_read_parquet(path), str(path))
     if path.suffix.lower() == ".mat":
@@ -90,14 +92,16 @@ def check_name(path: str | os.PathLike[str]) -> None:
 def _write_parquet(features: FeatureSet, path: Path) -> None:
     width = features.features.shape[1]
     flat = pa.array(np.ascontiguousarray(features.features).reshape(-1))
-    table = pa.table(
-        {
-            "path": pa.array(map(to_utf8, features.paths.tolist()), pa.string()),
-            "person_id": features.person_ids,
-            "camera_id": features.camera_ids,
-            "feature": pa.FixedSizeListArray.from_arrays(flat, width),
-        }
-    ).replace_schema_metadata({_DIGEST: features.digest(), **({_MODEL: features.model} if features.model else {})})
+    columns = {
+        "path": pa.array(map(to_utf8, features.paths.tolist()), pa.string()),
+        "person_id": features.person_ids,
+        "camera_id": features.camera_ids,
+        "feature": pa.FixedSizeListArray.from_arrays(flat, width),
+    }
+    if features.has_times:
+        columns["time"] = pa.array([time or None for time in features.times.tolist()], pa.string())
+    texts = {_DIGEST: features.digest(), _MODEL: features.model, _NAMES: features.names.text()}
+    table = pa.table(columns).replace_schema_metadata({key: text for key, text in texts.items() if text})
     save_with(path, lambda draft: pq.write_table(table, draft, write_page_checksum=True))
 
 
@@ -121,15 +125,24 @@ def _read_parquet(path: Path) -> FeatureSet:
         raise UserError(f"{path}: features have {len(lengths)} different widths; all must be equally wide")
     values = column.flatten()
     paths = list(map(from_utf8, table["path"].to_pylist())) if "path" in table.column_names else None
+    times = [_time(time) for time in table["time"].to_pylist()] if "time" in table.column_names else None
+    model, names, digest = (found.get(key.decode(), "") for key in (_MODEL, _NAMES, _DIGEST))
     return _assemble(
         path,
         values.to_numpy(zero_copy_only=False).reshape(len(table), lengths.pop()),
         table["person_id"].to_numpy(),
         table["camera_id"].to_numpy(),
         paths,
-        found.get(_MODEL.decode(), ""),
-        found.get(_DIGEST.decode(), ""),
+        times,
+        model=model,
+        names=names,
+        digest=digest,
     )
+
+
+def _time(value: Any) -> str:
+    """A time of a Parquet file: a text, a timestamp, or none."""
+    return value.isoformat() if isinstance(value, datetime) else str(value or "")
 
 
 def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
@@ -139,10 +152,10 @@ def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
     columns = (features.features, features.person_ids, features.camera_ids)
     found: dict[str, Any] = {prefix + name: column for name, column in zip(names, columns, strict=True)}
     found[f"{prefix}path"] = np.array([to_utf8(path) for path in features.paths.tolist()], object)
-    found[f"{prefix}sha256"] = features.digest()
-    if features.model:
-        found[f"{prefix}model"] = features.model
-    return found
+    if features.has_times:
+        found[f"{prefix}time"] = features.times.astype(object)
+    texts = {"sha256": features.digest(), "model": features.model, "names": features.names.text()}
+    return found | {prefix + name: text for name, text in texts.items() if text}
 
 
 def _write_mat(variables: Mapping[str, Any], path: Path) -> None:
@@ -166,11 +179,13 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
         raise UserError(f"{path}: not a whole .mat file ({' '.join(str(error).split())[:120]})") from None
     there = [name for name, prefix in SPLITS.items() if f"{prefix}f" in content]
     if split and split not in there:
-        raise UserError(f"{path}: has no {split} set ({SPLITS[split]}f); it has {', '.join(there) or 'no named sets'}")
+        raise UserError(
+            f"{path}: --split {split}: has no such set ({SPLITS[split]}f); it has {', '.join(there) or 'no named sets'}"
+        )
     if not split and "feature" not in content and there:
         raise UserError(
-            f"{path}: holds the sets {', '.join(there)}; say which by `split`, or convert one to a file of its "
-            "own (tools/convert_features.py --split)"
+            f"{path}: holds the sets {', '.join(there)}; make a file of one with tools/convert_features.py --split "
+            f"{there[-1]}"
         )
     prefix, feature = (SPLITS[split], f"{SPLITS[split]}f") if split else ("", "feature")
     if absent := [name for name in (feature, f"{prefix}label") if name not in content]:
@@ -179,12 +194,15 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
     if values.ndim == 2 and len(values) != len(labels) == values.shape[1]:
         values = values.T  # an image a column
     cameras = np.ravel(content[f"{prefix}cam"]) if f"{prefix}cam" in content else np.full(len(labels), -1)
-    cells = content.get(f"{prefix}path")
+    paths, times = (_texts(content.get(prefix + name)) for name in ("path", "time"))
+    model, names, digest = (_text(content.get(prefix + name, "")).strip() for name in ("model", "names", "sha256"))
+    paths = None if paths is None else list(map(from_utf8, paths))
+    return _assemble(path, values, labels, cameras, paths, times, model=model, names=names, digest=digest)
+
+
+def _texts(cells: Any) -> list[str] | None:
     # A matrix of characters, as lists of texts become when Python writes them, pads its rows with blanks.
-    paths = None if cells is None else [from_utf8(_text(cell).rstrip(" \0")) for cell in np.ravel(cells)]
-    model, digest = (np.ravel(content.get(prefix + name, "")) for name in ("model", "sha256"))
-    words = (str(text[0]).strip() if text.size else "" for text in (model, digest))
-    return _assemble(path, values, labels, cameras, paths, *words)
+    return None if cells is None else [_text(cell).rstrip(" \0") for cell in np.ravel(cells)]
 
 
 def _text(cell: Any) -> str:
@@ -197,15 +215,19 @@ def _assemble(
     persons: np.ndarray,
     cameras: np.ndarray,
     paths: list[str] | None,
-    model: str = "",
-    digest: str = "",
+    times: list[str] | None,
+    *,
+    model: str,
+    names: str,
+    digest: str,
 ) -> FeatureSet:
     """A feature set of a file's columns: floats as float32, whole numbers as int64, absent paths as rows.
 
     Args:
         path: the file, for messages.
-        values, persons, cameras, paths: its columns.
+        values, persons, cameras, paths, times: its columns.
         model: fingerprint of the networks; empty: unknown.
+        names: those of ids, see `Names.text`.
         digest: of the set when it was written; empty: of somebody else's file, which is not checked.
     """
     if values.dtype.kind != "f":
@@ -218,7 +240,8 @@ def _assemble(
     with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite
         values = values.astype(np.float32)
     try:
-        features = FeatureSet(values, persons, cameras, rows, model)
+        known = np.array(times if times is not None else "", np.str_)
+        features = FeatureSet(values, persons, cameras, rows, model, known, Names.read(names))
     except ValueError as error:
         raise UserError(f"{path}: {error}; {_REMEDY}") from None
     if digest and verifies():

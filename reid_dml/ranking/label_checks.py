@@ -35,11 +35,13 @@ def check_scored(sets: Mapping[str, FeatureSet], names: Mapping[str, str]) -> No
         names: what messages call them.
 
     Raises:
-        UserError: a side without labels, or boxes of other persons than the queries.
+        UserError: a side without labels, names that do not fit each other, or boxes of other persons than the queries.
     """
     query, gallery = sets["query"], sets["gallery"]
     check_labelled(names["query"], query)
     check_labelled(names["gallery"], gallery)
+    for split, other in sets.items():
+        query.names.joined(other.names, names["query"], names[split])
     if zeros := int((query.person_ids == DISTRACTOR).sum()):
         warnings.warn(
             f"{names['query']}: {zeros:,} queries are of person 0, a distractor by Market's rule, and match nothing; "

@@ -161,16 +161,17 @@ def _search_among(gallery: Gallery, query: FeatureSet, k: int, only: np.ndarray)
 
 
 def person_name(image: ImageRecord) -> str:
-    """The person of an image in words."""
+    """The person of an image in words, which a terminal can show."""
     special = {UNKNOWN_PERSON: "unknown", JUNK: "junk", DISTRACTOR: "distractor"}
-    return special.get(image.person_id, str(image.person_id))
+    return special.get(image.person_id, printable(image.person) or str(image.person_id))
 
 
 def camera_name(image: ImageRecord) -> str:
-    """The camera of an image in words."""
-    return "unknown" if image.camera_id == UNKNOWN_CAMERA else str(image.camera_id)
+    """The camera of an image in words, which a terminal can show."""
+    return "unknown" if image.camera_id == UNKNOWN_CAMERA else printable(image.camera) or str(image.camera_id)
 
 
 def _ids(image: ImageRecord) -> dict[str, Any]:
     ids = {"path": image.path, "person_id": image.person_id, "camera_id": image.camera_id}
-    return ids | ({"time": image.time} if image.time else {})
+    texts = {"person": image.person, "camera": image.camera, "time": image.time}
+    return ids | {name: text for name, text in texts.items() if text}

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from reid_dml.digests import file_digest
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.names import Names
 from reid_dml.features.validation import check_metric, check_models, check_widths
 from reid_dml.files import remove_folder, save_with, write_json
 from reid_dml.search.index_folder import IMAGES, PLAN, Contents, IndexFolder, IndexSpec, read_index, write_index
@@ -43,9 +44,10 @@ _SAVE_SECONDS = 60  # between two copies of a half-filled index
 
 @dataclass(frozen=True)
 class _Summary:
-    """Images, width, model and part sizes of a source."""
+    """Images, their names, width, model and part sizes of a source."""
 
     images: pa.Table
+    names: Names
     dimension: int
     model: str
     sizes: list[int]
@@ -94,7 +96,7 @@ def build_index(
             next_id=len(summary.images),
         )
         _fill(index, source, folder.building, spec, len(summary.images))
-        contents = Contents(spec, index, summary.images)
+        contents = Contents(spec, index, summary.images, summary.names)
         folder.write(contents)
         remove_folder(folder.building)
     return contents
@@ -110,7 +112,7 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
         contents = folder.read(mapped=False)
         spec = contents.spec
         _begin(folder, source, [])
-        summary = _summarise(source, folder.building, spec.metric, like=spec)
+        summary = _summarise(source, folder.building, spec.metric, like=contents)
         there = pc.filter(
             summary.images["path"], pc.is_in(summary.images["path"], contents.images["path"].combine_chunks())
         )
@@ -124,7 +126,7 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
         added = summary.images.set_column(0, IMAGES.field("id"), ids)
         images = pa.concat_tables([contents.images, added])
         spec = replace(spec, next_id=spec.next_id + len(added))
-        folder.write(Contents(spec, contents.index, images))
+        folder.write(Contents(spec, contents.index, images, summary.names))
         remove_folder(folder.building)
     return len(added)
 
@@ -189,10 +191,14 @@ def _begin(folder: IndexFolder, source: Source, kind: Sequence[str]) -> None:
     write_json(file, plan)
 
 
-def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | None = None) -> _Summary:
-    """Check every part of a source: features of one width and model, those of `like` if given; no image twice."""
+def _summarise(source: Source, building: Path, metric: str, like: Contents | None = None) -> _Summary:
+    """Check every part of a source: features of one width, model and naming, those of `like` if given; no image twice.
+
+    The names are those of `like` too.
+    """
     tables, sizes = [IMAGES.empty_table()], list[int]()
-    first = ("the index", like.dimension, like.model) if like else None
+    first = ("the index", like.spec.dimension, like.spec.model) if like else None
+    names = like.names if like else Names()
     for number in range(len(source)):
         name, features = source.part(number, building)
         first = first or (name, features.features.shape[1], features.model)
@@ -200,7 +206,8 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
         check_widths(name, features.features.shape[1], other, width)
         check_models(name, features.model, other, made_by, for_index=True)
         prepare(features, metric, name)
-        tables.append(_images(features, sum(sizes), source.times(number)))
+        names = names.joined(features.names, other, name)
+        tables.append(_images(features, sum(sizes)))
         sizes.append(len(features))
     _, dimension, model = first or ("", 0, "")
     images = pa.concat_tables(tables)
@@ -210,14 +217,14 @@ def _summarise(source: Source, building: Path, metric: str, like: IndexSpec | No
             f"{len(repeated)} images are named more than once, first {repeated[0]['values']}; give every feature file "
             "and every image once"
         )
-    return _Summary(images, dimension, model, sizes)
+    return _Summary(images, names, dimension, model, sizes)
 
 
-def _images(features: FeatureSet, first: int, times: Sequence[str] | None) -> pa.Table:
+def _images(features: FeatureSet, first: int) -> pa.Table:
     ids = np.arange(first, first + len(features))
-    known = [time or None for time in times] if times else [None] * len(features)
+    times = [time or None for time in features.times.tolist()]
     paths = list(map(to_utf8, features.paths.tolist()))
-    columns = [ids, paths, features.person_ids, features.camera_ids, known]
+    columns = [ids, paths, features.person_ids, features.camera_ids, times]
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, IMAGES, strict=True)], schema=IMAGES
     )

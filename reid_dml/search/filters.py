@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from reid_dml.errors import UserError
+from reid_dml.features.names import Names, id_of
 
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # of the directives of a pattern
 
@@ -21,15 +22,15 @@ class ImageFilter:
     """What an image must be like; what is left empty does not matter.
 
     Attributes:
-        cameras: one of these.
+        cameras: one of these, by id or name.
         not_cameras: none of these.
         since: not before this moment.
         until: not at this moment or later.
         time_pattern: how times stand in file names, such as `%Y%m%d_%H%M%S`, for images without a time of their own.
     """
 
-    cameras: Collection[int] = ()
-    not_cameras: Collection[int] = ()
+    cameras: Collection[int | str] = ()
+    not_cameras: Collection[int | str] = ()
     since: datetime | None = None
     until: datetime | None = None
     time_pattern: str = ""
@@ -37,19 +38,26 @@ class ImageFilter:
     def __bool__(self) -> bool:
         return bool(self.cameras or self.not_cameras or self.since or self.until)
 
-    def ids(self, images: pa.Table, where: str) -> np.ndarray:
+    def ids(self, images: pa.Table, where: str, names: Names | None = None) -> np.ndarray:
         """(n,) int64 ids of the images that pass, rising. An image of unknown time passes no filter of times.
 
-        Raises `UserError` if no image passes, or if no image has a time that is asked for; `where` names the index.
+        Args:
+            images: the table of an index, `Gallery.table`.
+            where: what messages call the index.
+            names: what its cameras are called, `Gallery.names`; None: their ids.
+
+        Raises:
+            UserError: no image passes, no image has a time that is asked for, or no camera has such a name.
         """
+        called = dict(names.cameras) if names else {}
         cameras = images["camera_id"].to_numpy()
         passes = np.ones(len(images), bool)
         if self.cameras:
-            passes &= np.isin(cameras, list(self.cameras))
+            passes &= np.isin(cameras, _camera_ids(self.cameras, called, where))
         if self.not_cameras:
-            passes &= ~np.isin(cameras, list(self.not_cameras))
+            passes &= ~np.isin(cameras, _camera_ids(self.not_cameras, called, where))
         if not passes.any():
-            known = ", ".join(map(str, np.unique(cameras)[:20]))
+            known = ", ".join(called.get(camera, str(camera)) for camera in np.unique(cameras)[:20].tolist())
             raise UserError(f"{where}: no image is of the cameras that are asked for; it has cameras {known}")
         if self.since or self.until:
             times = image_times(images, self.time_pattern)
@@ -69,6 +77,17 @@ class ImageFilter:
 
     def _in_time(self, time: datetime) -> bool:
         return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
+
+
+def _camera_ids(cameras: Collection[int | str], called: Mapping[int, str], where: str) -> list[int]:
+    found = []
+    for camera in cameras:
+        number = id_of(camera, called) if isinstance(camera, str) else camera
+        if number is None:
+            known = f"those with names are {', '.join(sorted(called.values())[:20])}" if called else "none has a name"
+            raise UserError(f"{where}: no camera is called {camera!r}; {known}")
+        found.append(number)
+    return found
 
 
 def parse_moment(text: str, *, end: bool = False) -> datetime:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.names import Names
 from reid_dml.features.validation import check_models, check_not_empty, check_widths
 from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
@@ -141,7 +142,7 @@ class Gallery:
         return Neighbours(ids, np.where(ids < 0, np.float32(np.nan), scores))
 
     def images(self, ids: Sequence[int] | np.ndarray) -> list[ImageRecord]:
-        """Path, person and camera of the images of these ids.
+        """Path, person, camera and time of the images of these ids.
 
         Raises `ValueError` for an id that is not there, as of an image removed since the search that found it.
         """
@@ -152,10 +153,18 @@ class Gallery:
             raise ValueError("there are ids that no image of the gallery has")
         found = opened.contents.images.take(rows)
         columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id", "time"))
+        persons, cameras = opened.contents.names.persons, opened.contents.names.cameras
         return [
-            ImageRecord(from_utf8(path), person, camera, time=time or "")
+            ImageRecord(
+                from_utf8(path), person, camera, None, time or "", persons.get(person, ""), cameras.get(camera, "")
+            )
             for path, person, camera, time in zip(*columns, strict=True)
         ]
+
+    @property
+    def names(self) -> Names:
+        """What its persons and cameras are called."""
+        return self._opened.contents.names
 
     @property
     def table(self) -> pa.Table:

@@ -1,7 +1,7 @@
 """An index on disk: a folder whose manifest names the files that belong together.
 
     manifest.json            what the index is and which generation is current
-    generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id, time)
+    generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id, time; metadata: names)
     building/                of an interrupted command, until it is run again
     .*.tmp                   of a killed one, until the next one
 
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from reid_dml.digests import check_file, file_digest, seal_holds, sealed
 from reid_dml.errors import UserError, absolute
+from reid_dml.features.names import Names
 from reid_dml.files import check_folder, exclusive, remove_drafts, remove_folder, sync, write_json
 from reid_dml.versions import __version__, versions
 
@@ -39,6 +40,7 @@ IMAGES = pa.schema(
 _FORMAT, _VERSION = "reid_dml index", 1
 PLAN = "plan.json"  # in `building`
 _INDEX, _IMAGES = "index.faiss", "images.parquet"
+_NAMES = b"reid_dml.names"  # metadata of the latter, as in feature files; indexes of earlier versions have none
 _MAPPED_BYTES = 1 << 30  # an index larger than this is mapped into memory, not read
 _MAKE = "make one with tools/build_index.py"
 
@@ -57,11 +59,12 @@ class IndexSpec:
 
 @dataclass(frozen=True)
 class Contents:
-    """A whole index: what it is, the vectors, and a row for each image in rising order of the ids."""
+    """A whole index: what it is, the vectors, a row for each image in rising order of the ids, and their names."""
 
     spec: IndexSpec
     index: faiss.Index
     images: pa.Table
+    names: Names
 
 
 class IndexFolder:
@@ -123,7 +126,9 @@ class IndexFolder:
         folder = self.path / f"generation_{number}"
         folder.mkdir()
         write_index(contents.index, folder / _INDEX)
-        pq.write_table(contents.images, folder / _IMAGES)
+        names = contents.names.among(*(contents.images[side].to_numpy() for side in ("person_id", "camera_id")))
+        metadata = {_NAMES: names.text()} if names else None
+        pq.write_table(contents.images.replace_schema_metadata(metadata), folder / _IMAGES)
         files = (folder / _INDEX, folder / _IMAGES)
         for entry in (*files, folder, self.path):
             sync(entry)
@@ -155,6 +160,7 @@ class IndexFolder:
         index = read_index(folder / _INDEX, mapped=mapped)
         try:
             images = pq.read_table(folder / _IMAGES)
+            names = Names.read((images.schema.metadata or {}).get(_NAMES, b"").decode())
         except Exception as error:  # Arrow raises its own errors, and Python's for damage that it does not notice
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "", str(folder / _IMAGES)) from None
@@ -167,7 +173,7 @@ class IndexFolder:
                 f"{folder}: {index.ntotal:,} vectors of {index.d} dimensions and {len(images):,} images do not belong "
                 f"to {self.manifest}; build the index anew"
             )
-        return Contents(spec, index, images)
+        return Contents(spec, index, images.replace_schema_metadata(None), names)
 
     def _read_manifest(self) -> dict[str, Any]:
         if not self.manifest.is_file():

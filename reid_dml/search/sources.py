@@ -30,16 +30,18 @@ class Source(Protocol):
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         """The features of a part and what messages call it. Work may be kept in the folder `building`."""
 
-    def times(self, number: int) -> Sequence[str] | None:
-        """The time of every image of a part, ISO 8601 or empty; None where no time is known."""
-
 
 class FeatureFiles:
     """Feature files of any format, a part each; the last one read is kept."""
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        read: Callable[[str | os.PathLike[str]], FeatureSet] = read_features,
+    ) -> None:
         remedy = "make one with tools/extract_features.py"
         self.paths = [require_file(path, "the feature file", remedy) for path in paths]
+        self._read = read
         self._last: tuple[int, FeatureSet] | None = None
 
     def plan(self) -> Any:
@@ -50,11 +52,8 @@ class FeatureFiles:
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         if self._last is None or self._last[0] != number:
-            self._last = number, read_features(self.paths[number])
+            self._last = number, self._read(self.paths[number])
         return str(self.paths[number]), self._last[1]
-
-    def times(self, number: int) -> Sequence[str] | None:
-        return None
 
 
 class FeatureSets:
@@ -71,9 +70,6 @@ class FeatureSets:
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         return "features" if len(self) == 1 else f"features {number}", self.sets[number]
-
-    def times(self, number: int) -> Sequence[str] | None:
-        return None
 
 
 class ImageFeatures:
@@ -103,16 +99,10 @@ class ImageFeatures:
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         title = f"images, part {number + 1} of {len(self)}" if len(self) > 1 else "images"
-        records = self._records(number)
+        records = self.records[number * _PART : (number + 1) * _PART]
         store = PartStore(building, self._fingerprint)
         if (kept := store.load(number, ["features"])) is not None:
             return title, FeatureSet.of(kept["features"], records, self.model)
         features = self.extract(records, title)
         store.save(number, {"features": features.features})
         return title, features
-
-    def times(self, number: int) -> Sequence[str] | None:
-        return [record.time for record in self._records(number)]
-
-    def _records(self, number: int) -> list[ImageRecord]:
-        return self.records[number * _PART : (number + 1) * _PART]

@@ -11,6 +11,7 @@ import pytest
 from reid_dml import FeatureSet
 from reid_dml.analysis.tsne import align, choose_persons, common_map, principal_components, silhouette, tsne
 from reid_dml.errors import UserError
+from reid_dml.features.names import Names
 
 
 def clusters(rng, persons=3, each=12, width=6):
@@ -96,6 +97,17 @@ def test_feature_files_need_no_image_but_identities(command, rng, tmp_path):
     assert "did you mean 'tsne'?" in command("analyse", "t-sne", "--output", tmp_path).error
     assert "--run" in command("analyse", "tsne", "--output", tmp_path).error
     assert "must be greater than 0" in command(*ask, tmp_path / "a.npz", "--identities", "0").error
+
+
+def test_persons_and_cameras_are_called_by_their_names(command, rng, tmp_path):
+    features, ids = clusters(rng)
+    names = Names({1: "anna", 2: "3", 3: "carl"}, {1: "hall"})
+    FeatureSet(features, ids, ids % 2, [f"{row}.jpg" for row in range(len(ids))], names=names).save(tmp_path / "a.npz")
+    ask = ("analyse", "tsne", "--output", tmp_path / "out", "--features", tmp_path / "a.npz", "--persons")
+    assert command(*ask, "anna", "3").code == 0
+    points = [line.split(",") for line in (tmp_path / "out/tsne.csv").read_text().splitlines()[1:]]
+    assert {(point[3], point[4]) for point in points} == {("anna", "hall"), ("3", "0")}  # 3 is what 2 is called
+    assert "--persons berta: nobody has this name" in command(*ask, "berta").error
 
 
 def test_a_run_of_other_classes_is_refused(command, tiny_run, tmp_path):

@@ -167,7 +167,10 @@ class TestNpz:
         middle = len(whole) // 3
         np.save(tmp_path / "array.npy", np.zeros(3))
         one = (tmp_path / "array.npy").read_bytes()
-        for damaged in (whole[: len(whole) // 2], whole[:middle] + bytes(9) + whole[middle + 9 :], b"no archive", one):
+        place = whole.index(b"PK\x01\x02")  # of the first entry in the archive's directory
+        method, encrypted = (bytes([*whole[:at], 1, *whole[at + 1 :]]) for at in (place + 10, place + 8))
+        hole = whole[:middle] + bytes(9) + whole[middle + 9 :]
+        for damaged in (whole[: len(whole) // 2], hole, method, encrypted, b"no archive", one):
             path.write_bytes(damaged)
             with pytest.raises(UserError, match=r"not a whole \.npz file"):
                 load("npz", path)

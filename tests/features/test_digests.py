@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +12,7 @@ from scipy.io import loadmat, savemat
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features, write_features
+from reid_dml.features.names import Names
 
 
 @pytest.fixture
@@ -50,6 +53,27 @@ def test_a_camera_lost_by_damage_is_refused_and_a_foreign_file_is_read(features,
     del content["sha256"]
     savemat(path, content)
     assert (read_features(path).camera_ids == -1).all()
+
+
+def test_a_command_reads_unchecked_what_it_is_told_to(features, tmp_path, command, monkeypatch):
+    path, files = tmp_path / "f.parquet", ("convert_features", tmp_path / "f.parquet", tmp_path / "f.npz")
+    write_features(features, path)
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "person_id", [np.arange(20) + 1]), path)
+    assert "SHA-256 differs" in (error := command(*files).error)
+    assert "--no-verify reads it unchecked" in error
+    monkeypatch.setenv("REID_DML_VERIFY", "1")  # undone with what the command sets
+    assert command(*files, "--no-verify").code == 0
+    assert read_features(tmp_path / "f.npz").person_ids.tolist() == list(range(1, 21))
+
+
+def test_a_digest_covers_times_and_names_and_is_that_of_earlier_files_without_them():
+    ids = np.array([1, 2, 0]), np.array([0, 1, -1])
+    features = FeatureSet(np.eye(3, dtype=np.float32), *ids, np.array(["a", "é", "c"]), "m" * 32)
+    assert features.digest() == "fd2361bffd93016538df22f6c6d000738c9283594f30921a9a91ad10d5611235"
+    timed = replace(features, times=np.array("2026-01-31"))
+    named = replace(features, names=Names({2: "anna"}))
+    assert len({one.digest() for one in (features, timed, named, replace(timed, names=named.names))}) == 4
 
 
 def test_a_parquet_file_of_somebody_else_is_read(features, tmp_path):

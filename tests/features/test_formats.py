@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +17,10 @@ from scipy.io import loadmat, savemat
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.formats import read_features, write_features, write_splits
+from reid_dml.features.names import Names
 from reid_dml.search.gallery import Gallery
 
-FIELDS = ("features", "person_ids", "camera_ids", "paths", "model")
+FIELDS = ("features", "person_ids", "camera_ids", "paths", "model", "times", "names")
 
 
 def some(rng, count=7, width=4, model="ab12"):
@@ -28,6 +31,12 @@ def some(rng, count=7, width=4, model="ab12"):
         [f"Ordner/größe {row}.jpg" for row in range(count)],
         model,
     )
+
+
+def with_times_and_names(features):
+    names = Names({1: "größe \udce9", 2: "17", 77: "not there"}, {0: "hall"})
+    times = ["2026-01-31T12:30:00" if row % 3 else "" for row in range(len(features))]
+    return replace(features, times=np.array(times), names=names)
 
 
 def assert_same(one, other):
@@ -42,10 +51,12 @@ def assert_same(one, other):
     st.integers(1, 9),
     st.sampled_from(["", "ab12"]),
     st.sampled_from(["npz", "parquet", "mat"]),
+    st.booleans(),
 )
-def test_a_file_comes_back_as_it_was(tmp_path_factory, seed, count, width, model, kind):
+def test_a_file_comes_back_as_it_was(tmp_path_factory, seed, count, width, model, kind, named):
     path = tmp_path_factory.mktemp("f") / f"f.{kind}"
     before = some(np.random.default_rng(seed), count, width, model)
+    before = with_times_and_names(before) if named else before
     write_features(before, path)
     assert_same(read_features(path), before)
 
@@ -62,7 +73,7 @@ def test_a_mat_file_is_what_matlab_evaluators_read(rng, tmp_path):
     content = loadmat(tmp_path / "one.mat")
     assert content["feature"].shape == (7, 4)
     assert content["label"].shape == content["cam"].shape == (1, 7)
-    query, gallery = some(rng, 3), some(rng, 5)
+    query, gallery = some(rng, 3), with_times_and_names(some(rng, 5))
     write_splits({"query": query, "gallery": gallery}, tmp_path / "two.mat")
     content = loadmat(tmp_path / "two.mat")
     np.testing.assert_array_equal(content["gallery_f"], gallery.features)
@@ -82,6 +93,10 @@ def test_other_people_s_files_are_read(rng, tmp_path):
     lists = pa.array(features.tolist())  # of any length, as data frames write them
     pq.write_table(pa.table({"feature": lists, "person_id": labels, "camera_id": labels}), tmp_path / "f.parquet")
     np.testing.assert_array_equal(read_features(tmp_path / "f.parquet").features, features.astype(np.float32))
+    times = pa.array([datetime(2026, 1, 31, 12, 30), *[None] * 6])
+    columns = {"feature": lists, "person_id": labels, "camera_id": labels, "time": times}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert read_features(tmp_path / "t.parquet").times.tolist() == ["2026-01-31T12:30:00", *[""] * 6]
 
 
 def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
@@ -96,9 +111,11 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         "words": {**good, "person_id": list("abcdefg")},
         "half": {**good, "camera_id": ids + 0.5},
         "nan": {**good, "feature": [[np.nan, 1.0]] * 7},
+        "time": {**good, "time": ["2026-01-31", *["noon"] * 6]},
     }
     for name, columns in tables.items():
         pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    np.savez(tmp_path / "names.npz", features=wide, person_ids=ids, camera_ids=ids, names='{"1": "anna"}')
     savemat(tmp_path / "nolabel.mat", {"feature": wide})
     savemat(tmp_path / "length.mat", {"feature": wide, "label": ids[:5]})
     savemat(tmp_path / "sets.mat", {"gallery_f": wide, "gallery_label": ids})
@@ -113,11 +130,13 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         ("words.parquet", "", "person ids must be whole numbers"),
         ("half.parquet", "", "camera ids must be whole numbers"),
         ("nan.parquet", "", "7 of 7 features are NaN or infinite"),
-        ("nan.parquet", "query", "holds one set of features; leave out the split"),
+        ("time.parquet", "", "times must be ISO 8601, row 1 is 'noon'"),
+        ("names.npz", "", 'names must be JSON such as {"persons"'),
+        ("nan.parquet", "query", "--split query: holds one set of features only"),
         ("nolabel.mat", "", "has no variable label"),
         ("length.mat", "", "person_ids must be \\(7,\\), got \\(5,\\)"),
-        ("sets.mat", "", "holds the sets gallery; say which by `split`"),
-        ("sets.mat", "query", "has no query set \\(query_f\\); it has gallery"),
+        ("sets.mat", "", "holds the sets gallery; make a file of one with .* --split gallery"),
+        ("sets.mat", "query", "--split query: has no such set \\(query_f\\); it has gallery"),
         ("junk.mat", "", "not a whole .mat file"),
         ("junk.parquet", "", "not a whole Parquet file"),
         ("f.csv", "", "name ends in .npz, .parquet or .mat"),
