@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,9 @@ from reid_dml.data.labels import LabelledImage, records_of, without_repeats
 from reid_dml.data.listing import EXTENSIONS, walk_images
 from reid_dml.data.person_folders import read_person_folders
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
-from reid_dml.data.tables import ImageTable, is_table, read_table
+from reid_dml.data.tables import is_table, read_table
 from reid_dml.data.videos import every, with_frames
 from reid_dml.errors import UserError, absolute, require_file
-
-logger = logging.getLogger(__name__)
 
 LABELS = ("name", "folder", "none")
 CAMERAS = ("use", "ignore")
@@ -74,7 +71,7 @@ def image_records(
             table = read_table(path)
             if "person_id" in table.columns:
                 labelled += [image._replace(split="") for image in table.images]
-                _say_what_is_unknown(table, cameras)
+                table.say_what_is_unknown(cameras=cameras == "use")
             else:
                 records += [
                     named_record(image.path)._replace(time=image.time) for image in without_repeats(table.images)
@@ -93,14 +90,3 @@ def image_records(
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
     records += records_of(without_repeats(labelled))[0]
     return [record._replace(camera_id=UNKNOWN_CAMERA) for record in records] if cameras == "ignore" else records
-
-
-def _say_what_is_unknown(table: ImageTable, cameras: str) -> None:
-    """A line on the persons, and one on the cameras, that a table leaves empty."""
-    if cameras == "use" and not any(image.camera for image in table.images):
-        logger.info("%s: no camera ids: all cameras are unknown, as with --cameras ignore", table.file)
-        cameras = "ignore"
-    for what in ("person", "camera") if cameras == "use" else ("person",):
-        if empty := [image for image in table.images if not getattr(image, what)]:
-            share = f"{len(empty):,} of {len(table.images):,} images"
-            logger.info("%s: no %s id, which counts as unknown (%s)", empty[0].place, what, share)

@@ -50,6 +50,16 @@ class ImageTable(NamedTuple):
     columns: frozenset[str]
     images: list[LabelledImage]
 
+    def say_what_is_unknown(self, *, cameras: bool = True) -> None:
+        """A line on the persons, and one on the cameras, that are left empty; `cameras` False: only on persons."""
+        if cameras and not any(image.camera for image in self.images):
+            logger.info("%s: no camera ids: all cameras are unknown, as with --cameras ignore", self.file)
+            cameras = False
+        for what in ("person", "camera") if cameras else ("person",):
+            if empty := [image for image in self.images if not getattr(image, what)]:
+                share = f"{len(empty):,} of {len(self.images):,} images"
+                logger.info("%s: no %s id, which counts as unknown (%s)", empty[0].place, what, share)
+
 
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Whether a path is named like a table of images."""
