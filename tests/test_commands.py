@@ -140,7 +140,7 @@ class TestRefusals:
             ("pickle.pt", "holds pickled objects"),
             (
                 "other.safetensors",
-                "none of its 1 tensors fits network 0 (mobilenet_v1_0.25); it belongs to another architecture",
+                "none of its 1 tensors fits network 0 (mobilenet_v1_0.25) backbone; it belongs to another architecture",
             ),
             ("folder", "weights not found; name a run folder"),
         ],

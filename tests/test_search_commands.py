@@ -224,6 +224,10 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
     shutil.copytree(index, tmp_path / "half")
     (tmp_path / "half" / "manifest.json").unlink()
     (tmp_path / "half" / "building").mkdir()
+    rows, short = tmp_path / "rows", ("--k", 3, "--show", 1)
+    columns = ("features", "person_ids", "camera_ids")
+    np.savez(f"{rows}.npz", **{name: getattr(gallery, name) for name in columns})
+    assert command("build_index", "--index", rows, "--features", f"{rows}.npz").code == 0
     search = ("search_gallery", "--index", index, "--query")
     for words, arguments in (
         ("they cannot be compared", (*search, folders[0], "--run", tiny_run, "--network", "0")),
@@ -234,6 +238,10 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
         (f"0 neighbours were asked for, {index} holds", (*search, features[0], "--k", 0)),
         ("a picture's name ends in .png", (*search, features[0], "--picture", tmp_path / "x.bmp")),
         ("gone: not found; name a feature file, or an image", (*search, "gone", "--run", tiny_run)),
+        (
+            "x.png: not drawn: 4 of 4 images are not there, first row 0",
+            ("search_gallery", "--index", rows, "--query", f"{rows}.npz", "--picture", tmp_path / "x.png", *short),
+        ),
         ("gone.jpg: the image or folder not found", (*search, "gone.jpg", "--run", tiny_run)),
         ("its building has not ended", ("search_gallery", "--index", tmp_path / "half", "--query", features[0])),
         ("SEED: options are of networks, but there are no images", (*search, features[0], "SEED", "1")),

@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 
 from reid_dml.data.images import read_image
 from reid_dml.data.records import ImageRecord
+from reid_dml.data.videos import file_of
 from reid_dml.errors import UserError
 from reid_dml.files import save_with
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name
+from reid_dml.text import printable
 
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 _COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}
@@ -31,7 +33,18 @@ def check_picture(path: str | os.PathLike[str]) -> None:
 
 
 def draw_lists(lists: Sequence[RankedList], path: str | os.PathLike[str]) -> None:
-    """Draw the lists and write the picture, in the format of its name."""
+    """Draw the lists and write the picture, in the format of its name.
+
+    Raises:
+        UserError: an image that is not there, as where features came without the paths of their images, or is broken.
+    """
+    images = [image for entry in lists for image in (entry.query, *entry.images)]
+    if absent := [image for image in images if not os.path.isfile(file_of(image.path))]:
+        raise UserError(
+            f"{path}: not drawn: {len(absent):,} of {len(images):,} images are not there, first "
+            f"{printable(absent[0].path)}; a picture needs features that name the files of their images, as paths from "
+            "the working folder"
+        )
     columns = 1 + max(len(entry.images) for entry in lists)
     figure, grid = plt.subplots(
         len(lists),

@@ -139,7 +139,7 @@ class Model:
     """How every network is built around its backbone."""
 
     weights: str = option(
-        "", "for testing and extraction: a run folder (the cohort) or one .safetensors file", path=True
+        "", "for testing and extraction: a run folder (the cohort), or a weights file, another toolkit's too", path=True
     )
     init: str = option(
         "default",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,6 @@ from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.tables import is_table, read_table
 from reid_dml.data.videos import every, is_video, with_frames
 from reid_dml.errors import UserError, absolute, require_file
-
-logger = logging.getLogger(__name__)
 
 LABELS = ("name", "folder", "none")
 CAMERAS = ("use", "ignore")
@@ -80,8 +77,7 @@ def image_records(
             table = read_table(path)
             if "person_id" in table.columns:
                 labelled += [image._replace(split="") for image in table.images]
-                if cameras == "use" and not any(image.camera for image in table.images):
-                    logger.info("%s: no camera ids: all cameras are unknown, as with --cameras ignore", table.file)
+                table.say_what_is_unknown(cameras=cameras == "use")
             else:
                 records += [
                     named_record(image.path)._replace(time=image.time) for image in without_repeats(table.images)

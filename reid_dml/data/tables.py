@@ -24,7 +24,8 @@ from reid_dml.errors import UserError, require_file
 
 logger = logging.getLogger(__name__)
 
-TABLES = (".csv", ".tsv", ".txt")
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")  # tables to anybody who names one, if none that can be read
+TABLES = (".csv", ".tsv", ".txt", *SPREADSHEETS)
 HEADER = "path,person_id,camera_id,split"
 REMEDY = f"a header line {HEADER} and a line per image"
 # Other names of the columns, as other toolkits and people call them; case, blanks and underscores do not matter.
@@ -35,6 +36,10 @@ _COLUMNS = {
     "split": {"split", "subset"},
     "time": {"time", "timestamp", "datetime"},
 }
+# What spreadsheets put where a cell cannot hold its value: an error, in any language, or a long number, rounded.
+_CELL_ERROR = re.compile(r"#N/A|#NV|#\S+[!?]|#{2,}")
+_ROUNDED = re.compile(r"[+-]?\d([.,]\d+)?E\+\d+", re.IGNORECASE)
+_SHOWN = 200  # characters of a header that is none
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -44,6 +49,16 @@ class ImageTable(NamedTuple):
     file: Path
     columns: frozenset[str]
     images: list[LabelledImage]
+
+    def say_what_is_unknown(self, *, cameras: bool = True) -> None:
+        """A line on the persons, and one on the cameras, that are left empty; `cameras` False: only on persons."""
+        if cameras and not any(image.camera for image in self.images):
+            logger.info("%s: no camera ids: all cameras are unknown, as with --cameras ignore", self.file)
+            cameras = False
+        for what in ("person", "camera") if cameras else ("person",):
+            if empty := [image for image in self.images if not getattr(image, what)]:
+                share = f"{len(empty):,} of {len(self.images):,} images"
+                logger.info("%s: no %s id, which counts as unknown (%s)", empty[0].place, what, share)
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
@@ -83,6 +98,8 @@ def read_table(path: str | os.PathLike[str], remedy: str = f"name a CSV with {RE
         place = f"{file}: line {number}"
         if not values["path"]:
             raise UserError(f"{place}: path is empty; name the image, or remove the line")
+        for name in ("path", "person_id", "camera_id"):
+            _check_cell(place, name, values.get(name, ""))
         found = _find(file.parent, values["path"])
         if found is None:
             missing.append((place, values["path"]))
@@ -141,11 +158,12 @@ def _decode(file: Path) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What parts the columns: where the first line names most of ours."""
+    """What parts the columns: where the first line names most of ours, and has most columns."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     if first.lower().startswith("sep=") and len(first.strip("\r\n")) == 5:
         return first[4] if first[4] in _DELIMITERS else ","
-    return max(_DELIMITERS, key=lambda delimiter: len(_named(next(csv.reader([first], delimiter=delimiter), []))))
+    headers = {delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda delimiter: (len(_named(headers[delimiter])), len(headers[delimiter])))
 
 
 def _named(header: list[str]) -> list[str]:
@@ -164,9 +182,19 @@ def _columns(file: Path, number: int, header: list[str]) -> dict[str, int]:
                 )
             found[name] = column
     if "path" not in found:
-        there = f", only {', '.join(cell for cell in header if cell)}" if found else ""
+        there = f", only {', '.join(cell for cell in header if cell)[:_SHOWN]}" if any(header) else ""
         raise UserError(f"{file}: line {number}: no column path{there}; the file needs {REMEDY}")
     return found
+
+
+def _check_cell(place: str, name: str, cell: str) -> None:
+    if _CELL_ERROR.fullmatch(cell):
+        raise UserError(f"{place}: {name} is {cell!r}, an error of the spreadsheet; mend the cell there")
+    if name != "path" and _ROUNDED.fullmatch(cell):
+        raise UserError(
+            f"{place}: {name} is {cell!r}, a long number that the spreadsheet has rounded; format the column as text "
+            "there and enter the ids again"
+        )
 
 
 def _lines(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -200,6 +228,13 @@ def _find(folder: Path, written: str) -> str | None:
     return None
 
 
+def _in_other_case(path: str) -> str:
+    """The name of a file that differs from a path in capitals only, as systems that ignore them take it; or empty."""
+    folder, name = os.path.split(path)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return next((other for other in names if other.casefold() == name.casefold()), "")
+
+
 def _not_found(folder: Path, missing: list[tuple[str, str]], count: int) -> str:
     place, written = missing[0]
     where = os.path.abspath(folder / written)
@@ -207,6 +242,8 @@ def _not_found(folder: Path, missing: list[tuple[str, str]], count: int) -> str:
         remedy = "write paths with / as they are on this machine"
     elif os.path.exists(written):
         remedy = f"paths are relative to the list's folder, {folder.resolve()}, not to the working folder"
+    elif other := _in_other_case(where):
+        remedy = f"the file there is called {other}; write it so"
     else:
         remedy = f"paths are relative to the list's folder; correct the path or remove the line (looked for {where})"
     if os.path.isdir(where):

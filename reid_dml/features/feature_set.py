@@ -21,7 +21,7 @@ from reid_dml.files import save_with
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
 _OPTIONAL = ("paths", "model", "times", "names")
-_REMEDY = "make it anew with tools/extract_features.py"
+_REMEDY = "make it anew with tools/extract_features.py, or write the arrays that docs/evaluation.md names"
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
 
@@ -177,6 +177,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             raise UserError(f"{path}: a single array, not a feature file; {_REMEDY}")
         with content as file:
             absent = [f"{name}: {kind}" for name, kind in _FIELDS.items() if name not in file.files]
+            if any(name.endswith("data.pkl") for name in file.files):
+                raise UserError(
+                    f"{path}: a torch file; write its arrays with numpy.savez, as docs/evaluation.md names them"
+                )
             if absent:
                 raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {_REMEDY}")
             return {name: file[name] for name in (*_FIELDS, *_OPTIONAL) if name in file.files}

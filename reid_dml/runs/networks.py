@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,13 @@ from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
-from reid_dml.models.weights import load_exact, read_tensors
+from reid_dml.models.weights import load_exact, load_partial, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.sources import WEIGHTS_NAME, classes_hash, head_classes, known_config, network_index, run_config
 from reid_dml.runs.weights import check_cohort
+
+logger = logging.getLogger(__name__)
 
 # How an image becomes a network's input in evaluation; test-time flipping is a choice of the evaluation itself.
 INPUT_OPTIONS = (*(key for key in EVALUATION_OPTIONS.values() if key.startswith("INPUT.")), "DATA.STORED_SIZE")
@@ -102,6 +105,8 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
     """Trained networks in evaluation mode, by index.
 
+    A file that is of none of our runs gives its backbone alone; the head in front of it is all zero.
+
     Args:
         cfg: what they are built by.
         path: `MODEL.WEIGHTS`, see `weights_files`.
@@ -122,14 +127,36 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     _warn_of_differences(cfg, path, (*INPUT_OPTIONS, *network_options(cfg)), "used here")
     networks = {}
     for index, file in files.items():
-        head = read_tensors(file).get("head.weight")
-        if head is None or head.ndim != 2:
-            raise UserError(f"{file}: has no identity head (head.weight); it is no network of tools/train_net.py")
-        network = build_network(cfg, index, head.shape[0], initialise=False)
-        what = f"network {index} ({cfg.COHORT.NETWORKS[index]})"
-        load_exact(network, file, what=what, without=_FORMER_TENSORS)
+        tensors = read_tensors(file)
+        head = tensors.get("head.weight")
+        if head is not None and head.ndim == 2 and any(name.startswith("backbone.") for name in tensors):
+            network = build_network(cfg, index, head.shape[0], initialise=False)
+            what = f"network {index} ({cfg.COHORT.NETWORKS[index]})"
+            load_exact(network, file, what=what, without=_FORMER_TENSORS)
+        else:
+            network = _with_backbone_of(cfg, index, file)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
+
+
+def _with_backbone_of(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
+    """A network with the backbone of a weights file of another toolkit, for features; its head knows one class only."""
+    name = cfg.COHORT.NETWORKS[index]
+    if cfg.MODEL.NECK != "none":
+        raise UserError(
+            f"{file}: has no identity head of tools/train_net.py, so only its backbone can be read; set MODEL.NECK none"
+        )
+    network = build_network(cfg, index, 1, initialise=False)
+    for parameter in network.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    report = load_partial(network.backbone, file, what=f"network {index} ({name}) backbone")
+    if lacking := [*report.missing, *report.mismatched]:
+        raise UserError(
+            f"{file}: does not give the whole backbone of {name}: {len(lacking)} tensors are missing or of another "
+            f"shape ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); name its own network in COHORT.NETWORKS"
+        )
+    logger.info("%s", report)
+    return network
 
 
 def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list[ReIDNetwork]:

@@ -100,6 +100,28 @@ def test_lasting_ids_do_not_depend_on_the_others():
     assert all(2**40 <= lasting_id(text) < 2**53 for text in ("anna", "0", "-5", str(2**64)))
 
 
+def test_a_list_without_images_to_train_on(load):
+    with pytest.raises(UserError, match=r"train split is empty; only a test with TEST\.TRAIN_ACCURACY False needs no"):
+        load(ROWS[2:])
+
+
+def test_what_a_list_leaves_empty_is_said(tmp_path, caplog):
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.png").write_bytes(b"x")
+    (tmp_path / "list.csv").write_text("path,person,camera\n1.png,1,1\n2.png,,2\n3.png,2,\n")
+    with caplog.at_level("INFO"):
+        assert [record.person_id for record in image_records([tmp_path / "list.csv"])] == [1, -2, 2]
+    assert "list.csv: line 3: no person id, which counts as unknown (1 of 3 images)" in caplog.text
+    assert "list.csv: line 4: no camera id, which counts as unknown (1 of 3 images)" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["list.xlsx", "list.ods", "list.xls"])
+def test_a_spreadsheet_is_no_broken_image(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04" if name != "list.xls" else b"\xd0\xcf\x11\xe0")
+    with pytest.raises(UserError, match="a spreadsheet's own format, not a text; save it there as CSV UTF-8"):
+        image_records([tmp_path / name])
+
+
 def test_records_of_a_list(load, tmp_path):
     load(ROWS)
     records = image_records([tmp_path / "list.csv"])

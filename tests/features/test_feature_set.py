@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
@@ -83,10 +84,12 @@ class TestFile:
         (tmp_path / "f.npz").write_bytes(data[: len(data) // 2])
         (tmp_path / "text.npz").write_text("hello")
         np.save(tmp_path / "array.npy", np.zeros(3))
+        torch.save({"features": torch.zeros(3, 2)}, tmp_path / "torch.pt")
         for name, words in (
             ("f.npz", "not a whole .npz file"),
             ("text.npz", "text.npz: not a .npz file"),
             ("array.npy", "a single array"),
+            ("torch.pt", "a torch file; write its arrays with numpy.savez"),
             ("gone.npz", "not found"),
         ):
             with pytest.raises(UserError, match=words) as refusal:

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from reid_dml import FeatureExtractor, FeatureSet
@@ -59,6 +60,30 @@ def test_testing_a_run_and_a_copied_file(command, alone, tiny_run, data_root, tm
         assert result.code == 0, result.err
         assert "warning" not in result.err
         assert json.loads((tmp_path / "m.json").read_text()) == expected
+
+
+def test_a_backbone_of_another_toolkit_gives_its_features(tiny_run, make_config, query, tmp_path):
+    ours = FeatureExtractor.from_run(tiny_run, network=0, device="cpu")
+    state = ours.networks[0].backbone.state_dict()
+    theirs = {"module.classifier.weight": torch.ones(3, 2)} | {f"module.{name}": state[name] for name in state}
+    torch.save({"state_dict": theirs, "epoch": 5, "rank1": np.float64(0.9)}, tmp_path / "model.pth.tar-5")
+    found = FeatureExtractor.from_config(make_config("MODEL.WEIGHTS", str(tmp_path / "model.pth.tar-5")))
+    images = [record.path for record in _records(query)][:4]
+    np.testing.assert_array_equal(found(images), ours(images))
+    again = FeatureExtractor.from_config(make_config("MODEL.WEIGHTS", str(tmp_path / "model.pth.tar-5"), "SEED", "9"))
+    assert again.model == found.model != ours.model
+
+
+def test_a_backbone_that_is_not_whole_is_refused(tiny_run, make_config, tmp_path):
+    state = FeatureExtractor.from_run(tiny_run, network=0, device="cpu").networks[0].backbone.state_dict()
+    name = next(iter(state))
+    del state[name]
+    torch.save(state, tmp_path / "w.pth")
+    weights = ["MODEL.WEIGHTS", str(tmp_path / "w.pth")]
+    with pytest.raises(UserError, match=rf"w\.pth: does not give the whole backbone of .*: 1 tensors .* \({name}\)"):
+        FeatureExtractor.from_config(make_config(*weights))
+    with pytest.raises(UserError, match=r"w\.pth: has no identity head .* set MODEL\.NECK none"):
+        FeatureExtractor.from_config(make_config(*weights, "MODEL.NECK", "bn"))
 
 
 def test_options_go_with_a_run_in_every_tool(command, tiny_run, query, tmp_path):

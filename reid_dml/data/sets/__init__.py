@@ -71,8 +71,7 @@ def load_data(cfg: CfgNode, *, training: bool = True) -> ReIDData | Classificati
     data = usable_images(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))
     if not data.train:
         if training:
-            raise UserError(
-                data.missing or f"{data.root}: the train split is empty; {data.name} needs images in it to train on"
-            )
+            missing = data.missing or f"{data.root}: the train split is empty"
+            raise UserError(f"{missing}; only a test with TEST.TRAIN_ACCURACY False needs no images to train on")
         return data
     return hide_labels(cfg, data)
