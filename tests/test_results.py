@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.index_types_table import index_types_table, read_benchmarks
 from benchmarks.performance_page import performance_page, read_performance
-from reid_dml.commands.results import full_experiments, read_records, results_page
+from reid_dml.commands.results import paper_section, read_runs, results_page
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.reporting.markdown import fill_marks
@@ -21,9 +21,11 @@ EMPTY = "<!-- runs: begin -->\n<!-- runs: end -->\n"
 
 
 def test_the_page_is_up_to_date():
-    page = (REPOSITORY / "docs" / "results.md").read_text()
-    records, full = read_records(REPOSITORY / "results"), full_experiments(REPOSITORY / "configs")
-    assert results_page(page, records, full) == page, "run make results"
+    path = REPOSITORY / "docs" / "results.md"
+    page, results = path.read_text(), REPOSITORY / "results"
+    shown, figures = paper_section(page, results, path.parent / "images" / "results", path)
+    assert results_page(shown, read_runs(results)) == page, "run make results"
+    assert all(file.read_text() == text for file, text in figures.items()), "run make results"
 
 
 def test_what_is_written_by_hand_stays_and_a_page_without_marks_is_refused():
@@ -90,7 +92,7 @@ def test_runs_of_several_seeds_are_one_row_with_mean_and_sd(tiny_run):
     for found in (one, other):
         found["metrics"]["ensemble"]["single_query"]["mAP"] = 0.50 if found is one else 0.53
     page = results_page(EMPTY, [one, other])
-    assert f"| {one['experiment']} (n = 2) | network 0" in page
+    assert f"| {one['experiment']}, {one['steps']} steps (n = 2) | network 0" in page
     assert "|  | ensemble | 51.50 ± 2.12 |" in page
     assert all(f"seed {seed};" in page for seed in (one["seed"], 7))
     with pytest.raises(UserError, match="two records of one seed"):

@@ -1,4 +1,4 @@
-"""Write docs/performance.md and the tables in docs/results.md and docs/search.md from results/, and docs/options.md.
+"""Write docs/performance.md, docs/options.md, and what docs/results.md and docs/search.md show of results/.
 
 python tools/make_results.py [--check]
 """
@@ -25,14 +25,17 @@ def main() -> None:
         "--performance-page", default="docs/performance.md", metavar="FILE", help="default: docs/performance.md"
     )
     parser.add_argument("--options-page", default="docs/options.md", metavar="FILE", help="default: docs/options.md")
-    parser.add_argument("--check", action="store_true", help="only check that the page is up to date")
+    parser.add_argument(
+        "--figures", default="docs/images/results", metavar="DIR", help="figures of that page (docs/images/results)"
+    )
+    parser.add_argument("--check", action="store_true", help="only check that the pages are up to date")
     arguments = parser.parse_args()
 
     sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # which know their records
     from index_types_table import index_types_table, read_benchmarks
     from performance_page import performance_page, read_performance
 
-    from reid_dml.commands.results import full_experiments, read_records, results_page
+    from reid_dml.commands.results import paper_section, read_runs, results_page
     from reid_dml.config.schema import all_sections
     from reid_dml.errors import require_file
     from reid_dml.files import write_text
@@ -43,10 +46,12 @@ def main() -> None:
         return require_file(page, "the page", "it holds the marks between which tables are drawn").read_text()
 
     records, results, search = (Path(path) for path in (arguments.records, arguments.output, arguments.search_page))
-    runs, full = read_records(records), full_experiments(Path("configs"))
+    runs = read_runs(records)
     types = index_types_table(read_benchmarks(records / "benchmarks"))
+    page, figures = paper_section(read(results), records, Path(arguments.figures), results)
     pages = {
-        results: results_page(read(results), runs, full, results),
+        **figures,
+        results: results_page(page, runs, results),
         Path(arguments.performance_page): performance_page(read_performance(records / "benchmarks")),
         search: fill_marks(read(search), "index types", types, search),
         Path(arguments.options_page): options_page(all_sections()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reid_dml.commands.reproduce import missing_jobs, pace
@@ -83,21 +83,23 @@ def write_report(names: Sequence[str], place: Place, *, html: Path | None, markd
         write_text(html, html_page({scale: [parameters_table(), *parts] for scale, parts in scales.items()}, records))
         print(html)
     if markdown:
-        links = write_figures(scales, markdown.with_suffix(""))
+        links, files = figure_files(scales, markdown.with_suffix(""))
+        for path, text in files.items():
+            write_text(path, text)
         page = markdown_page(scales, records, {key: f"{markdown.stem}/{link}" for key, link in links.items()})
         write_text(markdown, f"# Published and measured\n\n{page}")
         print(markdown)
 
 
-def write_figures(scales: dict[str, list[Part]], folder: Path) -> dict[str, str]:
-    """Write every figure as SVG and its numbers as CSV: the names of the SVG files, by `scale/name`."""
-    links = {}
+def figure_files(scales: Mapping[str, Sequence[Part]], folder: Path) -> tuple[dict[str, str], dict[Path, str]]:
+    """Every figure as SVG and its numbers as CSV: names of the SVG files by `scale/name`, and all files' content."""
+    links, files = dict[str, str](), dict[Path, str]()
     for scale, parts in scales.items():
         for part in parts:
             for number, figure in enumerate(part.figures):
                 ending = f"-{number + 1}" if len(part.figures) > 1 else ""
                 links[f"{scale}/{part.name}{ending}"] = f"{scale}_{part.name}{ending}.svg"
-                write_text(folder / f"{scale}_{part.name}{ending}.svg", figure)
+                files[folder / f"{scale}_{part.name}{ending}.svg"] = figure
             if part.figures:
-                write_text(folder / f"{scale}_{part.name}.csv", csv_text(part.rows))
-    return links
+                files[folder / f"{scale}_{part.name}.csv"] = csv_text(part.rows)
+    return links, files

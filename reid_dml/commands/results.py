@@ -1,27 +1,32 @@
-"""The page of measured results: run records read from a folder, and the tables made from them put into the page."""
+"""The page of measured results: what run records give, put between the marks of the page."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from reid_dml.config import load_config
+from reid_dml.commands.reproduce_report import all_parts, figure_files
 from reid_dml.errors import UserError, absolute
-from reid_dml.paper.published import PUBLISHED
+from reid_dml.paper.pages import markdown_page
+from reid_dml.paper.records import Place, Record
 from reid_dml.reporting.markdown import fill_marks
 from reid_dml.reporting.run_tables import run_sections
 from reid_dml.reporting.task_tables import TABLES
 
+PAPER = "paper"  # folder of the records of the papers' experiments, below that of all records
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """All run records below a folder, by path; those of `benchmarks/` are no runs.
 
-    Raises `UserError` for a file that is none, and for a folder without any.
+def read_runs(folder: Path) -> list[Record]:
+    """Records of further runs below a folder, by path: those of the papers' experiments and of benchmarks are none.
+
+    Raises `UserError` for a file that is none.
     """
+    if not folder.is_dir() or not any(folder.rglob("*.json")):
+        raise UserError(f"{absolute(folder)}: holds no run records (result.json of runs); check the path")
     records = []
-    for path in sorted(set(folder.rglob("*.json")) - set((folder / "benchmarks").rglob("*.json"))):
+    aside = [path for name in ("benchmarks", PAPER) for path in (folder / name).rglob("*.json")]
+    for path in sorted(set(folder.rglob("*.json")) - set(aside)):
         try:
             record = json.loads(path.read_text())
             record["metrics"]["networks"], record["experiment"]
@@ -30,33 +35,36 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
                 f"{path}: not a run record (result.json of a run); remove it or copy the record again"
             ) from None
         records.append(record)
-    if not records:
-        raise UserError(f"{absolute(folder)}: holds no run records (result.json of runs); check the path")
     return records
 
 
-def full_experiments(configs: Path) -> dict[str, str]:
-    """The data set of every experiment at the full scale below a folder of configs, by its name."""
-    shared = ("base", "small", "wd")  # files that others build on
-    loaded = [load_config(path) for path in sorted(configs.rglob("*.yml")) if not path.stem.endswith(shared)]
-    return {cfg.EXPERIMENT: cfg.DATA.NAME for cfg in loaded if cfg.SCALE == "full"}
-
-
-def results_page(
-    page: str,
-    records: Sequence[Mapping[str, Any]],
-    full: Mapping[str, str] | None = None,
-    path: object = "docs/results.md",
-) -> str:
-    """The page with the tables of these runs between its marks `<!-- runs: begin -->` and `<!-- runs: end -->`.
+def results_page(page: str, runs: Sequence[Record], path: object = "docs/results.md") -> str:
+    """The page with the tables of further runs between its marks `<!-- runs: begin -->` and `<!-- runs: end -->`.
 
     Args:
         page: its text.
-        records: of the runs.
-        full: data sets of the experiments of which a record at the full scale is wanted, by name.
+        runs: their records.
         path: of the page, for errors.
 
     Raises:
         UserError: a page without its marks, or two records of one experiment and seed.
     """
-    return fill_marks(page, "runs", run_sections(records, TABLES, PUBLISHED, full), path)
+    return fill_marks(page, "runs", run_sections(runs, TABLES), path)
+
+
+def paper_section(page: str, folder: Path, figures: Path, path: Path) -> tuple[str, dict[Path, str]]:
+    """The page with the papers' tables and figures between its marks `paper`, and the files of these figures.
+
+    Args:
+        page: its text.
+        folder: of all records.
+        figures: folder for the figures.
+        path: of the page.
+    """
+    place = Place(runs=folder / PAPER, known=folder / PAPER)
+    records = place.records()
+    scales = all_parts(place, records, ["all", "beside"])
+    links, files = figure_files(scales, figures)
+    where = figures.relative_to(path.parent).as_posix()
+    shown = markdown_page(scales, records, {key: f"{where}/{name}" for key, name in links.items()})
+    return fill_marks(page, "paper", shown, path), files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from reid_dml.errors import UserError
 from reid_dml.paper.experiments import (
@@ -16,7 +16,7 @@ from reid_dml.paper.experiments import (
     SEMI_SUPERVISED,
     pair_name,
 )
-from reid_dml.paper.published import PUBLISHED
+from reid_dml.paper.published import PUBLISHED, TABLE_3
 
 MARKET_COLUMNS = ("mAP trapezoid", "rank-1", "multi mAP trapezoid", "multi rank-1")
 _SCRATCH = ("full", "smoke")  # scales with runs from scratch: short ones start from ImageNet weights
@@ -27,9 +27,11 @@ class Row:
     """One line of a table: a network of a run, or the mean of all of its networks."""
 
     label: str
-    experiment: str
-    network: int | str  # index, "mean" or "ensemble"
-    published: Mapping[str, Mapping[str, float]]  # by paper, by column; percent, entropies in nats
+    experiment: str  # empty: somebody else's method
+    network: int | str = "mean"  # index, "mean" or "ensemble"
+    published: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict
+    )  # by paper, by column; percent, entropies in nats
     control: int | None = None  # place in the table of the row that this one is to beat
     scales: tuple[str, ...] = ("full", "small", "smoke")
 
@@ -143,7 +145,42 @@ def _table_3() -> Table:
                 scales=scales,
             ),
         ]
-    return Table("Table 3: Market-1501 (%)", MARKET_COLUMNS, tuple(rows))
+    return Table("Table 3: Market-1501 (%)", MARKET_COLUMNS, (*rows, *_others()))
+
+
+def _others() -> Iterator[Row]:
+    """Other people's methods in Table 3; some stand in one version only."""
+    own = [key for key in TABLE_3 if "mobilenet" not in key]
+    for name in dict.fromkeys(key.split("/")[1] for key in own):
+        keys = [key for key in own if key.endswith(f"/{name}")]
+        yield Row(TABLE_3[keys[0]][0].label.split(" (")[0], "", published=_published(*keys))
+
+
+def _table_3_v1() -> Table:
+    """The length that the first version states, where CVPR states none."""
+    rows: tuple[Row, ...] = (
+        Row("MobileNet, from scratch", "market_mobilenet_independent_100k", "mean", _published("v1/mobilenet_scratch")),
+        Row(
+            "MobileNet + DML, from scratch",
+            "market_mobilenet_dml_100k",
+            "mean",
+            _published("v1/mobilenet_dml_scratch"),
+            control=0,
+        ),
+    )
+    rows = tuple(replace(row, scales=("full",)) for row in rows)
+    return Table("Table 3 at v1's 100,000 steps: Market-1501 (%)", MARKET_COLUMNS, rows)
+
+
+def _variants() -> Table:
+    rows = (
+        Row("Independent", "market_mobilenet_independent", "mean", {}),
+        Row("DML, simultaneous updates", "market_mobilenet_dml", "mean", {}, 0),
+        Row("DML, sequential updates", "market_mobilenet_dml_sequential", "mean", {}, 0),
+        Row("DML, the authors' code", "market_mobilenet_dml_authors", "mean", {}, 0),
+        Row("symmetric KL, Eq. (7)", "market_mobilenet_symmetric_kl", "mean", {}, 0),
+    )
+    return Table("Variants of the method on Market-1501 (%)", MARKET_COLUMNS, rows)
 
 
 def _table_4(ending: str = "") -> Table:
@@ -244,20 +281,25 @@ def _entropy() -> Table:
 def _cohort_sizes(ensemble: bool) -> Sweep:
     # One network alone is a member of the control; of two each has one peer, whatever is done with peers.
     first = ((1.0, "market_mobilenet_independent"), (2.0, "market_mobilenet_dml"))
-    kinds = {"DML, mean over the peers": "dml_k{}", "DML, sum over the peers": "dml_k{}_sum", "DML_e": "dml_e_k{}"}
-    series = tuple(
-        Series(
-            label,
-            (
-                *first[ensemble:],
-                *((float(size), f"market_mobilenet_{name.format(size)}") for size in COHORT_SIZES[1:]),
-            ),
-            "ensemble" if ensemble else "mean",
-        )
-        for label, name in kinds.items()
-    )
+    kinds = {
+        "DML, mean over the peers": "dml_k{}",
+        "DML, sum over the peers": "dml_k{}_sum",
+        "DML_e": "dml_e_k{}",
+        "DML_e of logits": "dml_e_k{}_logits",
+    }
+    network = "ensemble" if ensemble else "mean"
+
+    def series_of(label: str, name: str, start: tuple[tuple[float, str], ...]) -> Series:
+        rest = ((float(size), f"market_mobilenet_{name.format(size)}") for size in COHORT_SIZES[1:])
+        return Series(label, (*start, *rest), network)
+
+    series = [series_of(label, name, first[ensemble:]) for label, name in kinds.items()]
+    if ensemble:
+        alone = ((2.0, "market_mobilenet_independent"),)
+        series.append(series_of("independent", "independent_k{}", alone))
     what = "ensembles of their features" if ensemble else "mean of the networks"
-    return Sweep(f"Cohort size, {what}", "networks in the cohort", "mAP trapezoid", series)
+    letter = "b" if ensemble else "a"
+    return Sweep(f"Fig. 3({letter}): cohort size, {what}", "networks in the cohort", "mAP trapezoid", tuple(series))
 
 
 def _labels(data: str) -> Sweep:
@@ -283,7 +325,7 @@ def _labels(data: str) -> Sweep:
         for kind in SEMI_SUPERVISED
     )
     shown = "Market-1501" if data == "market" else "CIFAR-100"
-    return Sweep(f"Semi-supervised learning on {shown}", axis, column, series)
+    return Sweep(f"Fig. 6: semi-supervised learning on {shown}", axis, column, series)
 
 
 _MARKET_PAIR = ("market_mobilenet_dml", "market_mobilenet_independent")
@@ -320,18 +362,21 @@ ARTIFACTS: dict[str, Artifact] = {
         "top-1",
         ("imagenet_mobilenet_inception_dml", "imagenet_mobilenet_inception_independent"),
     ),
+    "table3_v1": _table_3_v1(),
+    "variants": _variants(),
     "table2_wd": _table_2("_wd"),
     "table4_wd": _table_4("_wd"),
 }
+_BESIDE = ("table3_v1", "variants", "table2_wd", "table4_wd")  # what the papers do not print, or print otherwise
 
 # Names of several, and those that the first version of the paper has for the same figures.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "all": tuple(ARTIFACTS),
+    "all": tuple(name for name in ARTIFACTS if name not in _BESIDE),
+    "beside": _BESIDE,
     "fig2": ("fig2a", "fig2b"),
     "fig3": ("fig3a", "fig3b"),
     "fig4": ("fig4a", "fig4b", "fig4c"),
     "fig6": ("fig6_market", "fig6_cifar"),
-    "v1/table1": (),
     "v1/table2": ("table2",),
     "v1/table3": ("table3",),
     "v1/table4": ("table4", "table4_market"),
@@ -357,7 +402,7 @@ def run_of(name: str, scale: str) -> str:
 
 def _named(artifact: Artifact, scale: str) -> Iterator[str]:
     if isinstance(artifact, Table):
-        yield from (row.experiment for row in artifact.rows if scale in row.scales)
+        yield from (row.experiment for row in artifact.rows if row.experiment and scale in row.scales)
     elif isinstance(artifact, Sweep):
         yield from (name for series in artifact.series for _, name in series.points)
     else:

@@ -66,6 +66,8 @@ def _market() -> Iterator[Experiment]:
             {"COHORT.INIT_WEIGHTS": [_WEIGHTS], "MODEL.INIT": "default"},
             same_at_small=_MARKET + kind,
         )
+        # The length that the first version of the paper states.
+        yield Experiment(f"{_MARKET}{kind}_100k", f"{_MARKET}{kind}.yml", {"TRAIN.STEPS": 100_000})
     for kind in ("entropy", "dml_feature_l2", "dml_sequential", "dml_authors", "symmetric_kl"):
         yield Experiment(_MARKET + kind, f"{_MARKET}{kind}.yml")
     yield Experiment(f"{_MARKET}distilled", f"{_MARKET}distilled.yml", teacher=f"{_MARKET}independent")
@@ -94,9 +96,12 @@ def _cohort_sizes() -> Iterator[Experiment]:
         yield Experiment(
             f"{_MARKET}dml_k{size}_sum", f"{_MARKET}dml.yml", {**networks, "OBJECTIVE.PEER_REDUCTION": "sum"}
         )
-        # The mean of the peers' logits: that of their probabilities has the gradients of Eq. (10).
-        ensemble = {"OBJECTIVE.STRATEGY": "dml_e", "OBJECTIVE.ENSEMBLE": "logits"}
-        yield Experiment(f"{_MARKET}dml_e_k{size}", f"{_MARKET}dml.yml", {**networks, **ensemble})
+        # The mean of the peers' probabilities (Eq. 11) has the gradients of Eq. (10); that of their logits has not.
+        ensemble = {**networks, "OBJECTIVE.STRATEGY": "dml_e"}
+        yield Experiment(f"{_MARKET}dml_e_k{size}", f"{_MARKET}dml.yml", ensemble)
+        logits = {**ensemble, "OBJECTIVE.ENSEMBLE": "logits"}
+        yield Experiment(f"{_MARKET}dml_e_k{size}_logits", f"{_MARKET}dml.yml", logits)
+        yield Experiment(f"{_MARKET}independent_k{size}", f"{_MARKET}independent.yml", networks)
 
 
 def _semi_supervised(

@@ -62,9 +62,10 @@ def compared(table: Table, records: Records, scale: str) -> list[Compared]:
         Compared(
             row.label,
             row.published,
-            measured(row.experiment, row.network) if scale in row.scales else {},
+            measured(row.experiment, row.network) if row.experiment and scale in row.scales else {},
             row.control,
-            scale in row.scales and at_scale(EXPERIMENTS[row.experiment], scale),
+            not row.experiment or (scale in row.scales and at_scale(EXPERIMENTS[row.experiment], scale)),
+            ours=bool(row.experiment),
         )
         for row in table.rows
     ]

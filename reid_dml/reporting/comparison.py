@@ -18,6 +18,7 @@ class Compared:
     measured: Mapping[str, Sequence[float]]  # by column, a number a seed
     control: int | None = None  # place of that row
     run: bool = True  # False: there is no such run at this scale
+    ours: bool = True  # False: somebody else's method, which is not run
 
 
 def welch(values: Sequence[float], control: Sequence[float]) -> float | None:
@@ -45,6 +46,8 @@ def comparison_rows(rows: Sequence[Compared], columns: Sequence[str]) -> list[li
 def _lines(row: Compared, columns: Sequence[str]) -> list[list[str]]:
     """What was published and what was measured."""
     lines = [[paper, *(_printed(cells.get(c)) for c in columns), ""] for paper, cells in row.published.items()]
+    if not row.ours:
+        return lines
     n = max((len(values) for values in row.measured.values()), default=0)
     if n:
         return [*lines, ["ours", *(mean_and_sd(row.measured.get(column, ())) for column in columns), str(n)]]

@@ -1,44 +1,24 @@
-"""Run records as Markdown: tables of the runs of each data set, beside the published numbers."""
+"""Run records as Markdown: tables of the runs of each data set, and how each was measured."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reid_dml.errors import UserError
 from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import (
-    MetricsTable,
-    ReferenceRow,
-    as_printed,
-    network_labels,
-    percent,
-    without_empty_columns,
-)
+from reid_dml.reporting.tables import MetricsTable, network_labels, percent, without_empty_columns
 from reid_dml.tasks.cohort_metrics import mean_and_sd
 
-_NOT_MEASURED = """## Not measured
-
-Experiments (`configs/`) that have no record at their full length yet:
-
-{table}"""
 _FIRST = "market1501"  # whose section begins the page
 
 
-def run_sections(
-    records: Sequence[Mapping[str, Any]],
-    tables: Mapping[str, MetricsTable],
-    published: Mapping[str, Mapping[str, Sequence[ReferenceRow]]],
-    full: Mapping[str, str] | None = None,
-) -> str:
-    """A section a data set: a table of all its runs, the published rows and how each run was measured.
+def run_sections(records: Sequence[Mapping[str, Any]], tables: Mapping[str, MetricsTable]) -> str:
+    """A section a data set: a table of all its runs and how each was measured.
 
     Args:
         records: of the runs, in the layout of `result.json`.
         tables: how the metrics of each task are shown.
-        published: rows of other people's results by their keys, by data set.
-        full: data sets of the experiments of which a record at the full scale is wanted, by name.
 
     Raises:
         UserError: two records of one experiment and seed.
@@ -50,15 +30,8 @@ def run_sections(
         if headline := _headline(own):
             parts.append(headline)
         parts.append(_table(own, tables))
-        if rows := published.get(dataset.removesuffix(" (unofficial split)")):
-            parts.append("### Published\n")
-            parts.append(_published_table(rows))
         parts.append("### How it was measured\n")
         parts += [_how(record) for record in own]
-    measured = {record["experiment"] for record in records if record["scale"] == "full"}
-    if missing := Counter(data for name, data in (full or {}).items() if name not in measured):
-        counts = [["data set", "experiments"], *([name, str(count)] for name, count in sorted(missing.items()))]
-        parts.append(_NOT_MEASURED.format(table=markdown_table(counts)))
     return "\n".join(parts)
 
 
@@ -89,7 +62,7 @@ def _table(records: Sequence[Mapping[str, Any]], tables: Mapping[str, MetricsTab
         # Records of before there was a second task do not name theirs.
         header, *body = _rows(runs, tables[runs[0].get("task", "retrieval")])
         rows = rows or [["experiment", *header]]
-        title = experiment + (f" (n = {len(runs)})" if len(runs) > 1 else "")
+        title = f"{experiment}, {runs[0]['steps']:,} steps" + (f" (n = {len(runs)})" if len(runs) > 1 else "")
         rows += [[title if number == 0 else "", *cells] for number, cells in enumerate(body)]
     return markdown_table(without_empty_columns(rows))
 
@@ -114,15 +87,6 @@ def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[s
 def _measured(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run's metrics without the deviations among its networks, of which a deviation says nothing."""
     return {key: value for key, value in run["metrics"].items() if key != "sd"}
-
-
-def _published_table(published: Mapping[str, Sequence[ReferenceRow]]) -> str:
-    found = [row for rows in published.values() for row in rows]
-    columns = list(dict.fromkeys(column for row in found for column in row.cells))
-    body = {
-        row.label: [as_printed(row.cells[column]) if column in row.cells else "" for column in columns] for row in found
-    }
-    return markdown_table([["row", *columns], *([label, *cells] for label, cells in body.items())])
 
 
 def _how(record: Mapping[str, Any]) -> str:

@@ -1,0 +1,120 @@
+"""Every table and figure of the papers is made of experiments that are there, with configs as the papers say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reid_dml.errors import UserError
+from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, Sweep, Table, choose, experiments_of
+from reid_dml.paper.experiments import COHORT_SIZES, EXPERIMENTS
+from reid_dml.paper.published import PUBLISHED
+from reid_dml.paper.recipes import SCALES, at_scale, recipe
+
+RUNS = Path("runs/reproduce")
+
+
+def test_every_experiment_belongs_to_a_table_or_figure_and_has_a_config_at_its_scales():
+    used = {name for artifact in ARTIFACTS.values() for name in experiments_of(artifact, "full")}
+    assert used == set(EXPERIMENTS)
+    for name, experiment in EXPERIMENTS.items():
+        for scale in SCALES:
+            if at_scale(experiment, scale):
+                cfg = recipe(experiment, scale, 0, RUNS)
+                assert (cfg.EXPERIMENT, cfg.SCALE) == (name, scale)
+                assert cfg.OUTPUT_DIR == f"runs/reproduce/{scale}/{name}_seed0"
+    assert [name for name, one in EXPERIMENTS.items() if not at_scale(one, "small")] == [
+        "imagenet_mobilenet_inception_independent",
+        "imagenet_mobilenet_inception_dml",
+    ]
+
+
+def test_every_published_row_stands_in_a_table_but_those_of_the_same_numbers():
+    shown = [
+        (paper, tuple(cells.values()))
+        for artifact in ARTIFACTS.values()
+        if isinstance(artifact, Table)
+        for row in artifact.rows
+        for paper, cells in row.published.items()
+    ]
+    for rows in PUBLISHED.values():
+        for key, found in rows.items():
+            for row in found:
+                paper = "v1" if key.startswith("v1/") else "CVPR"
+                assert (paper, tuple(row.cells.values())) in shown, key
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cifar100_wrn_28_10_mobilenet_dml", {"networks": ["wrn_28_10", "mobilenet_v1_cifar"], "strategy": "dml"}),
+        ("cifar10_resnet32_independent", {"networks": ["resnet32_cifar"] * 2, "strategy": "independent"}),
+        ("market_mobilenet_dml_k5_sum", {"networks": ["mobilenet_v1"] * 5, "reduction": "sum"}),
+        ("market_mobilenet_dml_e_k4", {"networks": ["mobilenet_v1"] * 4, "strategy": "dml_e", "average": "probs"}),
+        ("market_mobilenet_dml_e_k4_logits", {"strategy": "dml_e", "average": "logits"}),
+        ("market_inception_mobilenet_dml", {"networks": ["inception_v1", "mobilenet_v1"], "strategy": "dml"}),
+        ("market_100_dml_all", {"identities": 100, "unlabelled": "use", "strategy": "dml"}),
+        ("market_100_single", {"identities": 100, "unlabelled": "drop", "networks": ["mobilenet_v1"]}),
+        ("cifar100_10_dml_labelled", {"share": 0.1, "unlabelled": "drop", "strategy": "dml"}),
+        ("market_mobilenet_dml_100k", {"steps": 100_000, "weights": [""]}),
+        ("market_mobilenet_dml", {"steps": 200_000, "weights": [""]}),
+        ("cifar10_wrn_28_10_dml_wd", {"decay": 5e-4}),
+        ("cifar10_wrn_28_10_dml", {"decay": 0.0, "steps": 156_200}),
+    ],
+)
+def test_configs_at_full_length(name, expected):
+    cfg = recipe(EXPERIMENTS[name], "full", 3, RUNS)
+    have = {
+        "networks": cfg.COHORT.NETWORKS,
+        "strategy": cfg.OBJECTIVE.STRATEGY,
+        "reduction": cfg.OBJECTIVE.PEER_REDUCTION,
+        "average": cfg.OBJECTIVE.ENSEMBLE,
+        "identities": cfg.SEMI.LABELLED_IDENTITIES,
+        "share": cfg.SEMI.LABELLED_SHARE,
+        "unlabelled": cfg.SEMI.UNLABELLED,
+        "steps": cfg.TRAIN.STEPS,
+        "weights": cfg.COHORT.INIT_WEIGHTS,
+        "decay": cfg.OPTIM.WEIGHT_DECAY,
+    }
+    assert {key: have[key] for key in expected} == expected
+    assert cfg.SEED == 3
+
+
+def test_a_student_s_teacher_is_the_first_network_of_its_run_and_its_seed_another():
+    cfg = recipe(EXPERIMENTS["market_mobilenet_distilled_inception"], "full", 1, RUNS)
+    assert cfg.COHORT.TEACHERS == ["runs/reproduce/full/market_inception_independent_seed1/network_0_ema.safetensors"]
+    assert cfg.SEED == 101
+    short = recipe(EXPERIMENTS["market_mobilenet_distilled"], "small", 0, RUNS)
+    assert short.COHORT.TEACHERS == ["runs/reproduce/small/market_mobilenet_independent_seed0/network_0.safetensors"]
+
+
+def test_what_the_scale_says_wins_over_the_grid_and_the_command_line_over_both():
+    experiment = EXPERIMENTS["cifar10_resnet32_dml"]
+    assert recipe(experiment, "smoke", 0, RUNS).DATA.NAME == "synthetic_shapes"
+    assert recipe(experiment, "small", 0, RUNS).DATA.NAME == "cifar10"
+    assert recipe(experiment, "small", 0, RUNS, ["TRAIN.STEPS", "7"]).TRAIN.STEPS == 7
+    with pytest.raises(UserError, match=r"imagenet_mobilenet_inception_dml: there is no recipe at the scale small"):
+        recipe(EXPERIMENTS["imagenet_mobilenet_inception_dml"], "small", 0, RUNS)
+
+
+def test_short_runs_from_scratch_and_from_imagenet_are_one():
+    small, full = experiments_of(ARTIFACTS["table3"], "small"), experiments_of(ARTIFACTS["table3"], "full")
+    assert small == ["market_mobilenet_independent", "market_mobilenet_dml"]
+    assert len(full) == 4
+
+
+def test_cohort_sizes_run_from_one_network_to_five():
+    sweep = ARTIFACTS["fig3a"]
+    assert isinstance(sweep, Sweep)
+    for series in sweep.series:
+        assert [x for x, _ in series.points] == [1, *COHORT_SIZES]
+
+
+def test_names_groups_and_a_slip():
+    assert choose(["fig3", "table3", "fig3a"]) == ["fig3a", "fig3b", "table3"]
+    assert choose(["v1/fig2"]) == ["fig3a"]
+    assert choose(["all", "beside"]) == list(ARTIFACTS)
+    assert all(name in ARTIFACTS for names in GROUPS.values() for name in names)
+    with pytest.raises(UserError, match=r"no table, figure or experiment is called 'tabel3'.*did you mean table3"):
+        choose(["tabel3"])
