@@ -196,6 +196,9 @@ class Train:
 class Test:
     """The evaluation."""
 
+    interval: int = option(
+        0, "steps between two light evaluations of a training run, of which the report draws curves; 0: none", least=0
+    )
     batch_size: int = option(128, "images per forward pass", above=0)
     weights: str = option("auto", "auto (EMA where the run has it) | ema | last", choices=("auto", "ema", "last"))
     multi_query: str = option(

@@ -98,6 +98,9 @@ class ClassificationTask:
             train = run("train", images, sample_statistics)
         return self._evaluate(posteriors, train) if rank() == 0 else ClassificationEvaluation()
 
+    def headline(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        return {"top1": metrics["classification"]["test"]["top1"]}
+
     def _evaluate(
         self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]
     ) -> ClassificationEvaluation:

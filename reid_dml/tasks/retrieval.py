@@ -119,6 +119,10 @@ class RetrievalTask:
                 correct |= {index: correct.get(index, 0) + count for index, count in hits.items()}
         return self._evaluate(features, correct, records, device) if rank() == 0 else RetrievalEvaluation()
 
+    def headline(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        single = metrics["single_query"]
+        return {"mAP": single["mAP"], "rank-1": single["cmc"][0]}
+
     def _splits(self) -> dict[str, Sequence[ImageRecord]]:
         """The records of every split that is evaluated."""
         records: dict[str, Sequence[ImageRecord]] = {split: getattr(self.data, split) for split in SPLITS}
