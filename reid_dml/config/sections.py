@@ -141,22 +141,37 @@ class Model:
     weights: str = option(
         "", "for testing and extraction: a run folder (the cohort) or one .safetensors file", path=True
     )
-    init: str = option(
-        "default",
+    init: list[str] = option(
+        ["default"],
         "default (the network's own) | truncated_normal (the authors')",
         choices=("default", "truncated_normal"),
+        per_network=True,
     )
-    init_std: float = option(0.09, "standard deviation of truncated_normal", above=0)
-    bn_momentum: float = option(
-        0.0, "share of the new batch in the running statistics; 0: the network's own", least=0, most=1
+    init_std: list[float] = option(
+        [0.09],
+        "standard deviation of truncated_normal; the authors': 0.09 for MobileNet, 0.01 for InceptionV1",
+        per_network=True,
+        above=0,
     )
-    bn_eps: float = option(0.0, "added to the variance; 0: the network's own", least=0)
+    bn_momentum: list[float] = option(
+        [0.0],
+        "share of the new batch in the running statistics; 0: the network's own",
+        per_network=True,
+        least=0,
+        most=1,
+    )
+    bn_eps: list[float] = option([0.0], "added to the variance; 0: the network's own", per_network=True, least=0)
     last_stride: int = option(2, "1: the last stage keeps its resolution")
     neck: str = option(
         "none", "none | bn (batch norm between pooled feature and identity head)", choices=("none", "bn")
     )
-    dropout: float = option(
-        0.0, "probability of dropping an entry of the feature before the identity head", least=0, below=1
+    dropout: list[float] = option(
+        [0.0],
+        "probability of dropping an entry of the feature before the identity head; the authors': 0.001 for MobileNet, "
+        "0.2 for InceptionV1",
+        per_network=True,
+        least=0,
+        below=1,
     )
 
 
