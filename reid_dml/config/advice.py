@@ -12,6 +12,7 @@ from reid_dml.options import shown
 # Options of no component, the option that switches them on, and the value under which they do nothing.
 _SWITCHES = {
     "EMA.DECAY": ("EMA.ENABLED", False),
+    "EMA.COUNTER": ("EMA.ENABLED", False),
     "MODEL.INIT_STD": ("MODEL.INIT", "default"),
     "INPUT.PAD_MODE": ("INPUT.PAD", 0),
     "INPUT.ERASE_AREA": ("INPUT.ERASE", 0.0),

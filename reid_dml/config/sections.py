@@ -180,7 +180,12 @@ class Ema:
     """The exponential moving average of every network's weights."""
 
     enabled: bool = option(False, "keep it; evaluation uses it")
-    decay: float = option(0.9999, "reached from below as (1 + s) / (10 + s) at step s", least=0, below=1)
+    decay: float = option(0.9999, "reached from below as (1 + s) / (10 + s)", least=0, below=1)
+    counter: str = option(
+        "steps",
+        "s: steps | updates (of all K networks, K a step: the authors' global_step)",
+        choices=("steps", "updates"),
+    )
 
 
 @dataclass(frozen=True)
