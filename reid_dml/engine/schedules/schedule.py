@@ -23,7 +23,7 @@ class ScheduleOptions:
 
 
 def ema_decay(count: int, decay: float) -> float:
-    """Decay of the weight average at count s, min(decay, (1 + s) / (10 + s)): TensorFlow's rule, the authors' choice."""
+    """Decay of the weight average at a count s, min(decay, (1 + s) / (10 + s)): TensorFlow's rule, as the authors'."""
     return min(decay, (1 + count) / (10 + count))
 
 
