@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -30,6 +31,13 @@ def weights(run):
     return {(file.name, key): value.numpy().tobytes() for file in files for key, value in load_file(file).items()}
 
 
+def generators(run, step):
+    """The states of all random generators in a checkpoint: torch's own and those of dropout."""
+    state = torch.load(Path(run) / "checkpoints" / f"step_{step:09d}" / "trainer.pt", weights_only=True)
+    (own,) = state["generators"]
+    return own["cpu"].tolist(), [part.tolist() for pair in own["members"] for part in pair]
+
+
 def without_tests(run):
     return [{key: value for key, value in line.items() if key != "test"} for line in metrics_without_speed(run)]
 
@@ -39,6 +47,9 @@ def test_the_run_is_bit_for_bit_that_without_it(make_config, tiny_run):
     train_and_evaluate(cfg)
     assert weights(cfg.OUTPUT_DIR) == weights(tiny_run)
     assert without_tests(cfg.OUTPUT_DIR) == metrics_without_speed(tiny_run)
+    for step in (4, 6):
+        one, two = (generators(run, step) for run in (cfg.OUTPUT_DIR, tiny_run))
+        assert one == two
     own, other = (json.loads((Path(run) / "result.json").read_text())["metrics"] for run in (cfg.OUTPUT_DIR, tiny_run))
     assert own == other
     # The last of them is the final evaluation's, of the averaged weights.
