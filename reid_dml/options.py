@@ -126,7 +126,7 @@ class Option:
     def values(self) -> str:
         """The values it may have in words, for a page of all options."""
         if allowed := self.allowed():
-            return ", ".join(allowed)
+            return ("1 or K of " if self.per_network else "") + ", ".join(allowed)
         name = _NAMES[self.kind]
         if isinstance(self.default, list):
             count = "1 or K" if self.per_network else self.length or "some"

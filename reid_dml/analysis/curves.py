@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reid_dml.engine.progress import metrics_by_label
+
 Curve = tuple[list[float], list[float]]
 
 
@@ -17,6 +19,21 @@ def training_curves(lines: Sequence[Mapping[str, Any]], name: str) -> dict[str, 
                 steps, values = curves.setdefault(f"network {index}", ([], []))
                 steps.append(line["step"])
                 values.append(metrics[name])
+    return curves
+
+
+def evaluation_curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
+    """Test metrics over the steps by name, a curve a network and one for the ensemble; empty where none were measured.
+
+    They are measured every `TEST.INTERVAL` steps (CVPR, Fig. 2).
+    """
+    curves: dict[str, dict[str, Curve]] = {}
+    for line in lines:
+        for label, metrics in metrics_by_label(line["test"]).items() if "test" in line else ():
+            for name, value in metrics.items():
+                steps, values = curves.setdefault(name, {}).setdefault(label, ([], []))
+                steps.append(line["step"])
+                values.append(value)
     return curves
 
 

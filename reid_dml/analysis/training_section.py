@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reid_dml.analysis.curves import training_curves
+from reid_dml.analysis.curves import evaluation_curves, training_curves
 from reid_dml.mutual.terms import term_kinds
 from reid_dml.reporting.figures import draw_lines
 from reid_dml.reporting.sections import Section, plots
@@ -23,6 +23,10 @@ def training_section(lines: Sequence[Mapping[str, Any]]) -> Section:
         draw_lines(curves, title=title, x_label="step", y_label=unit, percent=percent)
         for name, title, unit, percent in wanted
         if (curves := training_curves(lines, name))
+    ]
+    figures += [
+        draw_lines(curves, title=f"Test {name}", x_label="step", y_label="", percent=True)
+        for name, curves in evaluation_curves(lines).items()
     ]
     nothing = "<p>No training log: these weights were only evaluated.</p>"
     return Section("Training", plots(figures) if figures else nothing)

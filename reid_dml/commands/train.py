@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from reid_dml.runs.folder import RunFolder, run_fingerprint
 from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
+from reid_dml.tasks.light import evaluate_lightly, light_task
 from reid_dml.tasks.retrieval import RetrievalEvaluation
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
@@ -158,6 +160,7 @@ def _train(
         total_steps=cfg.TRAIN.STEPS,
         log_interval=cfg.TRAIN.LOG_INTERVAL,
         checkpoint_interval=cfg.TRAIN.CHECKPOINT_INTERVAL,
+        test_interval=cfg.TEST.INTERVAL if task.tested else 0,
     )
     if has_checkpoint:
         trainer.resume(checkpoints)
@@ -179,7 +182,18 @@ def _train(
         folder.check_there()
         checkpoints.save(step, members, state)
 
-    callbacks = Callbacks(save=save, failure=failure)
+    members, shards = training.cohort.members, {"shard": plan.placement.shard, "shards": plan.placement.shards}
+    networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in members}
+    light = light_task(task)
+    if cfg.TEST.INTERVAL and not task.tested and rank() == 0:
+        warnings.warn(
+            f"TEST.INTERVAL: {cfg.TEST.INTERVAL}: has no effect, all persons are trained on; set it to 0", stacklevel=2
+        )
+
+    def test() -> Mapping[str, Any]:
+        return evaluate_lightly(light, networks, device, **shards)
+
+    callbacks = Callbacks(test=test, save=save, failure=failure)
     with ExitStack() as stack:
         if rank() == 0:
             folder.cut_metrics(trainer.step)
@@ -194,10 +208,8 @@ def _train(
             callbacks = replace(callbacks, log=log)
         trainer.train(callbacks)
     folder.check_there()
-    members = training.cohort.members
     if plan.placement.shard == 0:
         export_weights(folder, members, run=run, step=trainer.step)
-    networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in members}
     return networks, trainer.seconds
 
 

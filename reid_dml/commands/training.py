@@ -95,6 +95,7 @@ def build_training(
             total=cfg.TRAIN.STEPS,
             learning_rates=per_network(cfg, "COHORT.LR"),
             ema_decay=cfg.EMA.DECAY,
+            ema_counts=len(cfg.COHORT.NETWORKS) if cfg.EMA.COUNTER == "updates" else 1,
             device=device,
         ),
         step=make_step(plan.rule, cohort, plan.objective, CudaGraphCapture(cohort) if graph else None),

@@ -12,6 +12,7 @@ from reid_dml.options import shown
 # Options of no component, the option that switches them on, and the value under which they do nothing.
 _SWITCHES = {
     "EMA.DECAY": ("EMA.ENABLED", False),
+    "EMA.COUNTER": ("EMA.ENABLED", False),
     "MODEL.INIT_STD": ("MODEL.INIT", "default"),
     "INPUT.PAD_MODE": ("INPUT.PAD", 0),
     "INPUT.ERASE_AREA": ("INPUT.ERASE", 0.0),
@@ -29,7 +30,9 @@ def warn_of_idle_options(cfg: CfgNode) -> None:
 
     options = all_options()
     for key, (switch, off) in _SWITCHES.items():
-        if get_option(cfg, switch) == off and get_option(cfg, key) != options[key].default:
+        states = get_option(cfg, switch)
+        idle = all(state == off for state in (states if isinstance(states, list) else [states]))
+        if idle and get_option(cfg, key) != options[key].default:
             warn(key, f"has no effect while {switch} is {off}")
     for section in all_sections():
         for key, why in section.idle(cfg):

@@ -107,3 +107,8 @@ def _check_training(cfg: CfgNode, refuse: Refuse) -> None:
 def _check_test(cfg: CfgNode, refuse: Refuse) -> None:
     if cfg.TEST.WEIGHTS == "ema" and not cfg.EMA.ENABLED:
         refuse("TEST.WEIGHTS", "needs EMA.ENABLED True; set it to auto or last")
+    if cfg.TEST.INTERVAL % cfg.TRAIN.LOG_INTERVAL:
+        refuse(
+            "TEST.INTERVAL",
+            f"must be a multiple of TRAIN.LOG_INTERVAL {cfg.TRAIN.LOG_INTERVAL}: its numbers stand in lines of the log",
+        )

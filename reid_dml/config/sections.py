@@ -141,22 +141,37 @@ class Model:
     weights: str = option(
         "", "for testing and extraction: a run folder (the cohort), or a weights file, another toolkit's too", path=True
     )
-    init: str = option(
-        "default",
+    init: list[str] = option(
+        ["default"],
         "default (the network's own) | truncated_normal (the authors')",
         choices=("default", "truncated_normal"),
+        per_network=True,
     )
-    init_std: float = option(0.09, "standard deviation of truncated_normal", above=0)
-    bn_momentum: float = option(
-        0.0, "share of the new batch in the running statistics; 0: the network's own", least=0, most=1
+    init_std: list[float] = option(
+        [0.09],
+        "standard deviation of truncated_normal; the authors': 0.09 for MobileNet, 0.01 for InceptionV1",
+        per_network=True,
+        above=0,
     )
-    bn_eps: float = option(0.0, "added to the variance; 0: the network's own", least=0)
+    bn_momentum: list[float] = option(
+        [0.0],
+        "share of the new batch in the running statistics; 0: the network's own",
+        per_network=True,
+        least=0,
+        most=1,
+    )
+    bn_eps: list[float] = option([0.0], "added to the variance; 0: the network's own", per_network=True, least=0)
     last_stride: int = option(2, "1: the last stage keeps its resolution")
     neck: str = option(
         "none", "none | bn (batch norm between pooled feature and identity head)", choices=("none", "bn")
     )
-    dropout: float = option(
-        0.0, "probability of dropping an entry of the feature before the identity head", least=0, below=1
+    dropout: list[float] = option(
+        [0.0],
+        "probability of dropping an entry of the feature before the identity head; the authors': 0.001 for MobileNet, "
+        "0.2 for InceptionV1",
+        per_network=True,
+        least=0,
+        below=1,
     )
 
 
@@ -165,7 +180,12 @@ class Ema:
     """The exponential moving average of every network's weights."""
 
     enabled: bool = option(False, "keep it; evaluation uses it")
-    decay: float = option(0.9999, "reached from below as (1 + s) / (10 + s) at step s", least=0, below=1)
+    decay: float = option(0.9999, "reached from below as (1 + s) / (10 + s)", least=0, below=1)
+    counter: str = option(
+        "steps",
+        "s: steps | updates (of all K networks, K a step: the authors' global_step)",
+        choices=("steps", "updates"),
+    )
 
 
 @dataclass(frozen=True)
@@ -196,6 +216,9 @@ class Train:
 class Test:
     """The evaluation."""
 
+    interval: int = option(
+        0, "steps between two light evaluations of a training run, of which the report draws curves; 0: none", least=0
+    )
     batch_size: int = option(128, "images per forward pass", above=0)
     weights: str = option("auto", "auto (EMA where the run has it) | ema | last", choices=("auto", "ema", "last"))
     multi_query: str = option(

@@ -117,12 +117,21 @@ def check_size(width: int, height: int, name: str | os.PathLike[str], pixel_limi
 
 
 def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Resize (H, W, 3) uint8 to size = (height, width), bilinear, by area when shrinking to less than half."""
+    """Resize (H, W, 3) uint8 to size = (height, width), bilinear; antialiased along every side that shrinks.
+
+    There every pixel has a say, where a plain bilinear resize looks at two of those that become one and makes coarse
+    patterns of fine ones: by area where both sides shrink to half or less, else as Pillow and torchvision's `Resize`.
+    """
     height, width = size
     if image.shape[:2] == (height, width):
         return image
-    shrinks = image.shape[0] >= 2 * height and image.shape[1] >= 2 * width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if image.shape[0] <= height and image.shape[1] <= width:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    if image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    from PIL import Image  # slow to import, and few sets of persons need it
+
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def to_stored(image: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class Interval:
     networks: Sequence[Mapping[str, float]]  # each network's mean metrics, in cohort order
     learning_rates: Sequence[float]  # each network's, of the last step
     extra: Mapping[str, float]  # values of the whole cohort
+    # Test metrics at `step` by name: of each network in cohort order ("networks"), of the "ensemble" if there is one.
+    test: Mapping[str, Any] = field(default_factory=dict)
+    test_seconds: float = 0.0  # that measuring them took
 
 
 class Progress:
@@ -68,13 +71,19 @@ class Progress:
         step, networks = interval.step, interval.networks
         now = time.perf_counter()
         # A run that went on in the middle of an interval has been timed from there.
-        speed = (step - self.step) * interval.images_per_step / max(now - self.last, 1e-9)
+        seconds = now - self.last - interval.test_seconds
+        speed = (step - self.step) * interval.images_per_step / max(seconds, 1e-9)
         self.last, self.step = now, step
         line: dict[str, Any] = {"step": step, "images_per_second": round(speed, 1), **interval.extra, "networks": []}
         for index, (metrics, rate) in enumerate(zip(networks, interval.learning_rates, strict=True)):
             line["networks"].append({**metrics, "learning_rate": rate})
             for name, value in (*metrics.items(), ("learning_rate", rate)):
                 self.board.add_scalar(f"network_{index}/{name}", value, step)
+        if interval.test:
+            line["test"] = interval.test
+            for label, metrics in metrics_by_label(interval.test).items():
+                for name, value in metrics.items():
+                    self.board.add_scalar(f"test/{label.replace(' ', '_')}/{name}", value, step)
         self.board.add_scalar("images_per_second", speed, step)
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
@@ -126,6 +135,12 @@ def record_result(board_folder: Path, step: int, options: Mapping[str, Any], met
             board._get_file_writer().add_summary(summary)
         for name, value in metrics.items():
             board.add_scalar(name, value, step)
+
+
+def metrics_by_label(test: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """The metrics of `Interval.test` by label: `network 0` and so on, `ensemble`."""
+    rows = {f"network {index}": metrics for index, metrics in enumerate(test["networks"])}
+    return rows | ({"ensemble": test["ensemble"]} if "ensemble" in test else {})
 
 
 def _charts(names: Sequence[str]) -> dict[str, dict[str, list[Any]]]:

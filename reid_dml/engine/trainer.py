@@ -23,6 +23,9 @@ from reid_dml.processes import all_gather_objects, barrier, gather_objects, rank
 class Callbacks:
     """What a run does beside its steps; each does nothing, or the least, unless given."""
 
+    # On all processes together, at every test interval: test metrics of the cohort as `Interval.test` wants them, on
+    # process 0. It must leave networks and random generators as they are.
+    test: Callable[[], Mapping[str, Any]] = dict
     # On process 0, at the end of every log interval.
     log: Callable[[Interval], None] = lambda interval: None
     # On all processes together, at every checkpoint: the step, the members that are this process's to write, and the
@@ -36,7 +39,13 @@ class Trainer:
     """Takes the steps of a run from where it is to the end."""
 
     def __init__(
-        self, training: Training, *, total_steps: int, log_interval: int = 50, checkpoint_interval: int = 1000
+        self,
+        training: Training,
+        *,
+        total_steps: int,
+        log_interval: int = 50,
+        checkpoint_interval: int = 1000,
+        test_interval: int = 0,
     ) -> None:
         """Begin at step 0.
 
@@ -45,13 +54,17 @@ class Trainer:
             total_steps: updates of each network.
             log_interval: steps between two calls of `Callbacks.log`.
             checkpoint_interval: steps between two calls of `Callbacks.save`.
+            test_interval: steps between two calls of `Callbacks.test`, a multiple of `log_interval`, of which the last
+                step is the end of one; 0: it is never called.
         """
         self.training, self.total_steps = training, total_steps
         self.log_interval, self.checkpoint_interval = log_interval, checkpoint_interval
+        self.test_interval = test_interval
         self.members, self.placement, self.device = training.cohort.members, training.placement, training.device
         self.step = 0
         self.logged = 0  # step of the last line of the log; a run may have ended there within an interval
         self.seconds = 0.0  # of training, over all resumed parts
+        self._started = 0.0  # on the clock: when it would have started without pauses
         # Sums over the log interval; part of the state, so that a resumed run logs the same lines.
         shape = len(self.members), len(training.columns)
         self.sums = torch.zeros(shape, dtype=torch.float64, device=self.device)
@@ -104,7 +117,7 @@ class Trainer:
         stop (see `stop_requests`), it saves where it is and raises `KeyboardInterrupt`.
         """
         callbacks = callbacks or Callbacks()
-        started = time.perf_counter() - self.seconds
+        self._started = time.perf_counter() - self.seconds
         with stop_requests() as stop:
             while self.step < self.total_steps:
                 self.advance()
@@ -115,12 +128,12 @@ class Trainer:
                 # Several processes have to agree, which costs a message: only where they talk anyway.
                 stops = (logs or world_size() == 1) and any(all_gather_objects(stop.made))
                 if self.step % self.checkpoint_interval == 0 or last or stops:
-                    self.seconds = time.perf_counter() - started
+                    self.seconds = time.perf_counter() - self._started
                     self._save(callbacks)
                 if stops:
                     barrier()  # process 0 puts the checkpoint in its place
                     raise KeyboardInterrupt
-        self.seconds = time.perf_counter() - started
+        self.seconds = time.perf_counter() - self._started
 
     def advance(self) -> None:
         """One step. The device is never waited for."""
@@ -134,6 +147,7 @@ class Trainer:
         count, self.logged = self.step - self.logged, self.step
         gathered = gather_objects((self._own(self.sums) / count).tolist())
         self.sums.zero_()
+        test, test_seconds = self._test(callbacks)
         if rank() > 0:
             return
         extra, received = {}, self.training.cohort.links.received_bytes
@@ -147,8 +161,20 @@ class Trainer:
                 networks=[dict(zip(self.training.columns, row, strict=True)) for part in gathered for row in part],
                 learning_rates=self.training.schedule.learning_rates(self.step - 1),
                 extra=extra,
+                test=test,
+                test_seconds=test_seconds,
             )
         )
+
+    def _test(self, callbacks: Callbacks) -> tuple[Mapping[str, Any], float]:
+        """Test metrics where they are due, and the seconds they took, which are none of the training."""
+        if not self.test_interval or (self.step % self.test_interval and self.step < self.total_steps):
+            return {}, 0.0
+        started = time.perf_counter()
+        test = callbacks.test()
+        seconds = time.perf_counter() - started
+        self._started += seconds
+        return test, seconds
 
     def _save(self, callbacks: Callbacks) -> None:
         self._check_losses(callbacks)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.config import default_config
+from reid_dml.config import all_options, default_config, per_network
 from reid_dml.config.reading import flatten
+from reid_dml.config.schema import get_option
 from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.models import ReIDNetwork
 from reid_dml.runs.networks import INPUT_OPTIONS, network_options
@@ -46,7 +48,7 @@ def fingerprint(cfg: CfgNode, networks: Mapping[int, ReIDNetwork]) -> str:
     counted = {*INPUT_OPTIONS, *EVALUATION_OPTIONS.values(), *network_options(cfg)}
     later = [key for key in sorted(counted.difference(_FIRST)) if options[key] != defaults[key]]
     keys = [*_FIRST, *([_OF_SEVERAL] if len(networks) > 1 else []), *later]
-    digest.update(repr([(key, options[key]) for key in keys]).encode())
+    digest.update(repr([(key, _value(cfg, key, sorted(networks))) for key in keys]).encode())
     for index in sorted(networks):
         digest.update(f"\n{cfg.COHORT.NETWORKS[index]}".encode())
         for name, tensor in sorted(networks[index].state_dict().items()):
@@ -54,3 +56,11 @@ def fingerprint(cfg: CfgNode, networks: Mapping[int, ReIDNetwork]) -> str:
             digest.update(f"\n{name} {values.dtype} {tuple(values.shape)}\n".encode())
             digest.update(values.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:32]
+
+
+def _value(cfg: CfgNode, key: str, indices: Sequence[int]) -> Any:
+    """What is hashed of an option: of one of each network the networks' own, one value where they agree."""
+    if not all_options()[key].per_network:
+        return get_option(cfg, key)
+    own = [per_network(cfg, key)[index] for index in indices]
+    return own[0] if len(set(own)) == 1 else own

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reid_dml.classification.measures import Measure, all_measures
-from reid_dml.reporting.tables import MetricsTable, percent
+from reid_dml.reporting.tables import MetricsTable, nats, percent
 
 
 def _columns() -> list[str]:
@@ -25,7 +25,7 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
 
 def _cell(measure: Measure, value: float | None) -> str:
     """A metric as a cell; empty where it was not measured, as in a record that is older than it."""
-    return percent(value) if measure.share or value is None else f"{value:.4f}"
+    return percent(value) if measure.share else nats(value)
 
 
 def _notes(metrics: Mapping[str, Any]) -> list[str]:

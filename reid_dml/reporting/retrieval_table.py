@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reid_dml.ranking.measures import all_measures
-from reid_dml.reporting.tables import MetricsTable, percent
+from reid_dml.reporting.tables import MetricsTable, nats, percent
 
 _NO_BOXES = "no further images (gt_bbox) of the queries in known cameras were given"
 _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
@@ -16,12 +16,12 @@ def _columns() -> list[str]:
     further = [f"{title} {metric}" for title in _FURTHER.values() for metric in ("mAP", "rank-1")]
     further.insert(1, "multi mAP trapezoid")  # which the papers report
     measures = (measure.title for measure in all_measures().values())
-    return [*measures, "rank-1", "rank-5", "rank-10", *further, "train accuracy"]
+    return [*measures, "rank-1", "rank-5", "rank-10", *further, "train accuracy", "train entropy"]
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
     single = found["single_query"]
-    train = found.get("classification", {}).get("train", {}).get("top1")
+    train = found.get("classification", {}).get("train", {})
     ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
     values = [*(single.get(name) for name in all_measures()), *ranks]  # records may be older than a measure
     for protocol in _FURTHER:
@@ -30,7 +30,7 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
         if protocol == "multi_query":
             values.append(metrics.get("mAP_trapezoid"))
         values.append(metrics["cmc"][0] if metrics else None)
-    return [percent(value) for value in [*values, train]]
+    return [*map(percent, [*values, train.get("top1")]), nats(train.get("entropy"))]
 
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
@@ -52,6 +52,8 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     for rate in single.get("tpr_at_fpr", {}):
         values = (f"{label} {percent(found['single_query']['tpr_at_fpr'][rate])}" for label, found in named.items())
         lines.append(f"true-positive rate (%) of pairs at a false-positive rate of {rate}: {', '.join(values)}")
+    if "entropy" in first.get("classification", {}).get("train", {}):
+        lines.append("the entropy is the mean over the training images' posteriors, in nats")
     return lines
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from reid_dml.errors import UserError
 from reid_dml.reporting.markdown import markdown_table
 from reid_dml.reporting.tables import MetricsTable, network_labels, percent, without_empty_columns
-from reid_dml.tasks.cohort_metrics import mean_and_sd
+from reid_dml.tasks.cohort_metrics import in_common, mean_and_sd
 
 _FIRST = "market1501"  # whose section begins the page
 
@@ -77,7 +77,7 @@ def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[s
             f"{runs[0]['experiment']}: two records of one seed; remove one, or name their experiments apart"
         )
     (header, *means), (_, *deviations) = (
-        table.rows(metrics, labels) for metrics in mean_and_sd([_measured(run) for run in runs])
+        table.rows(metrics, labels) for metrics in mean_and_sd(in_common([_measured(run) for run in runs]))
     )
     both = [zip(mean[1:], deviation[1:], strict=True) for mean, deviation in zip(means, deviations, strict=True)]
     cells = [[f"{mean} ± {deviation}" if mean else "" for mean, deviation in row] for row in both]

@@ -77,6 +77,11 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
 
 
+def nats(value: float | None) -> str:
+    """An entropy or a loss as a cell; empty where it was not measured."""
+    return "" if value is None else f"{value:.4f}"
+
+
 def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned for a terminal: the first to the left, numbers to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]

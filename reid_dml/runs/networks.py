@@ -7,11 +7,12 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.config import flatten, per_network
+from reid_dml.config import all_options, get_option, per_network
 from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
@@ -44,19 +45,23 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
     Raises:
         UserError: a name, size or starting weights that cannot be.
     """
+
+    def own(key: str) -> Any:
+        return per_network(cfg, key)[index]
+
     return new_network(
         cfg.COHORT.NETWORKS[index],
         num_classes,
         size=tuple(cfg.INPUT.SIZE),
         seed=network_seed(cfg.SEED, index),
-        start=per_network(cfg, "COHORT.INIT_WEIGHTS")[index] if initialise else "",
-        init_std=cfg.MODEL.INIT_STD if cfg.MODEL.INIT == "truncated_normal" else None,
+        start=own("COHORT.INIT_WEIGHTS") if initialise else "",
+        init_std=own("MODEL.INIT_STD") if own("MODEL.INIT") == "truncated_normal" else None,
         last_stride=cfg.MODEL.LAST_STRIDE,
         neck=cfg.MODEL.NECK,
-        dropout=cfg.MODEL.DROPOUT,
+        dropout=own("MODEL.DROPOUT"),
         recompute=cfg.TRAIN.RECOMPUTE,
-        bn_momentum=cfg.MODEL.BN_MOMENTUM,
-        bn_eps=cfg.MODEL.BN_EPS,
+        bn_momentum=own("MODEL.BN_MOMENTUM"),
+        bn_eps=own("MODEL.BN_EPS"),
         what=f"network {index}",
     )
 
@@ -190,7 +195,7 @@ def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list
     return teachers
 
 
-def _warn_of_differences(cfg: CfgNode, path: str | os.PathLike[str], keys: Sequence[str], now: str) -> None:
+def _warn_of_differences(cfg: CfgNode, path: str | os.PathLike[str], keys: Sequence[str], how: str) -> None:
     """Say so where images or networks are treated otherwise than in the run: no weight would be missing."""
     try:
         known = known_config(path)
@@ -199,10 +204,15 @@ def _warn_of_differences(cfg: CfgNode, path: str | os.PathLike[str], keys: Seque
         return
     if known is None:
         return
-    before, current = flatten(known), flatten(cfg)
-    different = [f"{key} was {before[key]!r}, is {current[key]!r}" for key in keys if before[key] != current[key]]
+    compared = [(key, _of_each(known, key), _of_each(cfg, key)) for key in keys]
+    different = [f"{key} was {before!r}, is {now!r}" for key, before, now in compared if before != now]
     if different:
-        warnings.warn(f"{path}: trained otherwise than {now}: {'; '.join(different)}", stacklevel=3)
+        warnings.warn(f"{path}: trained otherwise than {how}: {'; '.join(different)}", stacklevel=3)
+
+
+def _of_each(cfg: CfgNode, key: str) -> Any:
+    """An option's value, of one of each network a value each: [x] for both networks is the same as [x, x]."""
+    return per_network(cfg, key) if all_options()[key].per_network else get_option(cfg, key)
 
 
 def choose_network(

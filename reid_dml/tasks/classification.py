@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,7 +18,6 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData
-from reid_dml.data.stored import StoredImages
 from reid_dml.errors import UserError
 from reid_dml.inference.prediction import predict
 from reid_dml.inference.rows import gather_rows, shard_rows
@@ -26,6 +25,7 @@ from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
 from reid_dml.tasks.cohort_metrics import with_mean_and_sd
+from reid_dml.tasks.train_metrics import train_metrics
 
 
 @dataclass(frozen=True)
@@ -74,32 +74,31 @@ class ClassificationTask:
             networks, device, shard, shards: as for `RetrievalTask.evaluate`; so is the layout of the metrics.
         """
 
-        def run(split: str, images: StoredImages, keep: Callable[[Tensor, Tensor], Tensor]) -> dict[int, np.ndarray]:
-            rows = shard_rows(len(images), self.cfg.TEST.BATCH_SIZE, shard, shards)
-            own = images.at(rows)
-            found = predict(
-                networks,
-                own,
-                label_rows(own.records, self.data.class_ids),
-                AugmentSpec.of(self.cfg),
-                keep=keep,
-                title=split,
-                device=device,
-                batch_size=self.cfg.TEST.BATCH_SIZE,
-                workers=self.cfg.DATA.WORKERS,
-            )
-            return gather_rows(found, rows, len(images))
-
-        # Whole posteriors only of the test images, for the ensemble: those of ImageNet's training images fill a disk.
-        posteriors = run("test", open_images(self.cfg, self.data.test, "test"), lambda logits, _: logits.log_softmax(1))
-        train: dict[int, np.ndarray] = {}
+        images = open_images(self.cfg, self.data.test, "test")
+        rows = shard_rows(len(images), self.cfg.TEST.BATCH_SIZE, shard, shards)
+        own = images.at(rows)
+        found = predict(
+            networks,
+            own,
+            label_rows(own.records, self.data.class_ids),
+            AugmentSpec.of(self.cfg),
+            keep=lambda logits, _: logits.log_softmax(1),  # whole posteriors, which the ensemble needs
+            title="test",
+            device=device,
+            batch_size=self.cfg.TEST.BATCH_SIZE,
+            workers=self.cfg.DATA.WORKERS,
+        )
+        posteriors = gather_rows(found, rows, len(images))
+        train: dict[int, dict[str, Any]] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            images = open_images(self.cfg, self.data.train, "train").at(self.data.labelled_rows)
-            train = run("train", images, sample_statistics)
+            train = train_metrics(self.cfg, self.data, networks, device, shard=shard, shards=shards)
         return self._evaluate(posteriors, train) if rank() == 0 else ClassificationEvaluation()
 
+    def headline(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        return {"top1": metrics["classification"]["test"]["top1"]}
+
     def _evaluate(
-        self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, np.ndarray]
+        self, posteriors: Mapping[int, np.ndarray], train: Mapping[int, Mapping[str, Any]]
     ) -> ClassificationEvaluation:
         bins: dict[str, CalibrationBins] = {}
 
@@ -112,9 +111,9 @@ class ClassificationTask:
         log_probs = {index: torch.from_numpy(posteriors[index]) for index in sorted(posteriors)}
         networks = []
         for index, values in log_probs.items():
-            found = {"test": test_metrics(values, f"network {index}")}
+            found: dict[str, Mapping[str, Any]] = {"test": test_metrics(values, f"network {index}")}
             if index in train:
-                found = {"train": classification_metrics(SampleStatistics.of(train[index])), **found}
+                found = {"train": train[index], **found}
             networks.append({"classification": found})
         results = with_mean_and_sd(networks)
         if len(networks) > 1:

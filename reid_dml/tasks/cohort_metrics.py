@@ -28,6 +28,17 @@ def mean_and_sd(metrics: Sequence[Any]) -> tuple[Any, Any]:
     return _combine(metrics, _mean), _combine(metrics, _sd)
 
 
+def in_common(metrics: Sequence[Any]) -> list[Any]:
+    """Nested metrics without what not all of them have: records may be older than a metric."""
+    first = metrics[0]
+    if isinstance(first, list) and len({len(one) for one in metrics}) == 1:
+        return [list(one) for one in zip(*(in_common(column) for column in zip(*metrics, strict=True)), strict=True)]
+    if not isinstance(first, dict):
+        return list(metrics)
+    columns = {key: in_common([one[key] for one in metrics]) for key in first if all(key in one for one in metrics)}
+    return [{key: column[place] for key, column in columns.items()} for place in range(len(metrics))]
+
+
 def _mean(values: Sequence[Any]) -> Any:
     first = values[0]
     if isinstance(first, float) or (isinstance(first, int) and any(value != first for value in values)):

@@ -9,22 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 from yacs.config import CfgNode
 
-from reid_dml.classification.statistics import SampleStatistics, sample_statistics
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
-from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.inference.prediction import predict
 from reid_dml.inference.rows import gather_rows, shard_rows
 from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.models import ReIDNetwork
-from reid_dml.processes import gather_objects, rank, world_size
+from reid_dml.processes import rank, world_size
 from reid_dml.ranking.scoring import ScoringOptions, score
 from reid_dml.tasks.cohort_metrics import with_mean_and_sd
+from reid_dml.tasks.train_metrics import train_metrics
 from reid_dml.timing import stage
 
 SPLITS = ("query", "gallery", "boxes")
@@ -106,18 +104,14 @@ class RetrievalTask:
                 own = extract_features(networks, images.at(rows), spec, title=split, speed=speed, **options)
             features[split] = gather_rows(own, rows, len(images))
         log_speed(speed, copies=world_size() // shards)
-        correct: dict[int, int] = {}
+        train: dict[int, dict[str, Any]] = {}
         if self.cfg.TEST.TRAIN_ACCURACY:
-            rows = self.data.labelled_rows
-            rows = rows[shard_rows(len(rows), batch_size, shard, shards)]
-            mine = open_images(self.cfg, self.data.train, "train").at(rows)
-            labels = label_rows(mine.records, self.data.class_ids)
-            own = predict(networks, mine, labels, spec, keep=sample_statistics, title="train", **options)
-            for found in gather_objects(own):
-                statistics = {index: SampleStatistics.of(columns) for index, columns in found.items() if len(columns)}
-                hits = {index: int((one.rank < 1).sum()) for index, one in statistics.items()}
-                correct |= {index: correct.get(index, 0) + count for index, count in hits.items()}
-        return self._evaluate(features, correct, records, device) if rank() == 0 else RetrievalEvaluation()
+            train = train_metrics(self.cfg, self.data, networks, device, shard=shard, shards=shards)
+        return self._evaluate(features, train, records, device) if rank() == 0 else RetrievalEvaluation()
+
+    def headline(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        single = metrics["single_query"]
+        return {"mAP": single["mAP"], "rank-1": single["cmc"][0]}
 
     def _splits(self) -> dict[str, Sequence[ImageRecord]]:
         """The records of every split that is evaluated."""
@@ -138,7 +132,7 @@ class RetrievalTask:
     def _evaluate(
         self,
         features: dict[str, dict[int, np.ndarray]],
-        correct: dict[int, int],
+        train: Mapping[int, Mapping[str, Any]],
         records: dict[str, Sequence[ImageRecord]],
         device: str,
     ) -> RetrievalEvaluation:
@@ -147,8 +141,8 @@ class RetrievalTask:
         for index in order:
             sets = self._feature_sets(features, [index], records)
             metrics = score(sets, protocols)
-            if index in correct:
-                metrics["classification"] = {"train": {"top1": correct[index] / len(self.data.labelled_rows)}}
+            if index in train:
+                metrics["classification"] = {"train": train[index]}
             networks.append(metrics)
         results = with_mean_and_sd(networks)
         if len(order) > 1:

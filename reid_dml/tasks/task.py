@@ -32,6 +32,11 @@ class Task(Protocol):
         ...
 
     @property
+    def cfg(self) -> CfgNode:
+        """The config, whose `TEST` says how to evaluate."""
+        ...
+
+    @property
     def data(self) -> TrainingData:
         """The data set."""
         ...
@@ -65,6 +70,10 @@ class Task(Protocol):
             shard, shards: of the processes that hold these same networks, which this is and how many there are: they
                 share out the images.
         """
+        ...
+
+    def headline(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The few numbers by name that stand for the metrics of one network, or of the ensemble."""
         ...
 
 

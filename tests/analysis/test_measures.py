@@ -11,8 +11,9 @@ from torch import nn
 
 from reid_dml import FeatureSet
 from reid_dml.analysis.flatness import draw_flatness, loss_rises, recompute_batch_norm
-from reid_dml.analysis.posterior import draw_posterior, posterior_columns
+from reid_dml.analysis.posterior import draw_posterior
 from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k, top_lists
+from reid_dml.classification.posterior import posterior_columns
 
 
 def test_the_true_class_is_first_and_the_others_are_ranked():

@@ -37,6 +37,7 @@ def advice(cfg):
         ("OBJECTIVE.TRIPLET_MARGIN 0.5", "TRIPLET_MARGIN: 0.5: has no effect while OBJECTIVE.TRIPLET_WEIGHT is 0"),
         ("SCHEDULE.MILESTONES [3]", "MILESTONES: [3]: has no effect under SCHEDULE.NAME cosine; it is of multistep"),
         ("SAMPLER.IMAGES_PER_IDENTITY 2", "has no effect under SAMPLER.NAME epoch; it is of cross_camera, identity"),
+        ("MODEL.INIT_STD [0.01,0.09]", "MODEL.INIT_STD: [0.01, 0.09]: has no effect while MODEL.INIT is default"),
         ("EMA.ENABLED False", "EMA.DECAY: 0.9: has no effect while EMA.ENABLED is False"),
     ],
 )

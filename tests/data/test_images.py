@@ -64,3 +64,28 @@ def test_resizing_to_the_same_size_changes_nothing(picture):
     _, image = picture
     assert resize_image(image, (40, 20)) is image
     assert resize_image(image, (10, 30)).shape == (10, 30, 3)
+
+
+def test_a_side_that_shrinks_is_antialiased(rng):
+    """Each row and column is the mean of the pixels it covers, weighted by a triangle as wide as two of them."""
+    image = rng.integers(0, 256, (15, 20, 3), dtype=np.uint8)
+
+    def weights(old: int, new: int) -> np.ndarray:
+        scale = max(old / new, 1)
+        distance = np.abs(np.arange(old) + 0.5 - (np.arange(new)[:, None] + 0.5) * old / new) / scale
+        values = np.clip(1 - distance, 0, None)
+        return values / values.sum(1, keepdims=True)
+
+    for size in ((8, 8), (8, 40), (30, 11), (14, 19)):
+        expected = np.einsum("yh,xw,hwc->yxc", weights(15, size[0]), weights(20, size[1]), image.astype(float))
+        np.testing.assert_allclose(resize_image(image, size), expected, atol=1.01)  # two roundings to whole numbers
+
+
+def test_images_of_market_1501_are_resized_as_ever(rng):
+    """What trained networks have seen."""
+    image = rng.integers(0, 256, (128, 64, 3), dtype=np.uint8)
+    linear, area = cv2.INTER_LINEAR, cv2.INTER_AREA
+    for height, width, how in ((160, 64, linear), (256, 128, linear), (64, 32, area), (48, 24, area)):
+        expected = cv2.resize(image, (width, height), interpolation=how)
+        np.testing.assert_array_equal(resize_image(image, (height, width)), expected)
+    assert resize_image(image, (128, 64)) is image

@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
+from reid_dml.commands.training import build_training
 from reid_dml.config import per_network
+from reid_dml.data.sets import load_data
 from reid_dml.engine.schedules.constant import Constant
 from reid_dml.engine.schedules.cosine import Cosine
 from reid_dml.engine.schedules.multistep import Multistep
@@ -64,6 +66,13 @@ def test_the_average_s_decay_rises_to_its_limit():
     assert ema_decay(0, 0.9999) == 0.1
     assert ema_decay(90, 0.9999) == 0.91
     assert ema_decay(10**6, 0.9999) == 0.9999
+
+
+@pytest.mark.parametrize(("counter", "count"), [("steps", 4), ("updates", 8)])
+def test_the_average_counts_steps_or_the_updates_of_both_networks(make_config, counter, count):
+    cfg = make_config("EMA.COUNTER", counter, "EMA.DECAY", "0.9999")
+    training = build_training(cfg, load_data(cfg), "cpu")
+    assert training.schedule.scalars(4).ema_decay == ema_decay(count, 0.9999)
 
 
 def test_scalars_are_a_pure_function_of_the_step(make_schedule):

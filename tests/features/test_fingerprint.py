@@ -103,6 +103,8 @@ def _other(key: str, value):
     if key == "TEST.WEIGHTS":
         return "last"
     if key and (choices := all_options()[key].allowed()):
+        if isinstance(value, list):
+            return [next(choice for choice in choices if choice not in value)]
         return next(choice for choice in choices if choice != value)
     if isinstance(value, bool):
         return not value
@@ -121,6 +123,7 @@ def test_an_option_at_its_default_leaves_earlier_fingerprints_valid(make_config,
     networks, options = load_networks(cfg, tiny_run, "cpu"), flatten(cfg)
     keys = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "DATA.STORED_SIZE", "COHORT.NETWORKS", "MODEL.LAST_STRIDE",
             "MODEL.BN_EPS", "TEST.FLIP", "TEST.ENSEMBLE")  # fmt: skip
+    options["MODEL.BN_EPS"] = 0.0  # which was one value for all networks
     digest = sha256(repr([(key, options[key]) for key in keys]).encode())
     for index in (0, 1):
         digest.update(f"\n{cfg.COHORT.NETWORKS[index]}".encode())
@@ -128,6 +131,14 @@ def test_an_option_at_its_default_leaves_earlier_fingerprints_valid(make_config,
             digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.contiguous().numpy().tobytes())
     assert fingerprint(cfg, networks) == digest.hexdigest()[:32]
+
+
+def test_only_the_used_networks_own_options_count(make_config, tiny_run):
+    cfg, mixed = make_config(), make_config("MODEL.BN_EPS", "[0, 1e-5]")
+    networks = load_networks(cfg, tiny_run, "cpu")
+    assert fingerprint(mixed, {0: networks[0]}) == fingerprint(cfg, {0: networks[0]})
+    assert fingerprint(mixed, {1: networks[1]}) != fingerprint(cfg, {1: networks[1]})
+    assert fingerprint(mixed, networks) != fingerprint(cfg, networks)
 
 
 @pytest.mark.parametrize(("crop", "warns"), [("none", False), ("inception", True)])

@@ -179,6 +179,20 @@ def test_truncated_normal_initialisation(make_config):
     assert not network.head.bias.any()
 
 
+def test_networks_of_a_cohort_are_built_each_in_its_own_way(make_config):
+    cfg = make_config(
+        "MODEL.INIT", "[truncated_normal, default]", "MODEL.INIT_STD", "[0.01, 0.09]", "MODEL.DROPOUT", "[0.2, 0.001]",
+        "MODEL.BN_MOMENTUM", "[3e-4, 0.1]", "MODEL.BN_EPS", "1e-3",
+    )  # fmt: skip
+    first, second = (build_network(cfg, index, 500) for index in (0, 1))
+    assert first.head.weight.abs().max() <= 0.02
+    assert second.head.bias.any()  # torch's own
+    assert (first.dropout.probability, second.dropout.probability) == (0.2, 0.001)
+    for network, momentum in ((first, 3e-4), (second, 0.1)):
+        norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        assert {(norm.momentum, norm.eps) for norm in norms} == {(momentum, 1e-3)}
+
+
 def test_dropout_does_not_depend_on_the_global_generator(make_config):
     from reid_dml.models.build import seed_dropout
 

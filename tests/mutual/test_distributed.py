@@ -107,7 +107,8 @@ def test_a_process_that_dies_stops_the_others_within_seconds(tiny_config, data_r
 
 
 def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_config, tiny_run, tmp_path):
-    done = torchrun(4, "train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", "TRAIN.STEPS", "4")
+    steps = ("TRAIN.STEPS", "4", "TEST.INTERVAL", "2")
+    done = torchrun(4, "train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", *steps)
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in (tmp_path / "run" / "checkpoints" / "step_000000004").iterdir())
     assert files == ["manifest.json", "network_0.pt", "network_1.pt", "trainer.pt"]
@@ -115,6 +116,11 @@ def test_four_processes_share_two_networks_and_resume_as_one(tiny_config, make_c
     generators = torch.load(tmp_path / "run" / "checkpoints" / "step_000000004" / "trainer.pt")["generators"]
     states = [own for process in generators for own, _ in process["members"]]
     assert len({bytes(state.tolist()) for state in states}) == 4  # a dropout of its own for every process
+    # All of them share out the evaluations between the steps.
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    single = [network["single_query"] for network in before["networks"]]
+    assert [line["step"] for line in lines if "test" in line] == [2, 4]
+    assert lines[-1]["test"]["networks"] == [{"mAP": one["mAP"], "rank-1": one["cmc"][0]} for one in single]
     # The same networks judged by one process give the same numbers: nothing to train is left.
     (tmp_path / "run" / "result.json").unlink()
     train_and_evaluate(make_config("TRAIN.STEPS", "4"), resume=True)

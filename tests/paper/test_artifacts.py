@@ -22,8 +22,8 @@ def test_every_experiment_belongs_to_a_table_or_figure_and_has_a_config_at_its_s
         for scale in SCALES:
             if at_scale(experiment, scale):
                 cfg = recipe(experiment, scale, 0, RUNS)
-                assert (cfg.EXPERIMENT, cfg.SCALE) == (name, scale)
-                assert cfg.OUTPUT_DIR == f"runs/reproduce/{scale}/{name}_seed0"
+                assert (name, scale) == (cfg.EXPERIMENT, cfg.SCALE)
+                assert f"runs/reproduce/{scale}/{name}_seed0" == cfg.OUTPUT_DIR
     assert [name for name, one in EXPERIMENTS.items() if not at_scale(one, "small")] == [
         "imagenet_mobilenet_inception_independent",
         "imagenet_mobilenet_inception_dml",

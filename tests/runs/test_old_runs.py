@@ -44,6 +44,7 @@ def test_config_classes_record_and_log_are_read():
     folder = RunFolder(OLD)
     cfg = folder.config()
     assert (cfg.TRAIN.STEPS, cfg.OBJECTIVE.CENTER_WEIGHT, cfg.COHORT.LR) == (6, 0.01, [0.001, 0.002])
+    assert (cfg.MODEL.INIT, cfg.MODEL.DROPOUT, cfg.MODEL.BN_MOMENTUM) == (["default"], [0.1], [0.5])  # one value then
     assert folder.class_names() == ["1", "2", "3", "4", "5"]
     assert [line["step"] for line in folder.read_metrics()] == [2, 4, 6]
 

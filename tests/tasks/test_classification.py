@@ -71,11 +71,29 @@ def test_the_record_holds_the_classification_layout(tree_run):
     names = {"top1", "top5", "ece", "entropy", "loss"}
     for found in (*record["metrics"]["networks"], record["metrics"]["mean"]):
         assert {split: set(found["classification"][split]) for split in found["classification"]} == {
-            "train": names,
+            "train": {*names, "posterior"},
             "test": names,
         }
     assert set(record["metrics"]["ensemble"]["classification"]) == {"test"}
     assert json.loads((tree_run / "classes.json").read_text())["original_ids"] == list(NAMES)
+
+
+def test_the_training_images_have_a_mean_posterior_by_rank(tree_run, tree_config):
+    cfg = load_config(tree_config)
+    data = load_data(cfg)
+    images = torch.from_numpy(read_all(open_images(cfg, data.train, "train")))
+    labels = torch.tensor([record.person_id - 1 for record in data.train])
+    inputs = augment(images, None, AugmentSpec.of(cfg).evaluation()).contiguous(memory_format=torch.channels_last)
+    networks = json.loads((tree_run / "result.json").read_text())["metrics"]["networks"]
+    for index, network in load_networks(cfg, tree_run, "cpu").items():
+        with torch.inference_mode():
+            probs = network(inputs).logits.double().softmax(1)
+        train = networks[index]["classification"]["train"]
+        own = probs.gather(1, labels[:, None])
+        others = probs.scatter(1, labels[:, None], -1.0).sort(1, descending=True).values[:, :-1][:, :4]
+        assert train["posterior"] == pytest.approx(torch.cat([own, others], 1).mean(0).tolist(), rel=1e-5)
+        assert train["entropy"] == pytest.approx(-(probs * probs.log()).sum(1).mean().item(), rel=1e-5)
+        assert train["loss"] == pytest.approx(-own.log().mean().item(), rel=1e-5)
 
 
 def test_the_ensemble_is_the_mean_of_the_networks_posteriors(tree_run, tree_config):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reid_dml.tasks.cohort_metrics import mean_and_sd, with_mean_and_sd
+from reid_dml.tasks.cohort_metrics import in_common, mean_and_sd, with_mean_and_sd
 
 
 def metrics(value, queries=7, **more):
@@ -40,3 +40,9 @@ def test_metrics_of_different_layouts_are_refused():
     for one, other in (({}, metrics(0.5)), (metrics(0.5), {})):
         with pytest.raises(ValueError, match="different layouts"):
             mean_and_sd([one, other])
+
+
+def test_what_an_older_record_lacks_is_left_out():
+    old, new = {"networks": [metrics(0.5)]}, {"networks": [metrics(0.7, mINP=0.2)], "ensemble": metrics(0.8)}
+    assert in_common([old, new]) == [old, {"networks": [metrics(0.7)]}]
+    assert in_common([new, new]) == [new, new]

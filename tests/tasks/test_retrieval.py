@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
+from reid_dml.reporting.retrieval_table import RETRIEVAL
 from reid_dml.runs.networks import load_networks
 from reid_dml.tasks.task import build_task
 
@@ -36,3 +38,11 @@ def test_every_protocol_works_up_to_the_size_of_the_gallery(make_config, tiny_ru
         split: len(getattr(task.data, split)) for split in ("query", "gallery", "boxes")
     }
     assert evaluation.features["query"].features.shape[1] == 2 * 256
+    # What the heads make of the training images, as the paper's entropies and Fig. 4(c) want it.
+    train = evaluation.metrics["mean"]["classification"]["train"]
+    assert {"top1", "entropy", "loss", "posterior"} <= train.keys()
+    assert sum(train["posterior"]) == pytest.approx(1)  # of all five persons
+    assert 0 < train["entropy"] < math.log(5)
+    header, first, *_ = RETRIEVAL.rows(evaluation.metrics, ["network 0", "network 1"])
+    entropy = evaluation.metrics["networks"][0]["classification"]["train"]["entropy"]
+    assert first[header.index("train entropy")] == f"{entropy:.4f}"

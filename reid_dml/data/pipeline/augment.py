@@ -167,7 +167,7 @@ def _resized_crop(images: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
     The same as cutting every window out and resizing it on its own: no pixel outside it has a say.
     """
     stored = (images.shape[2], images.shape[3])
-    window = _rectangles(draws[:, _WINDOW], stored, spec.crop_area, spec.crop_aspect)
+    window = random_rectangles(draws[:, _WINDOW], stored, spec.crop_area, spec.crop_aspect)
     axes = []
     for start, length, wanted, limit in zip(window[::2], window[1::2], spec.size, stored, strict=True):
         scale = (length / wanted)[:, None]
@@ -192,19 +192,25 @@ def erased_pixels(draws: Tensor, spec: AugmentSpec) -> Tensor:
         spec: its size and erase options.
     """
     height, width = spec.size
-    top, rows, left, columns = _rectangles(draws[:, _RECTANGLE], spec.size, spec.erase_area, spec.erase_aspect)
+    top, rows, left, columns = random_rectangles(draws[:, _RECTANGLE], spec.size, spec.erase_area, spec.erase_aspect)
     inside_rows, inside_columns = _interval(top, rows, height), _interval(left, columns, width)
     chosen = draws[:, _ERASE] < spec.erase
     return chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
 
 
-def _rectangles(
+def random_rectangles(
     draws: Tensor, size: tuple[int, int], areas: tuple[float, float], aspects: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random rectangles inside images of a size: top, rows, left, columns, whole numbers as (N,) float64.
+    """Random rectangles inside images of a size: the area is uniform, the aspect ratio uniform among those that fit.
 
-    Area (a share of the image) and aspect ratio are uniform in their ranges, as far as a rectangle of them fits.
-    `draws` (N, 4): area, aspect ratio, top, left.
+    Args:
+        draws: (N, 4) float32, uniform in [0, 1): of area, aspect ratio, top and left.
+        size: height and width of the images.
+        areas: least and largest share of the image.
+        aspects: least and largest height / width.
+
+    Returns:
+        top, rows, left, columns: whole numbers as (N,) float64.
     """
     height, width = size
     # Only roots and products in float64, which every device rounds alike.

@@ -4,17 +4,17 @@ A shard holds some 256 MB of images in two files: `<key>.npy`, their pixels (n, 
 `<key>.npz`, for each image the time its file was changed (`modified`, ns), a hash of the file (`content`, BLAKE2b)
 and a checksum of its pixels (`checksums`, CRC-32).
 
-The key stands for the stored size, OpenCV's version, and the names and sizes in bytes of the files: found without
-opening one. Where a file's time is not the one in the shard, its content is hashed: a copied or touched data set keeps
-its shards, an edited image does not. (Not seen: an edit that leaves both size and time as they were.) The checksum is
-compared when a process reads an image first, and again once the file is another, as after a command on a data set of
-the same names and sizes; a damaged shard is made anew from the image files.
+The key stands for the stored size, the versions of OpenCV and Pillow, which decode and resize, and the names and sizes
+in bytes of the files: found without opening one. Where a file's time is not the one in the shard, its content is
+hashed: a copied or touched data set keeps its shards, an edited image does not. (Not seen: an edit that leaves both
+size and time as they were.) The checksum is compared when a process reads an image first, and again once the file is
+another, as after a command on a data set of the same names and sizes; a damaged shard is made anew from the image
+files.
 
 Where a shard ends is decided by the names of the images (`shard_list.divide`): added or removed images change the
 shards around them only. Shards that a list of images used before are removed when no other list needs them and no
 process reads them; `<list>.shards.json` says which shards a list (a split of a data set, as its options choose it)
-uses. Shards of versions before these lists are used where they hold the same images, and stay otherwise: remove the
-folder to be rid of them.
+uses. Shards of versions before these lists stay: remove the folder to be rid of them.
 
 Memory never holds more of a set than was asked for, whatever the set's size. Pixels are read, not mapped: a mapped file
 that a full or failing disk cannot deliver kills the process, a failed read can be answered by decoding the image.

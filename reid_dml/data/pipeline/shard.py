@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 from tqdm import tqdm
 
 from reid_dml.data.images import PIXEL_LIMIT, decode_image, read_file, to_stored
@@ -22,7 +23,7 @@ from reid_dml.files import alone, save_with
 from reid_dml.threads import cpu_threads
 
 _AT_ONCE = 256  # images decoded between two writes
-_FORMAT = "1"  # of the two files, and of what decoding and resizing do
+_FORMAT = "2"  # of the two files, and of what decoding and resizing do
 
 
 class Shard:
@@ -52,7 +53,7 @@ class Shard:
         facts = [_fact(path) for path in paths]
         self.modified = np.array([modified for _, modified in facts], np.int64)
         names = "".join(f"{path[common:]}\0{length}\n" for path, (length, _) in zip(paths, facts, strict=True))
-        head = f"{_FORMAT} {cv2.__version__} {size[0]}x{size[1]}\n"
+        head = f"{_FORMAT} {cv2.__version__} {PIL.__version__} {size[0]}x{size[1]}\n"
         key = blake2b((head + names).encode(errors="surrogateescape"), digest_size=16).hexdigest()
         self.name, self.pixels, self.index = key, folder / f"{key}.npy", folder / f"{key}.npz"
         self.image_bytes = 3 * size[0] * size[1]

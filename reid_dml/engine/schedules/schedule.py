@@ -22,9 +22,9 @@ class ScheduleOptions:
     warmup_steps: int = option(0, "steps over which the learning rate rises linearly", least=0)
 
 
-def ema_decay(step: int, decay: float) -> float:
-    """Decay of the weight average at a step, min(decay, (1 + s) / (10 + s)): TensorFlow's rule, the authors' choice."""
-    return min(decay, (1 + step) / (10 + step))
+def ema_decay(count: int, decay: float) -> float:
+    """Decay of the weight average at a count s, min(decay, (1 + s) / (10 + s)): TensorFlow's rule, as the authors'."""
+    return min(decay, (1 + count) / (10 + count))
 
 
 class Schedule:
@@ -38,6 +38,7 @@ class Schedule:
         total: int,
         learning_rates: Sequence[float],
         ema_decay: float,
+        ema_counts: int = 1,
         device: str,
     ) -> None:
         """A schedule.
@@ -48,18 +49,19 @@ class Schedule:
             total: steps of the run.
             learning_rates: of each network of the cohort, before they are multiplied.
             ema_decay: of the weight average in the long run.
+            ema_counts: by how much its count goes up in a step.
             device: where the scalars are wanted.
         """
         self.shape = from_section(SCHEDULES.get(section["NAME"]), section)
         self.warmup_steps = from_section(ScheduleOptions, section).warmup_steps
         self.objective, self.total, self.rates = objective, total, list(learning_rates)
-        self.decay, self.device = ema_decay, device
+        self.decay, self.ema_counts, self.device = ema_decay, ema_counts, device
         self.shape.warn_of_length(total)
 
     def scalars(self, step: int) -> Scalars:
         """The scalars of this step (counted from 0)."""
         rates, weights = self.learning_rates(step), self.objective.weights_at(step)
-        numbers = [*rates, *weights, ema_decay(step, self.decay)]
+        numbers = [*rates, *weights, ema_decay(step * self.ema_counts, self.decay)]
         vector = to_device(torch.tensor(numbers, dtype=torch.float64), self.device)
         return Scalars(vector[: len(rates)], vector[len(rates) : -1], vector[-1])
 

@@ -61,7 +61,11 @@ class Center(WeightedTerm):
     prefix: ClassVar[str] = "CENTER_"
     shardable: ClassVar[bool] = False  # each process would move its own centres, by its part of the batch
 
-    weight: float = option(0.0, "weight of the center loss (Wen et al., 2016); 5e-4 is usual", least=0)
+    weight: float = option(
+        0.0,
+        "weight of the center loss (Wen et al., 2016), whose 1/2 BoT leaves out: its usual 5e-4 is 1e-3 here",
+        least=0,
+    )
     rate: float = option(0.5, "how far a batch draws the centres of its persons (alpha)", least=0, most=1)
 
     def loss(self, inputs: TermInputs) -> Tensor:
