@@ -16,6 +16,9 @@ from reid_dml.paper.recipes import at_scale
 from reid_dml.paper.records import Place, Record, Records, value
 from reid_dml.reporting.comparison import Compared, comparison_rows
 
+# What curves show: unit and factor to it.
+_QUANTITIES = {"loss": ("cross entropy (nats)", 1.0), "mAP": ("mAP (%)", 100.0), "top1": ("top-1 accuracy (%)", 100.0)}
+
 
 class Part(NamedTuple):
     """A table or figure with what was measured for it."""
@@ -96,17 +99,22 @@ def _of_networks(record: Record, column: str) -> list[float]:
 
 
 def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
-    """A curve for every network of the first run of each experiment."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
-    for name in artifact.experiments:
-        for record in list(records.get((run_of(name, scale), scale), {}).values())[:1]:
-            course = record.get("curves", {}).get(artifact.quantity, {"steps": [], "networks": []})
-            for number, values in enumerate(course["networks"]):
-                found[f"{name}, network {number} ({record['networks'][number]})"] = (course["steps"], values)
-    unit = "cross entropy (nats)" if artifact.quantity == "loss" else f"{artifact.quantity} (%)"
-    rows = [["curve", "step", unit]]
-    rows += [[label, f"{x:g}", f"{y:.4g}"] for label, line in found.items() for x, y in zip(*line, strict=True)]
-    return rows, ((draw_curves(found, title=artifact.title, y_label=unit),) if found else ())
+    """A curve for every network of the first run of each experiment, a figure a quantity."""
+    rows, figures = [["curve", "step", "value", "unit"]], []
+    for quantity in artifact.quantities:
+        unit, factor = _QUANTITIES[quantity]
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        for name in artifact.experiments:
+            for record in list(records.get((run_of(name, scale), scale), {}).values())[:1]:
+                course = record.get("curves", {}).get(quantity, {"steps": [], "networks": []})
+                for number, values in enumerate(course["networks"]):
+                    label = f"{name}, network {number} ({record['networks'][number]})"
+                    found[label] = (course["steps"], [factor * one for one in values])
+        for label, line in found.items():
+            rows += [[label, f"{x:g}", f"{y:.4g}", unit] for x, y in zip(*line, strict=True)]
+        if found:
+            figures.append(draw_curves(found, title=artifact.title, y_label=unit))
+    return rows, tuple(figures)
 
 
 def _drawn(artifact: Analysis, folder: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:

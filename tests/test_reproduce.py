@@ -1,0 +1,215 @@
+"""tools/reproduce.py as a reader of the papers uses it: all experiments at the smoke scale, the report, going on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reid_dml.commands import reproduce
+from reid_dml.commands.reproduce import run_experiments
+from reid_dml.config import load_config
+from reid_dml.errors import UserError
+from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, experiments_of
+from reid_dml.paper.pace import Pace
+from reid_dml.paper.records import Place, read_records, value
+from tests.conftest import REPOSITORY
+
+ALL = {name for group in GROUPS["all"] for name in experiments_of(ARTIFACTS[group], "smoke")}
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """The folder of all experiments of the papers, run at the smoke scale by the command, two at a time."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    words = ["run", "all", "--scale", "smoke", "--jobs", "2", "--keep", folder / "kept", *places(folder)]
+    done = subprocess.run(
+        [sys.executable, "tools/reproduce.py", *map(str, words), "DATA.ROOT", str(data_root), "THREADS", "1"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def places(folder: Path) -> list[object]:
+    return ["--output", folder / "runs", "--records", folder / "none"]
+
+
+def test_everything_runs_at_the_smoke_scale_and_nothing_twice(everything, command, data_root):
+    records = read_records([everything / "kept"])
+    assert {name for name, scale in records if scale == "smoke"} == ALL
+    for name in ("fig4b", "fig4c", "fig5", "similarity"):
+        assert list((everything / "kept" / "smoke" / "figures" / name).glob("*.csv"))
+    before = {path: path.stat().st_mtime_ns for path in everything.rglob("result.json")}
+    again = command(
+        "reproduce", "run", "all", "--scale", "smoke", *places(everything), "DATA.ROOT", data_root, "THREADS", "1"
+    )
+    assert again.code == 0
+    assert "===" not in again.out
+    assert before == {path: path.stat().st_mtime_ns for path in everything.rglob("result.json")}
+
+
+def test_the_report_shows_published_and_measured_side_by_side(everything, command, tmp_path):
+    html, page = tmp_path / "report.html", tmp_path / "report.md"
+    assert command("reproduce", "report", *places(everything), "--html", html, "--markdown", page).code == 0
+    shown = page.read_text()
+    records = read_records([everything / "runs"])
+    (run,) = records["market_mobilenet_dml", "smoke"].values()
+    measured = f"{value(run, 'mean', 'mAP trapezoid'):.2f}"
+    block = shown[shown.index("| MobileNet + DML, from scratch |") :].split("\n")
+    assert block[0].startswith("| MobileNet + DML, from scratch | CVPR | 54.71 | 79.12 |")
+    assert block[2].startswith(f"|  | ours | {measured} |")
+    assert block[3].startswith("|  | gain, CVPR | +4.56 | +2.25 |")
+    for figure in ("fig3a", "fig4a", "fig6_market"):
+        assert f"report/smoke_{figure}.svg" in shown
+        assert (tmp_path / "report" / f"smoke_{figure}.svg").is_file()
+        assert (tmp_path / "report" / f"smoke_{figure}.csv").read_text().count("\n") > 1
+    whole = html.read_text()
+    assert whole.count("<svg") >= 12
+    assert "http://" not in whole.replace("http://www.w3.org", "").replace("http://purl.org", "")
+    assert "src=" not in whole
+
+
+def test_the_list_names_published_numbers_records_and_what_the_rest_takes(everything, command):
+    shown = command("reproduce", "list", "table3", "fig3a", "--scale", "smoke", "--seeds", "2", *places(everything))
+    assert "CVPR 54.71 79.12 64.1 85.63; v1 52.15 76.9 60.97 83.48" in shown.out
+    assert "seeds 0" in shown.out
+    assert "4 runs missing, about " in shown.out  # the second seed; timed by the first
+
+
+def test_a_killed_run_goes_on_with_the_same_command(command, tmp_path, data_root):
+    words = ["run", "market_mobilenet_dml", "--scale", "smoke", *places(tmp_path), "DATA.ROOT", data_root]
+    words += ["THREADS", "1", "TRAIN.STEPS", "60", "TRAIN.CHECKPOINT_INTERVAL", "2", "TEST.INTERVAL", "0"]
+    running = subprocess.Popen(
+        [sys.executable, "tools/reproduce.py", *map(str, words)], cwd=REPOSITORY, stdout=subprocess.PIPE
+    )
+    folder = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
+    end = time.monotonic() + 120
+    while not list(folder.glob("checkpoints/step_*")) and time.monotonic() < end:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert not (folder / "result.json").exists()
+    again = command("reproduce", *words)
+    assert again.code == 0
+    assert "continues at step" in again.out
+    assert json.loads((folder / "result.json").read_text())["steps"] == 60
+
+
+def test_a_run_is_stopped_when_the_time_is_over(monkeypatch, tmp_path, capsys):
+    # Training answers SIGTERM with a checkpoint and KeyboardInterrupt, which the command's handler raises here.
+    monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: time.sleep(60))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        place = Place(tmp_path / "runs", None, tmp_path / "known")
+        assert run_experiments(["table5"], place, scale="smoke", minutes=0.01) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "the 1 s are over; run the command again to go on where it stopped" in capsys.readouterr().out
+
+
+def test_only_what_fits_into_the_time_is_started(everything, monkeypatch, tmp_path, capsys):
+    record = json.loads(next((everything / "runs").rglob("market_mobilenet_dml_seed0/result.json")).read_text())
+    slow = record | {"wall_seconds": 3600.0, "seed": 5}
+    known = tmp_path / "known" / "smoke"
+    known.mkdir(parents=True)
+    (known / "market_mobilenet_dml_seed5.json").write_text(json.dumps(slow))
+    monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
+    place = Place(tmp_path / "runs", None, tmp_path / "known")
+    assert run_experiments(["market_mobilenet_independent"], place, scale="smoke", minutes=10) == 0
+    assert "not run: market_mobilenet_independent, seed 0: does not fit into the time" in capsys.readouterr().out
+
+
+def test_one_run_that_fails_does_not_stop_the_others(monkeypatch, tmp_path, capsys):
+    started = []
+
+    def train(cfg, resume):
+        started.append(cfg.EXPERIMENT)
+        if cfg.EXPERIMENT.endswith("independent"):
+            raise UserError("no such data")
+        Path(cfg.OUTPUT_DIR).mkdir(parents=True)
+        (Path(cfg.OUTPUT_DIR) / "result.json").write_text("{}")
+
+    monkeypatch.setattr(reproduce, "train_and_evaluate", train)
+    place = Place(tmp_path / "runs", None, tmp_path / "known")
+    names = ["market_mobilenet_distilled", "market_mobilenet_entropy"]
+    assert run_experiments(names, place, scale="smoke") == 2
+    assert started == ["market_mobilenet_independent", "market_mobilenet_entropy"]
+    said = capsys.readouterr()
+    assert "not run: market_mobilenet_distilled, seed 0: its teacher is missing" in said.out
+    assert "error: market_mobilenet_independent, seed 0: no such data" in said.err
+
+
+def test_a_config_that_is_printed_makes_the_run_that_counts(command, tmp_path):
+    words = ("reproduce", "config", "market_mobilenet_dml_k4", "--scale", "small", "--seed", "2", *places(tmp_path))
+    (tmp_path / "printed.yml").write_text(command(*words).out)
+    cfg = load_config(tmp_path / "printed.yml")
+    assert cfg.COHORT.NETWORKS == ["mobilenet_v1"] * 4
+    assert (cfg.SEED, cfg.SCALE) == (2, "small")
+    assert str(tmp_path / "runs" / "small" / "market_mobilenet_dml_k4_seed2") == cfg.OUTPUT_DIR
+
+
+def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
+    record = {"device": "a", "scale": "small", "steps": 10, "wall_seconds": 40.0, "networks": ["mobilenet_v1"] * 2}
+    pace = Pace([record, record | {"device": "b", "wall_seconds": 1.0}], "a", "small")
+    assert pace.seconds(["mobilenet_v1"] * 3, 100, (128, 64)) == pytest.approx(600)
+    half = pace.seconds(["mobilenet_v1_0.5"], 100, (128, 64))
+    assert 200 / 6 < half < 200 / 2  # between a quarter and a half of the operations
+    assert Pace([record], "c", "small").seconds(["mobilenet_v1"], 1, (128, 64)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("run", "tabel3"), "no table, figure or experiment is called 'tabel3': there are table3, "),
+        (("run", "table3", "--seeds", "0"), "--seeds 0: must be at least 1"),
+        (("run", "table3", "--minutes", "-1"), "--minutes -1.0: must not be negative"),
+        (("run", "table3", "TRAIN.STEP", "5"), "unknown option TRAIN.STEP; did you mean TRAIN.STEPS?"),
+        (("report",), "report: give --html FILE, --markdown FILE or both"),
+        (("config", "table3"), "table3: is made of several runs; name one of market_mobilenet_independent"),
+        (("config", "imagenet_mobilenet_inception_dml", "--scale", "small"), "no recipe at the scale small"),
+    ],
+)
+def test_refusals(command, tmp_path, words, expected):
+    result = command("reproduce", *words, *(() if "-1" in words else places(tmp_path)))
+    assert result.code == 2
+    assert expected in result.error
+
+
+def test_a_report_without_records_and_a_damaged_record_are_refused(command, tmp_path):
+    html = tmp_path / "report.html"
+    result = command("reproduce", "report", *places(tmp_path), "--html", html)
+    assert "hold no record of a run; start with tools/reproduce.py run" in result.error
+    folder = tmp_path / "runs" / "small" / "market_mobilenet_dml_seed0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text('{"experiment": "x", "scale": "small", "seed": 0, "metrics": {}}')
+    result = command("reproduce", "report", *places(tmp_path), "--html", html)
+    assert result.code == 2
+    assert f"{folder / 'result.json'}: not a run record" in result.error
+    assert not html.exists()
+
+
+def test_processes_side_by_side_take_a_gpu_each(monkeypatch):
+    started = []
+
+    class Process:
+        def __init__(self, words, env):
+            started.append((words[1:], env.get("CUDA_VISIBLE_DEVICES")))
+
+        def wait(self):
+            return len(started) - 1
+
+    monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(reproduce.subprocess, "Popen", Process)
+    assert reproduce.run_side_by_side(["tools/reproduce.py", "run", "table3"], 3) == 2
+    assert [gpu for _, gpu in started] == ["0", "1", "0"]
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") != "0"
