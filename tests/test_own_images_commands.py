@@ -42,8 +42,10 @@ def config(tmp_path, photos):
 
 
 def test_all_persons_are_trained_on_where_none_is_tested(command, config, tmp_path):
-    result = command("train_net", "--config-file", config, "OWN.TEST_SHARE", "0")
+    untested = ("OWN.TEST_SHARE", "0", "TRAIN.LOG_INTERVAL", "1", "TEST.INTERVAL", "1")
+    result = command("train_net", "--config-file", config, *untested)
     assert result.code == 0, result.err
+    assert "TEST.INTERVAL: 1: has no effect, all persons are trained on" in result.err
     assert "all persons are trained on: nothing to evaluate" in result.out
     assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == {}
     options = ("--config-file", config, "MODEL.WEIGHTS", tmp_path / "run")
