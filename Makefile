@@ -3,6 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# `make CPU=1 ...` makes an environment without CUDA: torch's CPU build from its own index, and faiss-cpu.
+ifdef CPU
+BUILDS := --torch-backend cpu --override constraints-cpu.txt
+SIZE := less than 2
+else
+SIZE := about 4
+endif
 
 .PHONY: help env quickstart test lint results clean
 help:
@@ -10,18 +17,19 @@ help:
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
 	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"
+	@echo "make CPU=1 ...    the same in an environment without CUDA (torch from its own index)"
 	@echo "make clean        remove the environment and the quickstart's run"
 
 env: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "error: $(PYTHON) is missing or older than Python 3.11; install a newer one, or run: make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Creating the environment in $(VENV): about 4 GB to fetch, some minutes on a fast line."
+	@echo "Creating the environment in $(VENV): $(SIZE) GB to fetch, some minutes on a fast line."
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "error: cannot create $(VENV); on Debian and Ubuntu install the package python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$$(sed -n 's/^uv==//p' constraints.txt)"
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --constraint constraints.txt --editable ".[dev]"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode $(BUILDS) --constraint constraints.txt --editable ".[dev]"
 	@touch $(READY)
 
 quickstart: $(READY)

@@ -42,9 +42,10 @@ def draw_sweep(series: Mapping[str, Sequence[Point]], *, title: str, x_label: st
     def draw(panels: Sequence[Any]) -> None:
         axes = panels[0]
         ticks = sorted({at.x for points in series.values() for at in points})
+        apart = 0.008 * (ticks[-1] - ticks[0])  # so that error bars at one x can be told apart
         for number, (label, points) in enumerate(series.items()):
             axes.errorbar(
-                [at.x for at in points],
+                [at.x + apart * (number - (len(series) - 1) / 2) for at in points],
                 [at.mean for at in points],
                 [at.sd or 0.0 for at in points],
                 label=label,
@@ -79,6 +80,6 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *
                 linewidth=1.4,
             )
         axes.set(title=title, xlabel="step", ylabel=y_label)
-        axes.legend()
+        axes.figure.legend(loc="outside lower left")  # names of runs are long
 
-    return draw_panels(draw, title, size=(5.2, 3.4))
+    return draw_panels(draw, title, size=(5.2, 3.6 + 0.18 * len(curves)))
