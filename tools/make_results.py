@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--performance-page", default="docs/performance.md", metavar="FILE", help="default: docs/performance.md"
     )
+    parser.add_argument("--readme", default="README.md", metavar="FILE", help="page with the headline numbers")
     parser.add_argument("--options-page", default="docs/options.md", metavar="FILE", help="default: docs/options.md")
     parser.add_argument(
         "--figures", default="docs/images/results", metavar="DIR", help="figures of that page (docs/images/results)"
@@ -35,7 +36,7 @@ def main() -> None:
     from index_types_table import index_types_table, read_benchmarks
     from performance_page import performance_page, read_performance
 
-    from reid_dml.commands.results import paper_section, read_runs, results_page
+    from reid_dml.commands.results import headline, paper_section, read_runs, results_page
     from reid_dml.config.schema import all_sections
     from reid_dml.errors import require_file
     from reid_dml.files import write_text
@@ -45,13 +46,16 @@ def main() -> None:
     def read(page: Path) -> str:
         return require_file(page, "the page", "it holds the marks between which tables are drawn").read_text()
 
-    records, results, search = (Path(path) for path in (arguments.records, arguments.output, arguments.search_page))
+    records, results, search, readme = (
+        Path(path) for path in (arguments.records, arguments.output, arguments.search_page, arguments.readme)
+    )
     runs = read_runs(records)
     types = index_types_table(read_benchmarks(records / "benchmarks"))
     page, figures = paper_section(read(results), records, Path(arguments.figures), results)
     pages = {
         **figures,
         results: results_page(page, runs, results),
+        readme: headline(read(readme), runs, readme),
         Path(arguments.performance_page): performance_page(read_performance(records / "benchmarks")),
         search: fill_marks(read(search), "index types", types, search),
         Path(arguments.options_page): options_page(all_sections()),

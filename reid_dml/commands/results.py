@@ -11,7 +11,7 @@ from reid_dml.errors import UserError, absolute
 from reid_dml.paper.pages import markdown_page
 from reid_dml.paper.records import Place, Record
 from reid_dml.reporting.markdown import fill_marks
-from reid_dml.reporting.run_tables import run_sections
+from reid_dml.reporting.run_tables import headline_table, run_sections
 from reid_dml.reporting.task_tables import TABLES
 
 PAPER = "paper"  # folder of the records of the papers' experiments, below that of all records
@@ -50,6 +50,11 @@ def results_page(page: str, runs: Sequence[Record], path: object = "docs/results
         UserError: a page without its marks, or two records of one experiment and seed.
     """
     return fill_marks(page, "runs", run_sections(runs, TABLES), path)
+
+
+def headline(page: str, runs: Sequence[Record], path: object = "README.md") -> str:
+    """The page with the headline numbers of further runs between its marks `numbers`."""
+    return fill_marks(page, "numbers", headline_table(runs), path)
 
 
 def paper_section(page: str, folder: Path, figures: Path, path: Path) -> tuple[str, dict[Path, str]]:

@@ -55,6 +55,19 @@ def _headline(records: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def headline_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """A few columns of the trained runs of the first data set, the mean of the networks and their ensemble."""
+    rows = [["run", "mAP", "rank-1", "ensemble mAP", "ensemble rank-1", "training"]]
+    for record in records:
+        metrics = record["metrics"]
+        if record["dataset"] == _FIRST and record["steps"] and {"mean", "ensemble"} <= metrics.keys():
+            found = [metrics[label]["single_query"] for label in ("mean", "ensemble")]
+            cells = [percent(number) for one in found for number in (one["mAP"], one["cmc"][0])]
+            minutes = f"{record['steps']:,} steps, {record['wall_seconds'] / 60:.1f} min on {record['device']}"
+            rows.append([f"`{record['experiment']}`", *cells, minutes])
+    return markdown_table(rows)
+
+
 def _table(records: Sequence[Mapping[str, Any]], tables: Mapping[str, MetricsTable]) -> str:
     rows: list[list[str]] = []
     for experiment in dict.fromkeys(record["experiment"] for record in records):
