@@ -147,20 +147,8 @@ def _exit_code(main: Callable[[], int | None], interrupted: str) -> int:
     before = {number: signal.signal(number, handler) for number in (ending_signals() if listens else ())}
     try:
         return main() or 0
-    except UserError as error:
-        return _fail(str(error))
-    except OSError as error:
-        # Only errors that concern a file or a disk are the user's; a refused connection is not.
-        if error.errno not in _REMEDIES and error.filename is None:
-            raise
-        return _fail(describe_os_error(error))
-    except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            return _fail(
-                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
-                "DATA.SOURCE streaming, or use smaller networks"
-            )
-        if message := _lost_process(error):
+    except Exception as error:
+        if message := user_message(error):
             return _fail(message)
         raise
     except KeyboardInterrupt:
@@ -171,6 +159,23 @@ def _exit_code(main: Callable[[], int | None], interrupted: str) -> int:
         if handler.began == math.inf:  # otherwise threads may have to be waited for: no traceback of theirs
             for number, old in before.items():
                 signal.signal(number, old)
+
+
+def user_message(error: Exception) -> str:
+    """What a user is told of an error that is not the code's: the line; empty for a defect of the code."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        # Only errors that concern a file or a disk are the user's; a refused connection is not.
+        return describe_os_error(error) if error.errno in _REMEDIES or error.filename is not None else ""
+    if isinstance(error, (MemoryError, RuntimeError)):
+        if _is_out_of_memory(error):
+            return (
+                "out of memory: lower TRAIN.BATCH_SIZE, TEST.BATCH_SIZE or INPUT.SIZE, set TRAIN.RECOMPUTE True or "
+                "DATA.SOURCE streaming, or use smaller networks"
+            )
+        return _lost_process(error)
+    return ""
 
 
 def _is_out_of_memory(error: Exception) -> bool:

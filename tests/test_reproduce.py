@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 from reid_dml.commands import reproduce
 from reid_dml.commands.reproduce import run_experiments
 from reid_dml.config import load_config
-from reid_dml.errors import UserError
+from reid_dml.engine.checkpoints import Checkpoints
+from reid_dml.errors import BusyError, UserError
 from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, experiments_of
 from reid_dml.paper.pace import Pace
 from reid_dml.paper.records import Place, read_records, value
@@ -86,23 +88,23 @@ def test_the_list_names_published_numbers_records_and_what_the_rest_takes(everyt
     assert "4 runs missing, about " in shown.out  # the second seed; timed by the first
 
 
-def test_a_killed_run_goes_on_with_the_same_command(command, tmp_path, data_root):
+def test_a_run_that_was_cut_short_goes_on_with_the_same_command(command, monkeypatch, tmp_path, data_root):
     words = ["run", "market_mobilenet_dml", "--scale", "smoke", *places(tmp_path), "DATA.ROOT", data_root]
-    words += ["THREADS", "1", "TRAIN.STEPS", "60", "TRAIN.CHECKPOINT_INTERVAL", "2", "TEST.INTERVAL", "0"]
-    running = subprocess.Popen(
-        [sys.executable, "tools/reproduce.py", *map(str, words)], cwd=REPOSITORY, stdout=subprocess.PIPE
-    )
-    folder = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
-    end = time.monotonic() + 120
-    while not list(folder.glob("checkpoints/step_*")) and time.monotonic() < end:
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    words += ["THREADS", "1", "TRAIN.CHECKPOINT_INTERVAL", "1"]
+    folder, save = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0", Checkpoints.save
+
+    def save_and_die(self, step, members, state):
+        save(self, step, members, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
+    assert command("reproduce", *words).code == 130
     assert not (folder / "result.json").exists()
+    monkeypatch.setattr(Checkpoints, "save", save)
     again = command("reproduce", *words)
     assert again.code == 0
-    assert "continues at step" in again.out
-    assert json.loads((folder / "result.json").read_text())["steps"] == 60
+    assert "continues at step 1" in again.out
+    assert json.loads((folder / "result.json").read_text())["steps"] == 2
 
 
 def test_a_run_is_stopped_when_the_time_is_over(monkeypatch, tmp_path, capsys):
@@ -119,34 +121,98 @@ def test_a_run_is_stopped_when_the_time_is_over(monkeypatch, tmp_path, capsys):
 
 def test_only_what_fits_into_the_time_is_started(everything, monkeypatch, tmp_path, capsys):
     record = json.loads(next((everything / "runs").rglob("market_mobilenet_dml_seed0/result.json")).read_text())
-    slow = record | {"wall_seconds": 3600.0, "seed": 5}
+    slow = record | {"wall_seconds": 3600.0, "seed": 5, "device": "slow"}
     known = tmp_path / "known" / "smoke"
     known.mkdir(parents=True)
     (known / "market_mobilenet_dml_seed5.json").write_text(json.dumps(slow))
     monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
+    monkeypatch.setattr(reproduce, "describe_device", lambda device: "slow")
     place = Place(tmp_path / "runs", None, tmp_path / "known")
     assert run_experiments(["market_mobilenet_independent"], place, scale="smoke", minutes=10) == 0
     assert "not run: market_mobilenet_independent, seed 0: does not fit into the time" in capsys.readouterr().out
 
 
-def test_one_run_that_fails_does_not_stop_the_others(monkeypatch, tmp_path, capsys):
-    started = []
+def pretend(monkeypatch, everything, started, errors=None):
+    """Let runs end at once, with the record and the weights that they had in `everything`, or in an error."""
 
     def train(cfg, resume):
         started.append(cfg.EXPERIMENT)
-        if cfg.EXPERIMENT.endswith("independent"):
-            raise UserError("no such data")
-        Path(cfg.OUTPUT_DIR).mkdir(parents=True)
-        (Path(cfg.OUTPUT_DIR) / "result.json").write_text("{}")
+        if error := (errors or {}).get(cfg.EXPERIMENT):
+            raise error
+        folder = Path(cfg.OUTPUT_DIR)
+        shutil.copytree(everything / "runs" / "smoke" / folder.name, folder)
 
     monkeypatch.setattr(reproduce, "train_and_evaluate", train)
-    place = Place(tmp_path / "runs", None, tmp_path / "known")
+
+
+@pytest.mark.parametrize(
+    "error", [UserError("no such data"), RuntimeError("CUDA out of memory: can't allocate memory")]
+)
+def test_one_run_that_fails_does_not_stop_the_others(everything, monkeypatch, tmp_path, capsys, error):
+    started: list[str] = []
+    pretend(monkeypatch, everything, started, {"market_mobilenet_independent": error})
+    place = Place(tmp_path / "runs", None, tmp_path / "none")
     names = ["market_mobilenet_distilled", "market_mobilenet_entropy"]
     assert run_experiments(names, place, scale="smoke") == 2
     assert started == ["market_mobilenet_independent", "market_mobilenet_entropy"]
-    said = capsys.readouterr()
-    assert "not run: market_mobilenet_distilled, seed 0: its teacher is missing" in said.out
-    assert "error: market_mobilenet_independent, seed 0: no such data" in said.err
+    said = capsys.readouterr().err
+    assert "error: market_mobilenet_distilled, seed 0: " in said
+    assert "the teacher is missing" in said
+    assert "error: market_mobilenet_independent, seed 0: " in said
+    assert str(error)[:5] in said or "out of memory" in said
+
+
+def test_a_defect_of_the_code_is_not_taken_for_a_failed_run(everything, monkeypatch, tmp_path):
+    pretend(monkeypatch, everything, [], {"market_mobilenet_entropy": RuntimeError("a defect")})
+    with pytest.raises(RuntimeError, match="a defect"):
+        run_experiments(["market_mobilenet_entropy"], Place(tmp_path, None, tmp_path / "none"), scale="smoke")
+
+
+def test_what_another_process_works_on_is_waited_for_and_its_student_run(everything, monkeypatch, tmp_path):
+    started: list[str] = []
+    pretend(monkeypatch, everything, started)
+    teacher, looks = tmp_path / "runs" / "smoke" / "market_mobilenet_independent_seed0", []
+    train = reproduce.train_and_evaluate
+
+    def busy(cfg, resume):
+        if cfg.EXPERIMENT == "market_mobilenet_independent" and not teacher.is_dir():
+            raise BusyError("another process trains in this folder")
+        train(cfg, resume)
+
+    def wait(seconds):
+        looks.append(seconds)
+        if len(looks) == 2:  # the other process has ended its run
+            shutil.copytree(everything / "runs" / "smoke" / teacher.name, teacher)
+
+    monkeypatch.setattr(reproduce, "train_and_evaluate", busy)
+    monkeypatch.setattr(reproduce.time, "sleep", wait)
+    place = Place(tmp_path / "runs", None, tmp_path / "none")
+    monkeypatch.setattr(shutil, "copytree", functools.partial(shutil.copytree, dirs_exist_ok=True))
+    assert run_experiments(["market_mobilenet_distilled"], place, scale="smoke") == 0
+    assert started[-1] == "market_mobilenet_distilled"
+    assert len(looks) == 2
+
+
+def test_what_was_run_earlier_is_kept_too(everything, tmp_path):
+    place = Place(everything / "runs", tmp_path / "kept", tmp_path / "none")
+    assert run_experiments(["market_mobilenet_dml", "fig5"], place, scale="smoke") == 0
+    assert (tmp_path / "kept" / "smoke" / "market_mobilenet_dml_seed0.json").is_file()
+    assert (tmp_path / "kept" / "smoke" / "figures" / "fig5" / "tsne.svg").is_file()
+    assert not (tmp_path / "kept" / "smoke" / "figures" / "fig5" / "tsne.html").exists()  # it holds images
+
+
+def test_a_run_that_was_begun_is_continued_however_little_time_is_left(everything, monkeypatch, tmp_path):
+    started: list[str] = []
+    pretend(monkeypatch, everything, started)
+    monkeypatch.setattr(reproduce, "training_seconds", lambda cfg, place, scale: 3600.0)
+    begun = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
+    shutil.copytree(everything / "runs" / "smoke" / begun.name, begun)
+    (begun / "result.json").unlink()
+    monkeypatch.setattr(shutil, "copytree", functools.partial(shutil.copytree, dirs_exist_ok=True))
+    place = Place(tmp_path / "runs", None, tmp_path / "none")
+    names = ["market_mobilenet_independent", "market_mobilenet_dml"]
+    assert run_experiments(names, place, scale="smoke", minutes=10) == 0
+    assert started == ["market_mobilenet_dml"]
 
 
 def test_a_config_that_is_printed_makes_the_run_that_counts(command, tmp_path):
@@ -160,11 +226,13 @@ def test_a_config_that_is_printed_makes_the_run_that_counts(command, tmp_path):
 
 def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
     record = {"device": "a", "scale": "small", "steps": 10, "wall_seconds": 40.0, "networks": ["mobilenet_v1"] * 2}
-    pace = Pace([record, record | {"device": "b", "wall_seconds": 1.0}], "a", "small")
+    record["dataset"] = "market1501"
+    others = [record | {"wall_seconds": 1.0} | other for other in ({"device": "b"}, {"dataset": "cifar100"})]
+    pace = Pace([record, *others], "a", "small", "market1501")
     assert pace.seconds(["mobilenet_v1"] * 3, 100, (128, 64)) == pytest.approx(600)
     half = pace.seconds(["mobilenet_v1_0.5"], 100, (128, 64))
     assert 200 / 6 < half < 200 / 2  # between a quarter and a half of the operations
-    assert Pace([record], "c", "small").seconds(["mobilenet_v1"], 1, (128, 64)) is None
+    assert Pace([record], "c", "small", "market1501").seconds(["mobilenet_v1"], 1, (128, 64)) is None
 
 
 @pytest.mark.parametrize(
@@ -174,31 +242,69 @@ def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
         (("run", "table3", "--seeds", "0"), "--seeds 0: must be at least 1"),
         (("run", "table3", "--minutes", "-1"), "--minutes -1.0: must not be negative"),
         (("run", "table3", "TRAIN.STEP", "5"), "unknown option TRAIN.STEP; did you mean TRAIN.STEPS?"),
+        (
+            ("run", "table3", "TRAIN.STEPS", "5"),
+            "TRAIN.STEPS: would make it another recipe; only where and how it runs",
+        ),
+        (("run", "table3", "--job", "2"), "unrecognized arguments: --job"),
+        (("report", "market_mobilenet_dml", "--html", "x.html"), "no table or figure, but experiments"),
+        (("report", "table3", "--html", "x.html", "SEED", "1"), "report: takes no options such as SEED"),
         (("report",), "report: give --html FILE, --markdown FILE or both"),
         (("config", "table3"), "table3: is made of several runs; name one of market_mobilenet_independent"),
         (("config", "imagenet_mobilenet_inception_dml", "--scale", "small"), "no recipe at the scale small"),
     ],
 )
-def test_refusals(command, tmp_path, words, expected):
-    result = command("reproduce", *words, *(() if "-1" in words else places(tmp_path)))
+def test_refusals(everything, command, tmp_path, words, expected):
+    (tmp_path / "runs" / "smoke").mkdir(parents=True)
+    name = "market_mobilenet_dml_seed0"
+    shutil.copytree(everything / "runs" / "smoke" / name, tmp_path / "runs" / "smoke" / name)
+    result = command("reproduce", *words, *places(tmp_path))
     assert result.code == 2
-    assert expected in result.error
+    assert expected in result.err
 
 
-def test_a_report_without_records_and_a_damaged_record_are_refused(command, tmp_path):
+def test_a_report_without_records_is_refused(command, tmp_path):
     html = tmp_path / "report.html"
     result = command("reproduce", "report", *places(tmp_path), "--html", html)
     assert "hold no record of a run; start with tools/reproduce.py run" in result.error
-    folder = tmp_path / "runs" / "small" / "market_mobilenet_dml_seed0"
-    folder.mkdir(parents=True)
-    (folder / "result.json").write_text('{"experiment": "x", "scale": "small", "seed": 0, "metrics": {}}')
-    result = command("reproduce", "report", *places(tmp_path), "--html", html)
-    assert result.code == 2
-    assert f"{folder / 'result.json'}: not a run record" in result.error
     assert not html.exists()
 
 
-def test_processes_side_by_side_take_a_gpu_each(monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"metrics": {}}, "not a run record"),
+        ({"metrics": {"networks": {"0": 1}}}, "not a run record"),
+        ({"versions": None}, "not a run record"),
+        ({"wall_seconds": None}, "not a run record"),
+        ({"curves": {"loss": {"steps": [1, 2], "networks": [[1.0], [1.0]]}}}, "not a run record"),
+        ({"curves": {"loss": {"steps": [1], "networks": [[1.0], [1.0], [1.0]]}}}, "not a run record"),
+        ({"scale": "full"}, "is the record of market_mobilenet_dml at the scale full; move it to where it belongs"),
+        ({"experiment": "x"}, "is the record of x at the scale smoke"),
+        ({"steps": 7}, "is not of the recipe of market_mobilenet_dml at the scale smoke: its steps is 7, not 2"),
+        ({"dataset": "market1501"}, "its dataset is market1501, not synthetic"),
+        ({"networks": ["resnet50"]}, "its networks is ['resnet50'], not"),
+        ({"update": "sequential"}, "its update is sequential, not simultaneous"),
+    ],
+)
+def test_a_record_that_is_damaged_or_of_something_else_is_refused_by_all(
+    everything, command, tmp_path, change, expected
+):
+    name = "market_mobilenet_dml_seed0"
+    record = json.loads((everything / "runs" / "smoke" / name / "result.json").read_text()) | change
+    folder = tmp_path / "runs" / "smoke" / name
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(record))
+    for words in (("report", "--html", tmp_path / "x.html"), ("run", "table3", "--scale", "smoke"), ("list", "table3")):
+        result = command("reproduce", *words, *places(tmp_path))
+        assert result.code == 2
+        assert f"{folder / 'result.json'}: " in result.error
+        assert expected in result.error
+    assert json.loads((folder / "result.json").read_text()) == record
+
+
+@pytest.mark.parametrize(("visible", "expected"), [("", ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
+def test_processes_side_by_side_take_a_gpu_each_and_one_that_was_killed_counts(monkeypatch, visible, expected):
     started = []
 
     class Process:
@@ -206,10 +312,11 @@ def test_processes_side_by_side_take_a_gpu_each(monkeypatch):
             started.append((words[1:], env.get("CUDA_VISIBLE_DEVICES")))
 
         def wait(self):
-            return len(started) - 1
+            return -9
 
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(reproduce.subprocess, "Popen", Process)
-    assert reproduce.run_side_by_side(["tools/reproduce.py", "run", "table3"], 3) == 2
-    assert [gpu for _, gpu in started] == ["0", "1", "0"]
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") != "0"
+    assert reproduce.run_side_by_side(["tools/reproduce.py", "run", "table3", "--jobs", "3"], 3) == 1
+    assert [gpu for _, gpu in started] == expected
+    assert started[0][0][-2:] == ["--jobs", "1"]  # the last one counts

@@ -5,7 +5,7 @@
     python tools/reproduce.py report --html report.html               measured beside published
     python tools/reproduce.py config market_mobilenet_dml_k4          the config of one run, for tools/train_net.py
 
-Names: table2 ... table5, fig2a ... fig6, groups (fig3, all, v1/fig2), or single experiments: see docs/reproduce.md.
+Names: table1 ... table5, fig2a ... fig6, groups (fig3, all, v1/fig2), or single experiments: see docs/reproduce.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> int | None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument(
             "--output", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="run folders (runs/reproduce)"
         )
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace, names: list[str]) -> int | None:
         from reid_dml.commands.reproduce import run_experiments, run_side_by_side
 
         if arguments.jobs > 1:
-            return run_side_by_side(_without_jobs(sys.argv), arguments.jobs)
+            return run_side_by_side(sys.argv, arguments.jobs)
         chosen = {"scale": arguments.scale, "seeds": arguments.seeds, "minutes": arguments.minutes}
         return run_experiments(names, place, **chosen, overrides=options)
     if arguments.command == "config":
@@ -102,18 +102,12 @@ def _run(arguments: argparse.Namespace, names: list[str]) -> int | None:
     if arguments.command == "list":
         list_experiments(names or ["all"], place, scale=arguments.scale, seeds=arguments.seeds, overrides=options)
         return None
+    if options:
+        raise UserError(f"report: takes no options such as {options[0]}")
     if not arguments.html and not arguments.markdown:
         raise UserError("report: give --html FILE, --markdown FILE or both")
     write_report(names or ["all"], place, html=arguments.html, markdown=arguments.markdown)
     return None
-
-
-def _without_jobs(words: list[str]) -> list[str]:
-    """The command line without `--jobs N`."""
-    if "--jobs" in words:
-        place = words.index("--jobs")
-        return [*words[:place], *words[place + 2 :]]
-    return [word for word in words if not word.startswith("--jobs=")]
 
 
 if __name__ == "__main__":

@@ -23,21 +23,29 @@ class Point(NamedTuple):
     n: int
 
 
-def point(x: float, values: Sequence[float], spread: Sequence[float] = ()) -> Point:
+def point(x: float, values: Sequence[float], spreads: Sequence[float | None] | None = None) -> Point:
     """The mean of runs at x.
 
     Args:
         x: where it stands.
         values: a number a run, one or more.
-        spread: of one run alone the numbers of its networks, whose spread is then shown.
+        spreads: of each run a standard deviation, or None, whose mean the bar shows; None: that over the runs.
     """
-    shown = values if len(values) > 1 else spread
-    sd = float(np.std(shown, ddof=1)) if len(shown) > 1 else None
+    if spreads is None:
+        sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    else:
+        known = [one for one in spreads if one is not None]
+        sd = float(np.mean(known)) if known else None
     return Point(x, float(np.mean(values)), sd, len(values))
 
 
 def draw_sweep(series: Mapping[str, Sequence[Point]], *, title: str, x_label: str, y_label: str) -> str:
-    """Points with error bars, a line a series, as SVG."""
+    """Points with error bars, a line a series, as SVG.
+
+    Args:
+        series: points in rising order of x, by the label of their line.
+        title, x_label, y_label: what stands around the plot.
+    """
 
     def draw(panels: Sequence[Any]) -> None:
         axes = panels[0]
@@ -64,7 +72,12 @@ def draw_sweep(series: Mapping[str, Sequence[Point]], *, title: str, x_label: st
 
 
 def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, y_label: str) -> str:
-    """Curves over the steps, told apart by colour and kind of line, as SVG."""
+    """Curves over the steps, told apart by colour and kind of line, as SVG.
+
+    Args:
+        curves: steps and values, by label.
+        title, y_label: what stands around the plot.
+    """
 
     def draw(panels: Sequence[Any]) -> None:
         axes = panels[0]

@@ -21,12 +21,13 @@ from reid_dml.commands.analyse import analyse_tsne
 from reid_dml.commands.analyse_networks import analyse_flatness, analyse_posterior, analyse_similarity
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.device import describe_device, resolve_device
-from reid_dml.errors import BusyError, UserError
+from reid_dml.engine.checkpoints import Checkpoints
+from reid_dml.errors import BusyError, UserError, user_message
 from reid_dml.files import check_folder, exclusive, write_bytes
 from reid_dml.paper.artifacts import ARTIFACTS, Analysis, choose, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.pace import Pace
-from reid_dml.paper.recipes import at_scale, recipe, run_folder
+from reid_dml.paper.recipes import has_recipe, recipe, run_folder
 from reid_dml.paper.records import Place
 from reid_dml.runs.folder import config_text
 from reid_dml.threads import use_threads
@@ -49,9 +50,14 @@ class Job:
         return f"{self.name}, seed {self.seed}"
 
     @property
-    def ready(self) -> bool:
-        """Whether its teachers are there."""
-        return all(Path(teacher).exists() for teacher in self.cfg.COHORT.TEACHERS)
+    def begun(self) -> int:
+        """Step of its last checkpoint; 0: it has none."""
+        return max(Checkpoints(Path(self.cfg.OUTPUT_DIR) / "checkpoints", "").steps(), default=0)
+
+    @property
+    def missing_teacher(self) -> str:
+        """The file of a teacher that is not there yet; empty: it can start."""
+        return next((teacher for teacher in self.cfg.COHORT.TEACHERS if not Path(teacher).exists()), "")
 
 
 def missing_jobs(
@@ -60,29 +66,52 @@ def missing_jobs(
     """Runs of tables, figures and experiments that have neither a record nor, where they are needed, their networks.
 
     In the order of the names; of each, all runs of a seed before those of the next; a teacher before its student.
+
+    Args:
+        chosen: names, groups resolved.
+        place: where runs and records are.
+        scale: of the recipes.
+        seeds: runs of each experiment.
+        overrides: `KEY VALUE ...` for all runs.
+
+    Raises:
+        UserError: a record that is damaged or of something else, or a teacher's run without its weights.
     """
     records = place.records()
     jobs: dict[tuple[str, int], Job] = {}
 
     def add(name: str, seed: int, with_networks: bool) -> None:
-        folder = run_folder(place.runs, name, scale, seed)
-        if (name, seed) in jobs or (folder / "result.json").is_file() or not at_scale(EXPERIMENTS[name], scale):
+        experiment = EXPERIMENTS[name]
+        if (name, seed) in jobs or not has_recipe(experiment, scale):
             return
-        cfg = recipe(EXPERIMENTS[name], scale, seed, place.runs, overrides)
+        cfg = recipe(experiment, scale, seed, place.runs, overrides)
+        # Records are checked where they are read: one that is here is that of this run.
+        if (Path(cfg.OUTPUT_DIR) / "result.json").is_file():
+            return
         if cfg.SEED in records.get((name, scale), {}) and not with_networks:
             return
-        if teacher := EXPERIMENTS[name].teacher:
-            add(run_of(teacher, scale), seed, True)
+        if experiment.teacher:
+            add(run_of(experiment.teacher, scale), seed, True)
         jobs[name, seed] = Job(name, seed, cfg)
 
     for name in chosen:
-        artifact = ARTIFACTS.get(name)
         # The networks of one seed are enough to look into them.
-        looks, made = isinstance(artifact, Analysis), place.drawn(name, scale) is not None
-        for seed in range(1 if looks else seeds):
-            for experiment in experiments_of(artifact, scale) if artifact else [run_of(name, scale)]:
-                add(experiment, seed, looks and not made)
+        looks_into = isinstance(ARTIFACTS.get(name), Analysis)
+        with_networks = looks_into and place.drawn(name, scale) is None
+        for seed in range(1 if looks_into else seeds):
+            for experiment in experiments_behind(name, scale):
+                add(experiment, seed, with_networks)
+    for job in jobs.values():
+        file = Path(job.missing_teacher)
+        if job.missing_teacher and (file.parent / "result.json").is_file():
+            raise UserError(f"{file}: not found, though the run has ended; copy it there, or remove {file.parent}")
     return list(jobs.values())
+
+
+def experiments_behind(name: str, scale: str) -> list[str]:
+    """The experiments behind a table or figure; of an experiment, itself or the one that stands for it."""
+    artifact = ARTIFACTS.get(name)
+    return experiments_of(artifact, scale) if artifact else [run_of(name, scale)]
 
 
 def run_experiments(
@@ -101,8 +130,8 @@ def run_experiments(
         place: where runs and records are.
         scale: of the recipes.
         seeds: runs of each experiment, which differ in their seeds.
-        minutes: start only what fits into them, and stop when they are over; 0: no limit.
-        overrides: `KEY VALUE ...` for all runs.
+        minutes: begin only what fits into them, and stop when they are over; 0: no limit.
+        overrides: `KEY VALUE ...` for all runs, of where and how they run.
 
     Returns:
         The exit code: 2 where a run failed, which the others survive.
@@ -114,103 +143,134 @@ def run_experiments(
     chosen = choose(names)
     pending, busy, failed = missing_jobs(chosen, place, scale, seeds, overrides), set[str](), dict[str, str]()
     with _time_limit(minutes) as left:
-        while job := _next(pending, busy, place, scale, left()):
+        while left() > 0:
+            job = _next(pending, busy, place, scale, left())
+            if job is None and busy:  # nothing to do but to wait for other processes
+                time.sleep(_WAIT)
+                busy.clear()
+                continue
+            if job is None:
+                break
             pending.remove(job)
             print(f"\n=== {job.title} ({scale}); {len(pending)} more to run", flush=True)
             try:
-                _run(job, place, scale)
-                busy.clear()
+                train_and_evaluate(job.cfg, resume=None)
+                _keep(chosen, place, scale)
             except BusyError:
                 pending.append(job)
                 busy.add(job.title)
-                if len(busy) == len(pending):  # nothing to do but to wait for the others
-                    time.sleep(_WAIT)
-                    busy.clear()
-            except UserError as error:
-                failed[job.title] = str(error)
-                print(f"error: {error}", file=sys.stderr, flush=True)
+            except Exception as error:
+                failed[job.title] = _told(error)
+            finally:
+                _free_memory()
         for name in chosen:
             if isinstance(artifact := ARTIFACTS.get(name), Analysis) and left() > 0:
                 try:
                     _analyse(name, artifact, place, scale, overrides)
-                except UserError as error:
-                    failed[name] = str(error)
+                except Exception as error:
+                    failed[name] = _told(error)
+    _keep(chosen, place, scale)
     for job in pending:
-        why = "does not fit into the time" if job.ready else "its teacher is missing"
-        print(f"not run: {job.title}: {why}")
+        if job.missing_teacher and job.title not in busy:
+            failed[job.title] = f"{job.missing_teacher}: the teacher is missing"
+        else:
+            print(f"not run: {job.title}: does not fit into the time")
     for title, why in failed.items():
         print(f"error: {title}: {why}", file=sys.stderr)
     return 2 if failed else 0
 
 
+def _told(error: Exception) -> str:
+    """What is said of a run that failed, now and at the end. A defect of the code ends everything."""
+    message = user_message(error)
+    if not message:
+        raise error
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return message
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def _next(pending: Sequence[Job], busy: set[str], place: Place, scale: str, left: float) -> Job | None:
-    """The first run that can start and, as far as is known, ends within the seconds that are left."""
-    candidates = [job for job in pending if job.ready and job.title not in busy]
-    if left == float("inf") or not candidates:
+    """The first run that can start and, unless it was begun before, will end within the seconds that are left."""
+    candidates = [job for job in pending if not job.missing_teacher and job.title not in busy]
+    if left == float("inf"):
         return next(iter(candidates), None)
-    estimate = pace(place, scale, candidates[0].cfg)
     for job in candidates:
-        seconds = estimate(job.cfg)
-        if left > 0 and (seconds is None or seconds <= left):
+        seconds = None if job.begun else training_seconds(job.cfg, place, scale)
+        if seconds is None or seconds <= left:
             return job
     return None
 
 
-def pace(place: Place, scale: str, cfg: CfgNode) -> Callable[[CfgNode], float | None]:
-    """A function that says how many seconds the training of a config will take on this machine; None: unknown.
+def training_seconds(cfg: CfgNode, place: Place, scale: str) -> float | None:
+    """Seconds that the training of a run will take here, from records of this device and threads; None: unknown.
 
-    From the records of runs at this scale on the device and threads of `cfg`.
+    Args:
+        cfg: of the run.
+        place: where records are.
+        scale: of its recipe.
     """
     use_threads(cfg.THREADS)
     found = (record for runs in place.records().values() for record in runs.values())
-    own = Pace(found, describe_device(resolve_device(cfg.DEVICE)), scale)
-    return lambda cfg: own.seconds(cfg.COHORT.NETWORKS, cfg.TRAIN.STEPS, tuple(cfg.INPUT.SIZE))
+    pace = Pace(found, describe_device(resolve_device(cfg.DEVICE)), scale, cfg.DATA.NAME)
+    return pace.seconds(cfg.COHORT.NETWORKS, cfg.TRAIN.STEPS, tuple(cfg.INPUT.SIZE))
 
 
-def _run(job: Job, place: Place, scale: str) -> None:
-    """Train and evaluate it, and keep its record. Raises `BusyError` where another process does so."""
-    folder = Path(job.cfg.OUTPUT_DIR)
-    if not (folder / "result.json").is_file():  # another process may have ended it meanwhile
-        try:
-            train_and_evaluate(job.cfg, resume=(folder / "config.yml").is_file())
-        finally:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-    if place.keep:
-        write_bytes(place.keep / scale / f"{folder.name}.json", (folder / "result.json").read_bytes())
+def _keep(chosen: Sequence[str], place: Place, scale: str) -> None:
+    """Copy records and figures of what was asked for to the folder that keeps them, whoever made them."""
+    if not place.keep:
+        return
+    for name in chosen:
+        for experiment in experiments_behind(name, scale):
+            for result in (place.runs / scale).glob(f"{experiment}_seed*/result.json"):
+                _copy(result, place.keep / scale / f"{result.parent.name}.json")
+        for file in (place.runs / scale / "figures" / name).glob("*"):
+            if file.suffix in (".svg", ".csv"):  # pages hold images of the data set
+                _copy(file, place.keep / scale / "figures" / name / file.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    if not target.is_file() or target.read_bytes() != content:
+        write_bytes(target, content)
 
 
 def _analyse(name: str, artifact: Analysis, place: Place, scale: str, overrides: Sequence[str]) -> None:
     """Draw a figure from the networks of its runs, unless it was drawn before or they are not there."""
     folder = place.figures(name, scale)[-1]
     runs = [run_folder(place.runs, experiment, scale, 0) for experiment in experiments_of(artifact, scale)]
-    if place.drawn(name, scale):
-        return
     if not all((run / "result.json").is_file() for run in runs):
-        print(f"not drawn: {name}: the networks of its runs are not all there")
+        if not place.drawn(name, scale):
+            print(f"not drawn: {name}: the networks of its runs are not all there")
         return
-    draft = folder.with_name(f".{name}.tmp")
-    paths = [str(run) for run in runs]
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(folder.parent / f".{name}.lock", f"{folder}: another process draws it"):
+            if place.drawn(name, scale):
+                return
             print(f"\n=== {name}: {artifact.title}", flush=True)
-            if artifact.command == "tsne":
-                analyse_tsne(paths, [], draft, options=overrides)
-            elif artifact.command == "flatness":
-                analyse_flatness(paths, draft, options=overrides, relative=True)
-            elif artifact.command == "posterior":
-                analyse_posterior(paths, draft, options=overrides)
-            else:
-                analyse_similarity(paths, draft, options=overrides)
+            draft = folder.with_name(f".{name}.tmp")
+            _draw(artifact.command, [str(run) for run in runs], draft, overrides)
             draft.rename(folder)
     except BusyError:
         return
-    if place.keep:
-        for file in folder.iterdir():
-            if file.suffix in (".svg", ".csv"):  # pages hold images of the data set
-                write_bytes(place.keep / scale / "figures" / name / file.name, file.read_bytes())
+
+
+def _draw(command: str, runs: Sequence[str], folder: Path, options: Sequence[str]) -> None:
+    if command == "tsne":
+        analyse_tsne(runs, [], folder, options=options)
+    else:
+        draw: dict[str, Callable[..., None]] = {
+            "flatness": analyse_flatness,
+            "posterior": analyse_posterior,
+            "similarity": analyse_similarity,
+        }
+        draw[command](runs, folder, options=options)
 
 
 @contextmanager
@@ -242,22 +302,23 @@ def run_side_by_side(words: Sequence[str], jobs: int) -> int:
     """Start the same command several times, a GPU each where there are any; they share the runs by their locks.
 
     Args:
-        words: of the command line behind the interpreter, without `--jobs`.
+        words: of the command line behind the interpreter.
         jobs: how many.
 
     Returns:
-        The highest exit code.
+        0 if all ended well, else the code of one that did not; 1 if it was killed.
     """
-    gpus = torch.cuda.device_count()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = given.split(",") if given else [str(number) for number in range(torch.cuda.device_count())]
     started = [
         subprocess.Popen(
-            [sys.executable, *words],
-            env={**os.environ, **({"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus else {})},
+            [sys.executable, *words, "--jobs", "1"],
+            env={**os.environ, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})},
         )
         for number in range(jobs)
     ]
     try:
-        return max(process.wait() for process in started)
+        return max(1 if code < 0 else code for code in [process.wait() for process in started])
     except KeyboardInterrupt:  # they got the signal, too, or get it now
         for process in started:
             process.send_signal(signal.SIGTERM)
@@ -267,9 +328,18 @@ def run_side_by_side(words: Sequence[str], jobs: int) -> int:
 
 
 def print_config(name: str, place: Place, scale: str, seed: int) -> None:
-    """Print the config of a run. Started from it by `tools/train_net.py`, it counts here, too."""
+    """Print the config of a run. Started from it by `tools/train_net.py`, it counts here, too.
+
+    Args:
+        name: of an experiment.
+        place: where its run would go.
+        scale, seed: of the run.
+
+    Raises:
+        UserError: an unknown name, or no recipe at this scale.
+    """
     if name not in EXPERIMENTS:
         choose([name])  # says which is near
         runs = ", ".join(experiments_of(ARTIFACTS[name], scale)) if name in ARTIFACTS else "those that `list` shows"
         raise UserError(f"{name}: is made of several runs; name one of {runs}")
-    print(config_text(recipe(EXPERIMENTS[name], scale, seed, place.runs)), end="")
+    print(config_text(recipe(EXPERIMENTS[run_of(name, scale)], scale, seed, place.runs)), end="")

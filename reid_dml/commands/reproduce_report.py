@@ -5,43 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reid_dml.commands.reproduce import missing_jobs, pace
+from reid_dml.commands.reproduce import experiments_behind, missing_jobs, training_seconds
 from reid_dml.errors import UserError
 from reid_dml.files import check_output, write_text
-from reid_dml.paper.artifacts import ARTIFACTS, Table, choose, experiments_of, run_of
+from reid_dml.paper.artifacts import ARTIFACTS, Parameters, Table, choose, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.pages import html_page, markdown_page
-from reid_dml.paper.parts import Part, paper_parts, parameters_table
-from reid_dml.paper.recipes import SCALES, at_scale
+from reid_dml.paper.parts import Part, paper_parts
+from reid_dml.paper.recipes import SCALES, has_recipe
 from reid_dml.paper.records import Place, Records
 from reid_dml.reporting.tables import csv_text, format_table
 from reid_dml.timing import duration
 
 
 def list_experiments(names: Sequence[str], place: Place, *, scale: str, seeds: int, overrides: Sequence[str]) -> None:
-    """Print tables and figures with their published numbers, their runs, what is missing and the time it will take."""
-    records, total, unknown = place.records(), 0.0, 0
+    """Print tables and figures with their published numbers, their runs, what is missing and the time it will take.
+
+    Args:
+        names: of tables, figures, groups of them, or experiments.
+        place: where runs and records are.
+        scale: of the recipes.
+        seeds: wanted runs of each experiment.
+        overrides: `KEY VALUE ...` of where they would run.
+
+    Raises:
+        UserError: an unknown name, or a record that is damaged or of something else.
+    """
+    records = place.records()
     for name in choose(names):
         artifact = ARTIFACTS.get(name)
         print(f"\n{name}: {artifact.title if artifact else EXPERIMENTS[name].config}")
+        if isinstance(artifact, Parameters):
+            print("nothing to run; see report")
+            continue
         jobs = missing_jobs([name], place, scale, seeds, overrides)
-        seconds = [pace(place, scale, jobs[0].cfg)(job.cfg) for job in jobs] if jobs else []
+        seconds = [training_seconds(job.cfg, place, scale) for job in jobs]
         known = [number for number in seconds if number is not None]
-        total, unknown = total + sum(known), unknown + len(seconds) - len(known)
         rows = [["experiment", "config", "recorded", "published"]]
-        for experiment in experiments_of(artifact, scale) if artifact else [name]:
+        for experiment in experiments_behind(name, scale):
             runs = records.get((experiment, scale), {})
             here = EXPERIMENTS[experiment]
             config = f"configs/{here.config}" + (f" + {len(here.options)} options" if here.options else "")
             recorded = f"seeds {' '.join(map(str, sorted(runs)))}" if runs else "-"
-            recorded = recorded if at_scale(here, scale) else "no recipe at this scale"
+            recorded = recorded if has_recipe(here, scale) else "no recipe at this scale"
             rows.append([experiment, config, recorded, _published(artifact, experiment, scale)])
         print(format_table(rows))
-        time = f"{len(jobs)} runs missing"
+        time = f"{len(jobs)} run{'s' if len(jobs) > 1 else ''} missing"
         if known:
             time += f", about {duration(sum(known))} of training here"
         if len(known) < len(seconds):
-            time += f" ({len(seconds) - len(known)} of unknown length: no run at this scale was timed on this machine)"
+            time += f" ({len(seconds) - len(known)} of unknown length: nothing like it was timed on this machine)"
         print(time if jobs else "nothing missing")
 
 
@@ -59,10 +72,25 @@ def _published(artifact: object, experiment: str, scale: str) -> str:
 
 
 def all_parts(place: Place, records: Records, names: Sequence[str]) -> dict[str, list[Part]]:
-    """Tables and figures by scale: of every scale that has a run, or a figure drawn from one."""
+    """Tables and figures by scale, of every scale that has a run; Table 1, which has none, stands in the first.
+
+    Args:
+        place: where figures are.
+        records: of all runs.
+        names: of tables, figures, and groups of them.
+
+    Raises:
+        UserError: no table or figure among them.
+    """
     chosen = [name for name in choose(names) if name in ARTIFACTS]
+    if not chosen:
+        raise UserError(f"{', '.join(names)}: no table or figure, but experiments; name one of {', '.join(ARTIFACTS)}")
     scales = [scale for scale in SCALES if any(own == scale for _, own in records)]
-    return {scale: list(paper_parts(chosen, records, place, scale)) for scale in scales}
+    later = [name for name in chosen if not isinstance(ARTIFACTS[name], Parameters)]
+    return {
+        scale: list(paper_parts(later if number else chosen, records, place, scale))
+        for number, scale in enumerate(scales)
+    }
 
 
 def write_report(names: Sequence[str], place: Place, *, html: Path | None, markdown: Path | None) -> None:
@@ -70,17 +98,25 @@ def write_report(names: Sequence[str], place: Place, *, html: Path | None, markd
 
     The figures of a Markdown page go into a folder beside it, named like it, each with its numbers as CSV.
 
-    Raises `UserError` where there are no records, or an output cannot be written.
+    Args:
+        names: of tables, figures, and groups of them.
+        place: where runs and records are.
+        html: one page with everything in it.
+        markdown: a page whose figures are files.
+
+    Raises:
+        UserError: no records, records that are damaged or of something else, or an output that cannot be written.
     """
     for output in (html, markdown):
         if output:
             check_output(output)
     records = place.records()
     if not records:
-        raise UserError(f"{place.runs} and {place.known}: hold no record of a run; start with tools/reproduce.py run")
+        where = " and ".join(map(str, place.folders))
+        raise UserError(f"{where}: hold no record of a run; start with tools/reproduce.py run")
     scales = all_parts(place, records, names)
     if html:
-        write_text(html, html_page({scale: [parameters_table(), *parts] for scale, parts in scales.items()}, records))
+        write_text(html, html_page(scales, records))
         print(html)
     if markdown:
         links, files = figure_files(scales, markdown.with_suffix(""))

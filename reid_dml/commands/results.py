@@ -53,7 +53,13 @@ def results_page(page: str, runs: Sequence[Record], path: object = "docs/results
 
 
 def headline(page: str, runs: Sequence[Record], path: object = "README.md") -> str:
-    """The page with the headline numbers of further runs between its marks `numbers`."""
+    """The page with the headline numbers of further runs between its marks `numbers`.
+
+    Args:
+        page: its text.
+        runs: records of further runs.
+        path: of the page, for errors.
+    """
     return fill_marks(page, "numbers", headline_table(runs), path)
 
 
@@ -66,7 +72,7 @@ def paper_section(page: str, folder: Path, figures: Path, path: Path) -> tuple[s
         figures: folder for the figures.
         path: of the page.
     """
-    place = Place(runs=folder / PAPER, known=folder / PAPER)
+    place = Place(runs=folder / PAPER, elsewhere=folder / PAPER)
     records = place.records()
     scales = all_parts(place, records, ["all", "beside"])
     links, files = figure_files(scales, figures)

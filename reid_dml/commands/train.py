@@ -43,8 +43,14 @@ from reid_dml.threads import use_threads
 logger = logging.getLogger(__name__)
 
 
-def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
-    """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html."""
+def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
+    """Train the cohort of a config into its run folder, evaluate it and write result.json and report.html.
+
+    Args:
+        cfg: the config.
+        resume: whether the folder may hold this run already, which is then continued; None: also leave one alone that
+            has ended, be it that another process has ended it just now.
+    """
     references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
@@ -56,7 +62,9 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool = False) -> None:
         if rank() == 0:
             warn_of_idle_options(cfg)
         folder = RunFolder(cfg.OUTPUT_DIR)
-        earlier = first_then_others(lambda: _open(folder, cfg, resume, held))
+        earlier = first_then_others(lambda: _open(folder, cfg, resume is not False, held))
+        if resume is None and earlier and earlier.finished:
+            return
         task = first_then_others(lambda: build_task(cfg))
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
         say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
@@ -115,6 +123,7 @@ class _Earlier:
     steps: int  # that the run was to have
     environment: dict[str, Any]
     checkpoint: int  # step of the last one; 0: none
+    finished: bool  # whether it has its record
 
 
 def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Earlier | None:
@@ -134,7 +143,7 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
             raise UserError(f"{checkpoints.path(last)}: is behind TRAIN.STEPS {cfg.TRAIN.STEPS}; remove it")
         if last and rank() == 0:
             checkpoints.check(last)
-        return _Earlier(steps, environment, last)
+        return _Earlier(steps, environment, last, folder.result_file.is_file())
     if folder.holds_run():
         raise UserError(
             f"{folder.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "

@@ -68,7 +68,9 @@ def _market() -> Iterator[Experiment]:
             same_at_small=_MARKET + kind,
         )
         # The length that the first version of the paper states.
-        yield Experiment(f"{_MARKET}{kind}_100k", f"{_MARKET}{kind}.yml", {"TRAIN.STEPS": 100_000})
+        yield Experiment(
+            f"{_MARKET}{kind}_100k", f"{_MARKET}{kind}.yml", {"TRAIN.STEPS": 100_000}, same_at_small=_MARKET + kind
+        )
     yield Experiment(f"{_MARKET}dml_sequential", f"{_MARKET}dml_sequential.yml", at=over_steps)
     for kind in ("entropy", "dml_feature_l2", "dml_authors", "symmetric_kl"):
         yield Experiment(_MARKET + kind, f"{_MARKET}{kind}.yml")

@@ -13,16 +13,24 @@ from reid_dml.paper.records import Record
 class Pace:
     """Seconds of training that runs will take on a device, from records of runs on it."""
 
-    def __init__(self, records: Iterable[Record], device: str, scale: str) -> None:
-        """From the records of this device (in words) and scale; the others are left aside."""
-        self._of: dict[str, float] = {}  # seconds of one network's step, by the network's name
-        alike = [record for record in records if (record["device"], record["scale"]) == (device, scale)]
+    def __init__(self, records: Iterable[Record], device: str, scale: str, dataset: str) -> None:
+        """From the records of one device, scale and data set: with inputs and batches of one size.
+
+        Args:
+            records: of any runs; those of others are left aside.
+            device: in words.
+            scale: of the recipes.
+            dataset: its name.
+        """
+        wanted = (device, scale, dataset)
+        alike = [one for one in records if (one["device"], one["scale"], one["dataset"]) == wanted]
         one_kind = defaultdict(list)
         for record in alike:
             networks = record["networks"]
             if record["steps"] and len(set(networks)) == 1:
                 one_kind[networks[0]].append(record["wall_seconds"] / record["steps"] / len(networks))
-        self._of = {name: median(values) for name, values in one_kind.items()}
+        # Seconds of one network's step, by the network's name.
+        self._measured = {name: median(values) for name, values in one_kind.items()}
 
     def seconds(self, networks: Sequence[str], steps: int, size: tuple[int, int], classes: int = 100) -> float | None:
         """Seconds of a run, networks without a record by their multiply-accumulate operations; None: nothing is known.
@@ -33,13 +41,13 @@ class Pace:
             size: height and width of the inputs.
             classes: rows of the heads.
         """
-        if not self._of:
+        if not self._measured:
             return None
-        total = 0.0
-        for name in networks:
-            if name not in self._of:
-                macs = summarize(name, size, classes).macs
-                ratios = [own / summarize(known, size, classes).macs for known, own in list(self._of.items())]
-                self._of[name] = median(ratios) * macs
-            total += self._of[name]
-        return total * steps
+
+        def of_one(name: str) -> float:
+            if name in self._measured:
+                return self._measured[name]
+            ratios = [own / summarize(known, size, classes).macs for known, own in self._measured.items()]
+            return median(ratios) * summarize(name, size, classes).macs
+
+        return steps * sum(map(of_one, networks))

@@ -39,7 +39,8 @@ def scale_headline(scale: str, records: Records) -> str:
 
 
 def _missing(part: Part) -> str:
-    return f"Not run: {', '.join(f'`{name}`' for name in part.missing)}." if part.missing else ""
+    missing = f"Not run: {', '.join(f'`{name}`' for name in part.missing)}." if part.missing else ""
+    return f"{part.note} {missing}".strip()
 
 
 def markdown_page(scales: Mapping[str, Sequence[Part]], records: Records, figures: Mapping[str, str]) -> str:
@@ -108,11 +109,12 @@ def how(records: Records) -> list[str]:
     for (name, scale), runs in sorted(records.items()):
         found: list[Mapping[str, Any]] = [record for _, record in sorted(runs.items())]
         first = found[0]
-        minutes = ", ".join(f"{record['wall_seconds'] / 60:.1f}" for record in found)
-        seeds = ", ".join(str(record["seed"]) for record in found)
+        runs_of = ", ".join(
+            f"{record['seed']} ({record['wall_seconds'] / 60:.1f} min, {record['device']})" for record in found
+        )
         lines.append(
-            f"{name} ({scale}): {first['steps']:,} steps; seeds {seeds}; {minutes} minutes of training; "
-            f"{_each(found, 'device')}; {_versions(found)}; revision {_each(found, 'git_revision')}"
+            f"{name} ({scale}): {first['steps']:,} steps in {first['precision']}; seeds {runs_of}; {_versions(found)}; "
+            f"revision {_each(found, 'git_revision')}"
         )
     return lines
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import NamedTuple
 
 from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, point
 from reid_dml.models.summary import summarize
-from reid_dml.paper.artifacts import ARTIFACTS, Analysis, Curves, Sweep, Table, experiments_of, run_of
+from reid_dml.paper.artifacts import ARTIFACTS, Analysis, Curves, Parameters, Sweep, Table, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.published import TABLE_1
-from reid_dml.paper.recipes import at_scale
+from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import Place, Record, Records, value
 from reid_dml.reporting.comparison import Compared, comparison_rows
 
@@ -28,31 +29,47 @@ class Part(NamedTuple):
     rows: list[list[str]]  # a table, header first; of a figure its numbers
     figures: tuple[str, ...] = ()  # SVG
     missing: tuple[str, ...] = ()  # experiments without a run at this scale
-
-    @property
-    def measured(self) -> bool:
-        """Whether there is anything to show."""
-        return bool(self.figures) or any(cell for row in self.rows[1:] if row[1] == "ours" for cell in row[-1:])
+    measured: bool = False  # whether there is anything of ours to show
+    note: str = ""
 
 
 def paper_parts(names: Sequence[str], records: Records, place: Place, scale: str) -> Iterator[Part]:
-    """The tables and figures of these names."""
+    """The tables and figures of these names.
+
+    Args:
+        names: keys of `ARTIFACTS`.
+        records: of all runs.
+        place: where figures of analyses are.
+        scale: of the runs that are shown.
+    """
     for name in names:
         artifact = ARTIFACTS[name]
         missing = tuple(one for one in experiments_of(artifact, scale) if (one, scale) not in records)
-        if isinstance(artifact, Table):
-            rows = comparison_rows(compared(artifact, records, scale), artifact.columns)
-            yield Part(name, artifact.title, rows, missing=missing)
+        if isinstance(artifact, Parameters):
+            yield Part(name, artifact.title, _parameters(), measured=True)
+        elif isinstance(artifact, Table):
+            found = compared(artifact, records, scale)
+            measured = any(values for row in found for values in row.measured.values())
+            yield Part(name, artifact.title, comparison_rows(found, artifact.columns), (), missing, measured)
         elif isinstance(artifact, Sweep):
-            yield Part(name, artifact.title, *_sweep(artifact, records, scale), missing)
+            rows, figures = _sweep(artifact, records, scale)
+            yield Part(name, artifact.title, rows, figures, missing, bool(figures))
         elif isinstance(artifact, Curves):
-            yield Part(name, artifact.title, *_curves(artifact, records, scale), missing)
+            rows, figures, note = _curves(artifact, records, scale)
+            yield Part(name, artifact.title, rows, figures, missing, bool(figures), note)
         else:
-            yield Part(name, artifact.title, *_drawn(artifact, place.drawn(name, scale)), missing)
+            rows, figures = _drawn(artifact, place.drawn(name, scale))
+            yield Part(name, artifact.title, rows, figures, missing, bool(rows))
 
 
 def compared(table: Table, records: Records, scale: str) -> list[Compared]:
-    """The rows of a table with the runs of a scale."""
+    """The rows of a table with the runs of a scale.
+
+    Args:
+        table: with its published numbers.
+        records: of all runs.
+        scale: of those that are shown.
+    """
 
     def measured(experiment: str, network: int | str) -> dict[str, list[float]]:
         runs = [run for _, run in sorted(records.get((run_of(experiment, scale), scale), {}).items())]
@@ -67,7 +84,7 @@ def compared(table: Table, records: Records, scale: str) -> list[Compared]:
             row.published,
             measured(row.experiment, row.network) if row.experiment and scale in row.scales else {},
             row.control,
-            not row.experiment or (scale in row.scales and at_scale(EXPERIMENTS[row.experiment], scale)),
+            not row.experiment or (scale in row.scales and has_recipe(EXPERIMENTS[row.experiment], scale)),
             ours=bool(row.experiment),
         )
         for row in table.rows
@@ -81,40 +98,49 @@ def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]],
             runs = [run for _, run in sorted(records.get((run_of(name, scale), scale), {}).items())]
             values = [number for run in runs if (number := value(run, series.network, sweep.column)) is not None]
             if values:
-                spread = _of_networks(runs[0], sweep.column) if series.network == "mean" else []
-                found.setdefault(series.label, []).append(point(x, values, spread))
-    rows = [["series", sweep.x_label, f"{sweep.column} (%)", "sd", "n"]]
+                spreads = [_spread(run, sweep.column) for run in runs] if sweep.over_networks else None
+                found.setdefault(series.label, []).append(point(x, values, spreads))
+    bars = "sd over the networks" if sweep.over_networks else "sd over seeds"
+    rows = [["series", sweep.x_label, f"{sweep.column} (%)", bars, "n"]]
     for label, points in found.items():
         rows += [
             [label, f"{at.x:g}", f"{at.mean:.2f}", "" if at.sd is None else f"{at.sd:.2f}", str(at.n)] for at in points
         ]
     if not found:
         return rows, ()
-    return rows, (draw_sweep(found, title=sweep.title, x_label=sweep.x_label, y_label=f"{sweep.column} (%)"),)
+    y_label = f"{sweep.column} (%)" + (
+        f", bars: {bars}" if any(at.sd for line in found.values() for at in line) else ""
+    )
+    return rows, (draw_sweep(found, title=sweep.title, x_label=sweep.x_label, y_label=y_label),)
 
 
-def _of_networks(record: Record, column: str) -> list[float]:
-    numbers = (value(record, index, column) for index in range(len(record["metrics"]["networks"])))
-    return [number for number in numbers if number is not None]
+def _spread(record: Record, column: str) -> float | None:
+    """Standard deviation over the networks of a cohort; None of one network."""
+    numbers = [value(record, index, column) for index in range(len(record["metrics"]["networks"]))]
+    found = [number for number in numbers if number is not None]
+    return stdev(found) if len(found) > 1 else None
 
 
-def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
-    """A curve for every network of the first run of each experiment, a figure a quantity."""
-    rows, figures = [["curve", "step", "value", "unit"]], []
+def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...], str]:
+    """A curve for every network of the first run of each experiment, a figure a quantity; and what no record has."""
+    rows, figures, absent = [["curve", "step", "value", "unit"]], [], []
     for quantity in artifact.quantities:
         unit, factor = _QUANTITIES[quantity]
         found: dict[str, tuple[list[float], list[float]]] = {}
-        for name in artifact.experiments:
+        for shown, name in artifact.runs.items():
             for record in list(records.get((run_of(name, scale), scale), {}).values())[:1]:
                 course = record.get("curves", {}).get(quantity, {"steps": [], "networks": []})
                 for number, values in enumerate(course["networks"]):
-                    label = f"{name}, network {number} ({record['networks'][number]})"
+                    label = f"{shown}, Net {number + 1} ({record['networks'][number]})"
                     found[label] = (course["steps"], [factor * one for one in values])
         for label, line in found.items():
             rows += [[label, f"{x:g}", f"{y:.4g}", unit] for x, y in zip(*line, strict=True)]
         if found:
             figures.append(draw_curves(found, title=artifact.title, y_label=unit))
-    return rows, tuple(figures)
+        else:
+            absent.append(unit)
+    note = f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}." if absent and figures else ""
+    return rows, tuple(figures), note
 
 
 def _drawn(artifact: Analysis, folder: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:
@@ -126,10 +152,10 @@ def _drawn(artifact: Analysis, folder: Path | None) -> tuple[list[list[str]], tu
     return rows, tuple(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.svg")))
 
 
-def parameters_table() -> Part:
-    """Table 1: parameters of the networks with 100 classes, counted from the networks themselves."""
+def _parameters() -> list[list[str]]:
+    """Counted from the networks themselves."""
     rows = [["network", "CVPR", "ours"]]
     for name, printed in TABLE_1.items():
         size = (32, 32) if "cifar" in name or name.startswith("wrn") else (224, 224)
         rows.append([name, printed, f"{summarize(name, size, 100).parameters:,}"])
-    return Part("table1", "Table 1: parameters with 100 classes", rows)
+    return rows

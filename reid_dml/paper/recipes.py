@@ -12,6 +12,7 @@ from reid_dml.config import flatten, load_config
 from reid_dml.config.reading import read_with_bases
 from reid_dml.errors import UserError
 from reid_dml.paper.experiments import EXPERIMENTS, Experiment
+from reid_dml.runs.folder import OF_THE_PLACE
 
 SCALES = ("full", "small", "smoke")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -27,11 +28,17 @@ _QUICK = {
 
 
 def run_folder(runs: Path, name: str, scale: str, seed: int) -> Path:
-    """Where the run of an experiment goes, below the folder of all of them."""
+    """Where the run of an experiment goes.
+
+    Args:
+        runs: folder of all runs.
+        name: of the experiment.
+        scale, seed: of the run.
+    """
     return runs / scale / f"{name}_seed{seed}"
 
 
-def at_scale(experiment: Experiment, scale: str) -> bool:
+def has_recipe(experiment: Experiment, scale: str) -> bool:
     """Whether there is a recipe for it at this scale."""
     return scale == "full" or _overlay(experiment, scale).is_file()
 
@@ -44,10 +51,10 @@ def recipe(experiment: Experiment, scale: str, seed: int, runs: Path, overrides:
         scale: `full`, `small` or `smoke`.
         seed: counted from 0 for every experiment; a student's is another than its teacher's.
         runs: folder of all runs, in which a teacher is looked for, too.
-        overrides: `KEY VALUE ...` that win over everything but the run's name, scale, seed and folder.
+        overrides: `KEY VALUE ...` that say where and how it runs, and change nothing of its result.
 
     Raises:
-        UserError: an option that does not fit, or no recipe at this scale.
+        UserError: an option that does not fit or would make it another recipe, or no recipe at this scale.
     """
     files = [CONFIGS / experiment.config]
     if scale != "full":
@@ -59,17 +66,33 @@ def recipe(experiment: Experiment, scale: str, seed: int, runs: Path, overrides:
     options |= experiment.at.get(scale, {})
     if experiment.teacher:
         options["COHORT.TEACHERS"] = [str(_teacher(experiment, scale, seed, runs))]
-    own = {
+    own: dict[str, object] = {
         "EXPERIMENT": experiment.name,
         "SCALE": scale,
         "SEED": seed + (_STUDENT_SEED if experiment.teacher else 0),
         "OUTPUT_DIR": str(run_folder(runs, experiment.name, scale, seed)),
     }
+    if experiment.name != Path(experiment.config).stem:  # the file's published rows are those of another experiment
+        own["EXPECTED"] = []
+    plain = load_config(files, _words(options)) if overrides else None
     words = [*_words(options), *overrides]
+    if plain is not None:
+        _check_overrides(plain, load_config(files, words))
     if scale == "smoke":
         names = load_config(files, words).COHORT.NETWORKS
         words += _words({"COHORT.NETWORKS": [_QUICK.get(name, name) for name in names]})
     return load_config(files, [*words, *_words(own)])
+
+
+def _check_overrides(plain: CfgNode, changed: CfgNode) -> None:
+    """Raise `UserError` where options would make it another recipe, whose results must not be taken for this one's."""
+    before = flatten(plain)
+    for key, value in flatten(changed).items():
+        if value != before[key] and key not in (*OF_THE_PLACE, "TEST.BATCH_SIZE"):
+            raise UserError(
+                f"{key}: would make it another recipe; only where and how it runs can be changed here "
+                f"({', '.join(OF_THE_PLACE)}): for others print the config (tools/reproduce.py config) and change it"
+            )
 
 
 def _overlay(experiment: Experiment, scale: str) -> Path:

@@ -1,4 +1,4 @@
-"""Run records of experiments: where they are, finding them, and reading numbers out of them."""
+"""Run records of experiments: where they are, finding and checking them, and reading numbers out of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.errors import UserError
+from reid_dml.mutual.objective import build_objective
+from reid_dml.paper.experiments import EXPERIMENTS
+from reid_dml.paper.recipes import recipe
 
 # Where a column of the papers' tables stands in the metrics of one network, and its factor to what is printed.
 COLUMNS: dict[str, tuple[tuple[str | int, ...], float]] = {
@@ -32,44 +35,105 @@ class Place:
 
     runs: Path  # run folders, below their scale
     keep: Path | None = None  # records of finished runs and the files of analyses are copied there, too
-    known: Path = Path("results/paper")  # records of runs made elsewhere
+    elsewhere: Path = Path("results/paper")  # records of runs made elsewhere
+
+    @property
+    def folders(self) -> list[Path]:
+        """All of them; of two records of one run, that of the later folder counts."""
+        return list(dict.fromkeys(folder for folder in (self.elsewhere, self.keep, self.runs) if folder))
 
     def records(self) -> Records:
-        """All records; of two of one run, that of the run folder."""
-        return read_records([folder for folder in (self.known, self.keep, self.runs) if folder])
+        """All records. Raises `UserError` for one that is damaged, in the wrong place, or of another recipe."""
+        return read_records(self.folders)
 
     def figures(self, name: str, scale: str) -> list[Path]:
         """Folders where the files of an analysis may be; it is made in the last."""
-        folders = [folder for folder in (self.known, self.keep, self.runs) if folder]
-        return [folder / scale / "figures" / name for folder in folders]
+        return [folder / scale / "figures" / name for folder in self.folders]
 
     def drawn(self, name: str, scale: str) -> Path | None:
-        """The folder with the files of an analysis, the newest first."""
+        """The folder with the files of an analysis, if it was made."""
         return next((folder for folder in reversed(self.figures(name, scale)) if folder.is_dir()), None)
 
 
 def read_records(folders: Iterable[Path]) -> Records:
     """Records below folders by (experiment, scale), each by its seed; of two of one run, that of the later folder.
 
-    Raises `UserError` for a JSON file that is no run record.
+    Raises `UserError` for a file that is no run record, does not belong to its folder, or is of another recipe than the
+    experiment of its name.
     """
     found: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
     for folder in folders:
         for path in sorted([*folder.glob("*/*_seed*.json"), *folder.glob("*/*_seed*/result.json")]):
-            try:
-                record = json.loads(path.read_bytes())
-                key, seed = (str(record["experiment"]), str(record["scale"])), int(record["seed"])
-                whole = bool(record["metrics"]["networks"]) and bool(record["steps"] >= 0) and record["networks"]
-                record["device"], record["wall_seconds"]
-            except (ValueError, KeyError, TypeError, AttributeError):
-                whole = False
-            if not whole:
-                raise UserError(
-                    f"{path}: not a run record (result.json of a run), or one with fields missing; remove it or copy "
-                    "the record again"
-                )
-            found[key][seed] = record
+            record = _read(path)
+            name, scale = record["experiment"], record["scale"]
+            run = path.parent if path.name == "result.json" else path
+            if run.name.split("_seed")[0] != name or run.parent.name != scale or name not in EXPERIMENTS:
+                raise UserError(f"{path}: is the record of {name} at the scale {scale}; move it to where it belongs")
+            found[name, scale][record["seed"]] = record
+            _check_recipe(record, path)
     return found
+
+
+def _read(path: Path) -> Record:
+    try:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        record = None
+    if not _is_record(record):
+        raise UserError(
+            f"{path}: not a run record (result.json of a run), or one with fields missing; remove it or copy the "
+            "record again"
+        )
+    return dict(record)
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it has what pages are made of, each of its kind."""
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(("experiment", "scale", "dataset", "device", "update", "precision", "git_revision"), str),
+        **dict.fromkeys(("seed", "steps", "batch_size"), int),
+        **dict.fromkeys(("metrics", "versions", "objective"), Mapping),
+        "wall_seconds": (int, float),
+        "networks": list,
+    }
+    if not isinstance(record, Mapping) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
+        return False
+    networks, curves = record["metrics"].get("networks"), record.get("curves", {})
+    whole = isinstance(networks, list) and networks and all(isinstance(found, Mapping) for found in networks)
+    return bool(whole) and isinstance(curves, Mapping) and all(_is_curve(c, len(networks)) for c in curves.values())
+
+
+def _is_curve(curve: Any, networks: int) -> bool:
+    if not isinstance(curve, Mapping) or not isinstance(curve.get("steps"), list):
+        return False
+    rows = curve.get("networks")
+    return (
+        isinstance(rows, list)
+        and len(rows) == networks
+        and all(isinstance(row, list) and len(row) == len(curve["steps"]) for row in rows)
+        and all(isinstance(number, (int, float)) for row in (curve["steps"], *rows) for number in row)
+    )
+
+
+def _check_recipe(record: Record, path: Path) -> None:
+    """Raise `UserError` unless it is of the recipe of its name: runs of one name may differ in their seeds only."""
+    cfg = recipe(EXPERIMENTS[record["experiment"]], record["scale"], 0, Path())
+    wanted = {
+        "dataset": cfg.DATA.NAME,
+        "networks": list(cfg.COHORT.NETWORKS),
+        "steps": cfg.TRAIN.STEPS,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "precision": cfg.TRAIN.PRECISION,
+        "update": cfg.UPDATE.RULE,
+        "objective": build_objective(cfg.OBJECTIVE).record(),
+    }
+    have = {**record, "objective": {key: own for key, own in record["objective"].items() if key != "teachers"}}
+    for key, value_of_recipe in wanted.items():
+        if have[key] != value_of_recipe:
+            raise UserError(
+                f"{path}: is not of the recipe of {record['experiment']} at the scale {record['scale']}: its {key} is "
+                f"{have[key]}, not {value_of_recipe}; move it away"
+            )
 
 
 def value(record: Record, network: int | str, column: str) -> float | None:
@@ -82,9 +146,11 @@ def value(record: Record, network: int | str, column: str) -> float | None:
     """
     metrics = record["metrics"]
     path, factor = COLUMNS[column]
-    if isinstance(network, int) or (network == "mean" and "mean" not in metrics):
-        number = network if isinstance(network, int) else 0
-        found: Any = metrics["networks"][number] if number < len(metrics["networks"]) else {}
+    networks = metrics["networks"]
+    if network == "mean" and len(networks) == 1:
+        network = 0
+    if isinstance(network, int):
+        found: Any = networks[network] if network < len(networks) else {}
     else:
         found = metrics.get(network, {})
     for key in path:
@@ -94,4 +160,4 @@ def value(record: Record, network: int | str, column: str) -> float | None:
             found = found[key]
         else:
             return None
-    return None if found is None else factor * float(found)
+    return factor * float(found) if isinstance(found, (int, float)) else None

@@ -48,9 +48,10 @@ def _lines(row: Compared, columns: Sequence[str]) -> list[list[str]]:
     lines = [[paper, *(_printed(cells.get(c)) for c in columns), ""] for paper, cells in row.published.items()]
     if not row.ours:
         return lines
-    n = max((len(values) for values in row.measured.values()), default=0)
-    if n:
-        return [*lines, ["ours", *(mean_and_sd(row.measured.get(column, ())) for column in columns), str(n)]]
+    counts = sorted({len(values) for values in row.measured.values() if values})
+    if counts:
+        n = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))  # a column may be measured in some runs only
+        return [*lines, ["ours", *(mean_and_sd(row.measured.get(column, ())) for column in columns), n]]
     why = "not run" if row.run else "not at this scale"
     return [*lines, ["ours", why, *[""] * (len(columns) - 1), ""]]
 

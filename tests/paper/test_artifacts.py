@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from reid_dml.config import flatten
 from reid_dml.errors import UserError
 from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, Sweep, Table, choose, experiments_of
 from reid_dml.paper.experiments import COHORT_SIZES, EXPERIMENTS
 from reid_dml.paper.published import PUBLISHED
-from reid_dml.paper.recipes import SCALES, at_scale, recipe
+from reid_dml.paper.recipes import SCALES, has_recipe, recipe
 
 RUNS = Path("runs/reproduce")
 
@@ -20,11 +21,11 @@ def test_every_experiment_belongs_to_a_table_or_figure_and_has_a_config_at_its_s
     assert used == set(EXPERIMENTS)
     for name, experiment in EXPERIMENTS.items():
         for scale in SCALES:
-            if at_scale(experiment, scale):
+            if has_recipe(experiment, scale):
                 cfg = recipe(experiment, scale, 0, RUNS)
                 assert (name, scale) == (cfg.EXPERIMENT, cfg.SCALE)
                 assert f"runs/reproduce/{scale}/{name}_seed0" == cfg.OUTPUT_DIR
-    assert [name for name, one in EXPERIMENTS.items() if not at_scale(one, "small")] == [
+    assert [name for name, one in EXPERIMENTS.items() if not has_recipe(one, "small")] == [
         "imagenet_mobilenet_inception_independent",
         "imagenet_mobilenet_inception_dml",
     ]
@@ -89,11 +90,13 @@ def test_a_student_s_teacher_is_the_first_network_of_its_run_and_its_seed_anothe
     assert short.COHORT.TEACHERS == ["runs/reproduce/small/market_mobilenet_independent_seed0/network_0.safetensors"]
 
 
-def test_what_the_scale_says_wins_over_the_grid_and_the_command_line_over_both():
+def test_what_the_scale_says_wins_over_the_grid_and_only_the_place_of_a_run_can_be_changed():
     experiment = EXPERIMENTS["cifar10_resnet32_dml"]
     assert recipe(experiment, "smoke", 0, RUNS).DATA.NAME == "synthetic_shapes"
     assert recipe(experiment, "small", 0, RUNS).DATA.NAME == "cifar10"
-    assert recipe(experiment, "small", 0, RUNS, ["TRAIN.STEPS", "7"]).TRAIN.STEPS == 7
+    assert recipe(experiment, "small", 0, RUNS, ["DATA.ROOT", "x"]).DATA.ROOT == "x"
+    with pytest.raises(UserError, match=r"TRAIN\.STEPS: would make it another recipe"):
+        recipe(experiment, "small", 0, RUNS, ["TRAIN.STEPS", "7"])
     with pytest.raises(UserError, match=r"imagenet_mobilenet_inception_dml: there is no recipe at the scale small"):
         recipe(EXPERIMENTS["imagenet_mobilenet_inception_dml"], "small", 0, RUNS)
 
@@ -102,6 +105,25 @@ def test_short_runs_from_scratch_and_from_imagenet_are_one():
     small, full = experiments_of(ARTIFACTS["table3"], "small"), experiments_of(ARTIFACTS["table3"], "full")
     assert small == ["market_mobilenet_independent", "market_mobilenet_dml"]
     assert len(full) == 4
+
+
+def test_figures_are_of_the_networks_that_the_text_names():
+    # Sec. 4.8: the noise "on CIFAR-100 using MobileNet", the classes "by a ResNet-32 on CIFAR-100".
+    assert experiments_of(ARTIFACTS["fig4a"], "full") == ["cifar100_mobilenet_dml", "cifar100_mobilenet_independent"]
+    assert experiments_of(ARTIFACTS["fig4b"], "full") == ["cifar100_mobilenet_dml", "cifar100_mobilenet_independent"]
+    assert experiments_of(ARTIFACTS["fig4c"], "full") == ["cifar100_resnet32_dml", "cifar100_resnet32_independent"]
+    assert experiments_of(ARTIFACTS["fig5"], "full") == ["market_mobilenet_dml", "market_mobilenet_independent"]
+
+
+def test_no_two_experiments_are_the_same_run():
+    for scale in SCALES[:2]:
+        runs = {}
+        for name, experiment in EXPERIMENTS.items():
+            if has_recipe(experiment, scale) and not (scale == "small" and experiment.same_at_small):
+                options = flatten(recipe(experiment, scale, 0, RUNS))
+                for key in ("EXPERIMENT", "OUTPUT_DIR", "EXPECTED", "TEST.INTERVAL"):
+                    del options[key]
+                assert runs.setdefault(str(options), name) == name
 
 
 def test_cohort_sizes_run_from_one_network_to_five():
@@ -113,8 +135,10 @@ def test_cohort_sizes_run_from_one_network_to_five():
 
 def test_names_groups_and_a_slip():
     assert choose(["fig3", "table3", "fig3a"]) == ["fig3a", "fig3b", "table3"]
-    assert choose(["v1/fig2"]) == ["fig3a"]
-    assert choose(["all", "beside"]) == list(ARTIFACTS)
+    assert choose(["v1/fig2"]) == ["fig3a", "fig3b"]  # average and ensemble
+    assert choose(["v1/fig4"]) == ["fig3a", "entropy"]  # DML_e with five MobileNets: mAP and entropy
+    assert choose(["table4"]) == ["table4_cifar", "table4_market"]
+    assert set(choose(["all", "beside"])) == set(ARTIFACTS)
     assert all(name in ARTIFACTS for names in GROUPS.values() for name in names)
     with pytest.raises(UserError, match=r"no table, figure or experiment is called 'tabel3'.*did you mean table3"):
         choose(["tabel3"])

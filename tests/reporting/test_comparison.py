@@ -34,7 +34,7 @@ def test_lines_of_a_row_published_measured_and_gains():
         ["alone", "CVPR", "50.15", "76.87", ""],
         ["", "ours", "41.00 ± 1.00", "", "3"],
         ["DML", "CVPR", "54.71", "", ""],
-        ["", "ours", "45.00 ± 1.00", "70.00", "3"],
+        ["", "ours", "45.00 ± 1.00", "70.00", "1-3"],  # rank-1 of one run only
         ["", "gain, CVPR", "+4.56", "", ""],
         ["", "gain, ours", f"+4.00 (p = {p:.2g})", "", ""],
     ]
