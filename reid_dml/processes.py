@@ -138,8 +138,8 @@ def first_then_others(work: Callable[[], Result]) -> Result:
         try:
             result = work()
         except UserError as refusal:
-            error = str(refusal)
+            error = refusal
     error = all_gather_objects(error)[0]
     if error is not None:
-        raise UserError(error)
+        raise error
     return work() if rank() > 0 else result  # type: ignore[return-value]  # process 0 has done it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import signal
@@ -44,6 +43,11 @@ def everything(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Pat
 
 def places(folder: Path) -> list[object]:
     return ["--output", folder / "runs", "--records", folder / "none"]
+
+
+def copy_run(everything: Path, folder: Path) -> None:
+    """The run of this folder's name that was made in `everything`."""
+    shutil.copytree(everything / "runs" / "smoke" / folder.name, folder, dirs_exist_ok=True)
 
 
 def test_everything_runs_at_the_smoke_scale_and_nothing_twice(everything, command, data_root):
@@ -140,7 +144,7 @@ def pretend(monkeypatch, everything, started, errors=None):
         if error := (errors or {}).get(cfg.EXPERIMENT):
             raise error
         folder = Path(cfg.OUTPUT_DIR)
-        shutil.copytree(everything / "runs" / "smoke" / folder.name, folder)
+        copy_run(everything, folder)
 
     monkeypatch.setattr(reproduce, "train_and_evaluate", train)
 
@@ -182,14 +186,13 @@ def test_what_another_process_works_on_is_waited_for_and_its_student_run(everyth
     def wait(seconds):
         looks.append(seconds)
         if len(looks) == 2:  # the other process has ended its run
-            shutil.copytree(everything / "runs" / "smoke" / teacher.name, teacher)
+            copy_run(everything, teacher)
 
     monkeypatch.setattr(reproduce, "train_and_evaluate", busy)
     monkeypatch.setattr(reproduce.time, "sleep", wait)
     place = Place(tmp_path / "runs", None, tmp_path / "none")
-    monkeypatch.setattr(shutil, "copytree", functools.partial(shutil.copytree, dirs_exist_ok=True))
     assert run_experiments(["market_mobilenet_distilled"], place, scale="smoke") == 0
-    assert started[-1] == "market_mobilenet_distilled"
+    assert "market_mobilenet_distilled" in started
     assert len(looks) == 2
 
 
@@ -206,9 +209,8 @@ def test_a_run_that_was_begun_is_continued_however_little_time_is_left(everythin
     pretend(monkeypatch, everything, started)
     monkeypatch.setattr(reproduce, "training_seconds", lambda cfg, place, scale: 3600.0)
     begun = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
-    shutil.copytree(everything / "runs" / "smoke" / begun.name, begun)
+    copy_run(everything, begun)
     (begun / "result.json").unlink()
-    monkeypatch.setattr(shutil, "copytree", functools.partial(shutil.copytree, dirs_exist_ok=True))
     place = Place(tmp_path / "runs", None, tmp_path / "none")
     names = ["market_mobilenet_independent", "market_mobilenet_dml"]
     assert run_experiments(names, place, scale="smoke", minutes=10) == 0
@@ -238,7 +240,7 @@ def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("run", "tabel3"), "no table, figure or experiment is called 'tabel3': there are table3, "),
+        (("run", "tabel3"), "no table, figure or experiment is called 'tabel3': there are table1, table3, "),
         (("run", "table3", "--seeds", "0"), "--seeds 0: must be at least 1"),
         (("run", "table3", "--minutes", "-1"), "--minutes -1.0: must not be negative"),
         (("run", "table3", "TRAIN.STEP", "5"), "unknown option TRAIN.STEP; did you mean TRAIN.STEPS?"),
@@ -255,9 +257,7 @@ def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
     ],
 )
 def test_refusals(everything, command, tmp_path, words, expected):
-    (tmp_path / "runs" / "smoke").mkdir(parents=True)
-    name = "market_mobilenet_dml_seed0"
-    shutil.copytree(everything / "runs" / "smoke" / name, tmp_path / "runs" / "smoke" / name)
+    copy_run(everything, tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0")
     result = command("reproduce", *words, *places(tmp_path))
     assert result.code == 2
     assert expected in result.err
@@ -287,20 +287,28 @@ def test_a_report_without_records_is_refused(command, tmp_path):
         ({"update": "sequential"}, "its update is sequential, not simultaneous"),
     ],
 )
-def test_a_record_that_is_damaged_or_of_something_else_is_refused_by_all(
-    everything, command, tmp_path, change, expected
-):
+def test_a_record_that_is_damaged_or_of_something_else_is_refused(everything, command, tmp_path, change, expected):
     name = "market_mobilenet_dml_seed0"
     record = json.loads((everything / "runs" / "smoke" / name / "result.json").read_text()) | change
     folder = tmp_path / "runs" / "smoke" / name
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(record))
-    for words in (("report", "--html", tmp_path / "x.html"), ("run", "table3", "--scale", "smoke"), ("list", "table3")):
-        result = command("reproduce", *words, *places(tmp_path))
-        assert result.code == 2
-        assert f"{folder / 'result.json'}: " in result.error
-        assert expected in result.error
+    result = command("reproduce", "report", "--html", tmp_path / "x.html", *places(tmp_path))
+    assert result.code == 2
+    assert f"{folder / 'result.json'}: " in result.error
+    assert expected in result.error
     assert json.loads((folder / "result.json").read_text()) == record
+
+
+@pytest.mark.parametrize("name", ["run", "list"])
+def test_no_command_takes_a_foreign_run_for_its_own(everything, command, tmp_path, name):
+    folder = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
+    copy_run(everything, folder)
+    record = json.loads((folder / "result.json").read_text()) | {"steps": 7}
+    (folder / "result.json").write_text(json.dumps(record))
+    result = command("reproduce", name, "table3", "--scale", "smoke", *places(tmp_path))
+    assert result.code == 2
+    assert "is not of the recipe of market_mobilenet_dml" in result.error
 
 
 @pytest.mark.parametrize(("visible", "expected"), [("", ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])

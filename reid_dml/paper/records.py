@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,21 @@ def _is_curve(curve: Any, networks: int) -> bool:
 
 def _check_recipe(record: Record, path: Path) -> None:
     """Raise `UserError` unless it is of the recipe of its name: runs of one name may differ in their seeds only."""
-    cfg = recipe(EXPERIMENTS[record["experiment"]], record["scale"], 0, Path())
-    wanted = {
+    wanted = _of_recipe(record["experiment"], record["scale"])
+    have = {**record, "objective": {key: own for key, own in record["objective"].items() if key != "teachers"}}
+    for key, value_of_recipe in wanted.items():
+        if have[key] != value_of_recipe:
+            raise UserError(
+                f"{path}: is not of the recipe of {record['experiment']} at the scale {record['scale']}: its {key} is "
+                f"{have[key]}, not {value_of_recipe}; move it away"
+            )
+
+
+@cache
+def _of_recipe(name: str, scale: str) -> Mapping[str, Any]:
+    """What the record of a run of an experiment must say."""
+    cfg = recipe(EXPERIMENTS[name], scale, 0, Path())
+    return {
         "dataset": cfg.DATA.NAME,
         "networks": list(cfg.COHORT.NETWORKS),
         "steps": cfg.TRAIN.STEPS,
@@ -127,13 +141,6 @@ def _check_recipe(record: Record, path: Path) -> None:
         "update": cfg.UPDATE.RULE,
         "objective": build_objective(cfg.OBJECTIVE).record(),
     }
-    have = {**record, "objective": {key: own for key, own in record["objective"].items() if key != "teachers"}}
-    for key, value_of_recipe in wanted.items():
-        if have[key] != value_of_recipe:
-            raise UserError(
-                f"{path}: is not of the recipe of {record['experiment']} at the scale {record['scale']}: its {key} is "
-                f"{have[key]}, not {value_of_recipe}; move it away"
-            )
 
 
 def value(record: Record, network: int | str, column: str) -> float | None:

@@ -92,7 +92,7 @@ def draw_panels(
         try:
             draw(list(axes.flat))
             buffer = io.StringIO()
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
+            figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         finally:
             plt.close(figure)
     text = buffer.getvalue()
