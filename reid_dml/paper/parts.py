@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, point
 from reid_dml.models.summary import summarize
-from reid_dml.paper.artifacts import ARTIFACTS, Analysis, Curves, Parameters, Sweep, Table, experiments_of, run_of
+from reid_dml.paper.artifacts import ARTIFACTS, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
+from reid_dml.paper.kinds import Analysis, Curves, Parameters, Sweep, Table
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import Place, Record, Records, value
