@@ -111,10 +111,8 @@ def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]],
         ]
     if not any(len(points) > 1 for points in found.values()):
         return rows, ()  # no line to be seen
-    y_label = f"{sweep.column} (%)" + (
-        f", bars: {bars}" if any(at.sd for line in found.values() for at in line) else ""
-    )
-    return rows, (draw_sweep(found, title=sweep.title, x_label=sweep.x_label, y_label=y_label),)
+    title = sweep.title + (f"\n(bars: {bars})" if any(at.sd for line in found.values() for at in line) else "")
+    return rows, (draw_sweep(found, title=title, x_label=sweep.x_label, y_label=f"{sweep.column} (%)"),)
 
 
 def _before(found: Mapping[str, list[Point]], label: str) -> list[list[Point]]:
