@@ -103,8 +103,8 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> N
         code = _exit_code(main, interrupted)
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # Other ranks may be waiting inside a collective call: leave without waiting for them. But torchrun ends them all
-        # as soon as one has gone: leave them the time to say why they end, too.
+        # Other ranks may be waiting inside a collective call: leave without waiting for them. But torchrun ends them
+        # all as soon as one has gone: leave them the time to say why they end, too.
         sys.stderr.flush()
         time.sleep(_FAREWELL)
         os._exit(code)
