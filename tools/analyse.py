@@ -62,7 +62,7 @@ def main() -> None:
     add("curves", "training loss and test metrics over the steps, of runs that have ended or not", networks=False)
 
     activation = add("activation", "what a query and its nearest gallery images have in common: Grad-CAM maps")
-    activation.add_argument("--query", required=True, metavar="IMAGE", help="image file")
+    activation.add_argument("--query", required=True, metavar="IMAGE", help="image")
     activation.add_argument(
         "--gallery", nargs="+", default=[], metavar="PATH", help="folders or images (default: gallery of the run)"
     )

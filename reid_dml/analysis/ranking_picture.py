@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 _COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}
 _QUERY_COLOUR = "#2b4c7e"
-_CELL = (1.0, 2.35)  # width and height in inches
+_WIDTH, _TEXT = 1.0, 0.35  # of an image, and height of the text around it, in inches
 _OPACITY = 0.55  # of a map over its image
 
 
@@ -53,7 +53,7 @@ def draw_lists(lists: Sequence[RankedList], path: str | os.PathLike[str]) -> Non
             f"{printable(absent[0].path)}; a picture needs features that name the files of their images, as paths from "
             "the working folder"
         )
-    figure, grid = _grid(lists, _CELL[0])
+    figure, grid = _grid(lists, _WIDTH, 2 * _WIDTH)
     for row, entry in zip(grid, lists, strict=True):
         for axes, image, title, colour in _cells(row, entry):
             _draw(axes, read_image(image.path), image, title, colour, height=2)
@@ -65,7 +65,8 @@ def draw_activation(lists: Sequence[ActivationList], path: str | os.PathLike[str
 
     The format is that of its name. Maps are interpolated linearly between positions.
     """
-    figure, grid = _grid([found.entry for found in lists], 2 * _CELL[0])
+    height = max(found.inputs.shape[2] / found.inputs.shape[3] for found in lists) * _WIDTH
+    figure, grid = _grid([found.entry for found in lists], 2 * _WIDTH, height)
     for row, found in zip(grid, lists, strict=True):
         for number, (axes, image, title, colour) in enumerate(_cells(row, found.entry)):
             pixels = found.inputs[number].transpose(1, 2, 0)
@@ -78,10 +79,10 @@ def draw_activation(lists: Sequence[ActivationList], path: str | os.PathLike[str
     _save(figure, path)
 
 
-def _grid(lists: Sequence[RankedList], width: float) -> tuple[Figure, np.ndarray]:
+def _grid(lists: Sequence[RankedList], width: float, height: float) -> tuple[Figure, np.ndarray]:
     """A figure and its axes, not shown yet: a row a list, a column for the query and for every rank."""
     columns = 1 + max(len(entry.images) for entry in lists)
-    size = (width * columns, _CELL[1] * len(lists))
+    size = (width * columns, (height + _TEXT) * len(lists))
     figure, grid = plt.subplots(len(lists), columns, figsize=size, squeeze=False, layout="constrained")
     for axes in grid.flat:
         axes.set_axis_off()

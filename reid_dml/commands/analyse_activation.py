@@ -94,7 +94,7 @@ def _records(run: TrainedRun, query: str, gallery: Sequence[str]) -> tuple[Image
         first = _one_image(query, "name", "use")
         others = usable_records(run.cfg, image_records(gallery, camera_pattern=run.cfg.OWN.CAMERA_PATTERN))
     else:
-        others = list(run.data.gallery) if isinstance(run.data, ReIDData) else list(run.data.test)
+        others = list(run.data.gallery) if isinstance(run.data, ReIDData) else run.records("test")
         known = {_place(record): record for record in (*run.records("train"), *run.records("test"))}
         first = known.get(query) or known.get(os.path.realpath(query)) or _one_image(query, "none", "ignore")
         if others and others[0].pixels is not None and first.pixels is None:

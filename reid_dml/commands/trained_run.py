@@ -42,12 +42,15 @@ class TrainedRun:
         return f"{self.name}, network {index}"
 
     def records(self, split: str) -> list[ImageRecord]:
-        """Images of a split: `train`, or `test`, which is query and gallery of a retrieval data set."""
-        if split == "train":
-            return list(self.data.train)
+        """Images of a split: `train`, or `test`, which is query and gallery of a retrieval data set.
+
+        Those of a set of classes carry the name of their class as that of a person.
+        """
         if isinstance(self.data, ReIDData):
-            return [*self.data.query, *self.data.gallery]
-        return list(self.data.test)
+            return list(self.data.train) if split == "train" else [*self.data.query, *self.data.gallery]
+        classes = self.data.original_ids
+        images = self.data.train if split == "train" else self.data.test
+        return [record._replace(person=classes.get(record.label, "")) for record in images]
 
     def predictions(
         self, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]

@@ -16,6 +16,7 @@ from reid_dml.analysis.activation import activation_maps, relative_maps
 from reid_dml.analysis.flatness import recompute_batch_norm
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
+from reid_dml.data.sets import load_data
 from reid_dml.models import ReIDNetwork, build_backbone
 
 PATCH = (1, 2)  # row and column
@@ -202,6 +203,24 @@ def test_a_list_of_every_network_is_drawn_and_written(command, mapped_run, data_
     files = [row["file"] for row in rows if row["image"] == "gallery"]
     assert files
     assert str(query) not in files
+
+
+def test_images_of_classes_that_are_no_files_are_named_as_the_data_set_names_them(command, make_config, tmp_path):
+    shapes = ("DATA.NAME", "synthetic_shapes", "SHAPES.TRAIN_PER_CLASS", "4", "SHAPES.TEST_PER_CLASS", "2")
+    cfg = make_config(*shapes, "INPUT.SIZE", "[64, 64]", "TRAIN.STEPS", "2")
+    train_and_evaluate(cfg)
+    query, *others = load_data(cfg).test
+    ask = ("analyse", "activation", "--run", cfg.OUTPUT_DIR, "--k", "2", "--output", tmp_path / "out")
+    assert command(*ask, "--query", query.path).code == 0
+    rows = list(csv.DictReader((tmp_path / "out/activation.csv").open()))
+    assert rows[0]["file"] == query.path
+    assert rows[0]["person"] == load_data(cfg).original_ids[query.label]
+    assert {row["file"] for row in rows if row["image"] == "gallery"} <= {record.path for record in others}
+    # A picture from elsewhere: nothing is known of it.
+    cv2.imwrite(str(tmp_path / "0001_c1.png"), np.zeros((9, 9, 3), np.uint8))
+    assert command(*ask, "--query", tmp_path / "0001_c1.png").code == 0
+    rows = list(csv.DictReader((tmp_path / "out/activation.csv").open()))
+    assert rows[0]["person"] == rows[0]["camera"] == "unknown"
 
 
 def test_what_cannot_be_mapped_is_refused_in_one_line(command, tiny_run, mapped_run, data_root, tmp_path):
