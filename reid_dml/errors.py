@@ -79,6 +79,7 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
 
 ANEW = "run the command again"  # what to do about an interrupted command that keeps nothing
 GOES_ON = "run the command again to go on where it stopped"
+_FAREWELL = 0.5  # seconds between the error of one of several processes and its end
 _PATIENCE = 5.0  # seconds that an interrupted command may take to clean up, deaf to further signals
 
 
@@ -102,8 +103,10 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> N
         code = _exit_code(main, interrupted)
     sys.stdout.flush()
     if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # Other ranks may be waiting inside a collective call: leave without waiting for them.
+        # Other ranks may be waiting inside a collective call: leave without waiting for them. But torchrun ends them
+        # all as soon as one has gone: leave them the time to say why they end, too.
         sys.stderr.flush()
+        time.sleep(_FAREWELL)
         os._exit(code)
     sys.exit(code)
 

@@ -164,7 +164,7 @@ def _write_maps(
     for kind, maps in (("own", single), ("common", common)):
         for label, places in maps.items():
             rows += [
-                [kind, label, record.path, group_names[group], camera_name(record), f"{x:.6g}", f"{y:.6g}"]
+                [kind, label, _portable(record.path), group_names[group], camera_name(record), f"{x:.6g}", f"{y:.6g}"]
                 for record, group, (x, y) in zip(records, groups, places, strict=True)
             ]
     for name, text in {**figures, "tsne.html": page, "tsne.csv": csv_text(rows)}.items():
@@ -172,3 +172,8 @@ def _write_maps(
         print(output / name)
     for label, score in scores.items():
         print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
+
+
+def _portable(path: str) -> str:
+    """A file with its folder, without what is above on this machine."""
+    return "/".join(Path(path).parts[-2:])

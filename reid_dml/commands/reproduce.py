@@ -17,17 +17,17 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from reid_dml.commands.analyse import analyse_tsne
-from reid_dml.commands.analyse_networks import analyse_flatness, analyse_posterior, analyse_similarity
+from reid_dml.commands.reproduce_figures import draw_analysis, keep_copies
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.device import describe_device, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import BusyError, UserError, user_message
-from reid_dml.files import check_folder, exclusive, write_bytes
-from reid_dml.paper.artifacts import ARTIFACTS, Analysis, choose, experiments_of, run_of
+from reid_dml.files import check_folder
+from reid_dml.paper.artifacts import ARTIFACTS, choose, experiments_behind, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
+from reid_dml.paper.kinds import Analysis
 from reid_dml.paper.pace import Pace
-from reid_dml.paper.recipes import has_recipe, recipe, run_folder
+from reid_dml.paper.recipes import has_recipe, recipe
 from reid_dml.paper.records import Place
 from reid_dml.runs.folder import config_text
 from reid_dml.threads import use_threads
@@ -108,12 +108,6 @@ def missing_jobs(
     return list(jobs.values())
 
 
-def experiments_behind(name: str, scale: str) -> list[str]:
-    """The experiments behind a table or figure; of an experiment, itself or the one that stands for it."""
-    artifact = ARTIFACTS.get(name)
-    return experiments_of(artifact, scale) if artifact else [run_of(name, scale)]
-
-
 def run_experiments(
     names: Sequence[str],
     place: Place,
@@ -155,7 +149,7 @@ def run_experiments(
             print(f"\n=== {job.title} ({scale}); {len(pending)} more to run", flush=True)
             try:
                 train_and_evaluate(job.cfg, resume=None)
-                _keep(chosen, place, scale)
+                keep_copies(chosen, place, scale)
             except BusyError:
                 pending.append(job)
                 busy.add(job.title)
@@ -166,10 +160,10 @@ def run_experiments(
         for name in chosen:
             if isinstance(artifact := ARTIFACTS.get(name), Analysis) and left() > 0:
                 try:
-                    _analyse(name, artifact, place, scale, overrides)
+                    draw_analysis(name, artifact, place, scale, overrides)
                 except Exception as error:
                     failed[name] = _told(error)
-    _keep(chosen, place, scale)
+    keep_copies(chosen, place, scale)
     for job in pending:
         if job.missing_teacher and job.title not in busy:
             failed[job.title] = f"{job.missing_teacher}: the teacher is missing"
@@ -219,58 +213,6 @@ def training_seconds(cfg: CfgNode, place: Place, scale: str) -> float | None:
     found = (record for runs in place.records().values() for record in runs.values())
     pace = Pace(found, describe_device(resolve_device(cfg.DEVICE)), scale, cfg.DATA.NAME)
     return pace.seconds(cfg.COHORT.NETWORKS, cfg.TRAIN.STEPS, tuple(cfg.INPUT.SIZE))
-
-
-def _keep(chosen: Sequence[str], place: Place, scale: str) -> None:
-    """Copy records and figures of what was asked for to the folder that keeps them, whoever made them."""
-    if not place.keep:
-        return
-    for name in chosen:
-        for experiment in experiments_behind(name, scale):
-            for result in (place.runs / scale).glob(f"{experiment}_seed*/result.json"):
-                _copy(result, place.keep / scale / f"{result.parent.name}.json")
-        for file in (place.runs / scale / "figures" / name).glob("*"):
-            if file.suffix in (".svg", ".csv"):  # pages hold images of the data set
-                _copy(file, place.keep / scale / "figures" / name / file.name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    content = source.read_bytes()
-    if not target.is_file() or target.read_bytes() != content:
-        write_bytes(target, content)
-
-
-def _analyse(name: str, artifact: Analysis, place: Place, scale: str, overrides: Sequence[str]) -> None:
-    """Draw a figure from the networks of its runs, unless it was drawn before or they are not there."""
-    folder = place.figures(name, scale)[-1]
-    runs = [run_folder(place.runs, experiment, scale, 0) for experiment in experiments_of(artifact, scale)]
-    if not all((run / "result.json").is_file() for run in runs):
-        if not place.drawn(name, scale):
-            print(f"not drawn: {name}: the networks of its runs are not all there")
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with exclusive(folder.parent / f".{name}.lock", f"{folder}: another process draws it"):
-            if place.drawn(name, scale):
-                return
-            print(f"\n=== {name}: {artifact.title}", flush=True)
-            draft = folder.with_name(f".{name}.tmp")
-            _draw(artifact.command, [str(run) for run in runs], draft, overrides)
-            draft.rename(folder)
-    except BusyError:
-        return
-
-
-def _draw(command: str, runs: Sequence[str], folder: Path, options: Sequence[str]) -> None:
-    if command == "tsne":
-        analyse_tsne(runs, [], folder, options=options)
-    else:
-        draw: dict[str, Callable[..., None]] = {
-            "flatness": analyse_flatness,
-            "posterior": analyse_posterior,
-            "similarity": analyse_similarity,
-        }
-        draw[command](runs, folder, options=options)
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reid_dml.commands.reproduce import experiments_behind, missing_jobs, training_seconds
+from reid_dml.commands.reproduce import missing_jobs, training_seconds
 from reid_dml.errors import UserError
 from reid_dml.files import check_output, write_text
-from reid_dml.paper.artifacts import ARTIFACTS, Parameters, Table, choose, run_of
+from reid_dml.paper.artifacts import ARTIFACTS, choose, experiments_behind, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
+from reid_dml.paper.kinds import Parameters, Table
 from reid_dml.paper.pages import html_page, markdown_page
 from reid_dml.paper.parts import Part, paper_parts
 from reid_dml.paper.recipes import SCALES, has_recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 from typing import NamedTuple
@@ -11,8 +11,9 @@ from typing import NamedTuple
 from reid_dml.analysis.curves import unit_of
 from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, point
 from reid_dml.models.summary import summarize
-from reid_dml.paper.artifacts import ARTIFACTS, Analysis, Curves, Parameters, Sweep, Table, experiments_of, run_of
+from reid_dml.paper.artifacts import ARTIFACTS, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
+from reid_dml.paper.kinds import Analysis, Curves, Parameters, Sweep, Table
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import Place, Record, Records, value
@@ -98,18 +99,22 @@ def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]],
             if values:
                 spreads = [_spread(run, sweep.column) for run in runs] if sweep.over_networks else None
                 found.setdefault(series.label, []).append(point(x, values, spreads))
+    # Where series share their first runs, one of which there is no more looks like the first.
+    found = {label: points for label, points in found.items() if points not in _before(found, label)}
     bars = "sd over the networks" if sweep.over_networks else "sd over seeds"
     rows = [["series", sweep.x_label, f"{sweep.column} (%)", bars, "n"]]
     for label, points in found.items():
         rows += [
             [label, f"{at.x:g}", f"{at.mean:.2f}", "" if at.sd is None else f"{at.sd:.2f}", str(at.n)] for at in points
         ]
-    if not found:
-        return rows, ()
-    y_label = f"{sweep.column} (%)" + (
-        f", bars: {bars}" if any(at.sd for line in found.values() for at in line) else ""
-    )
-    return rows, (draw_sweep(found, title=sweep.title, x_label=sweep.x_label, y_label=y_label),)
+    if not any(len(points) > 1 for points in found.values()):
+        return rows, ()  # no line to be seen
+    title = sweep.title + (f"\n(bars: {bars})" if any(at.sd for line in found.values() for at in line) else "")
+    return rows, (draw_sweep(found, title=title, x_label=sweep.x_label, y_label=f"{sweep.column} (%)"),)
+
+
+def _before(found: Mapping[str, list[Point]], label: str) -> list[list[Point]]:
+    return list(found.values())[: list(found).index(label)]
 
 
 def _spread(record: Record, column: str) -> float | None:
@@ -133,9 +138,9 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
                     found[label] = (course["steps"], [factor * one for one in values])
         for label, line in found.items():
             rows += [[label, f"{x:g}", f"{y:.4g}", unit] for x, y in zip(*line, strict=True)]
-        if found:
+        if len({label.split(", Net")[0] for label in found}) > 1:  # there is something to compare
             figures.append(draw_curves(found, title=artifact.title, y_label=unit))
-        else:
+        elif not found:
             absent.append(unit)
     note = f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}." if absent and figures else ""
     return rows, tuple(figures), note

@@ -38,7 +38,7 @@ def draw_maps(
         shape_names: of the shapes, for the legend.
         same_axes: the maps are parts of one map.
     """
-    columns = min(len(maps), 3)
+    columns = 2 if len(maps) == 4 else min(len(maps), 3)
     rows = -(-len(maps) // columns)
     everything = np.concatenate(list(maps.values()))
     margin = 0.06 * np.ptp(everything, axis=0)
@@ -64,7 +64,8 @@ def draw_maps(
                 middle = np.median(places[groups == group], axis=0)
                 box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
                 axes.text(middle[0], middle[1], group_names[group], fontsize=7, ha="center", va="center", bbox=box)
-            axes.set(title=label, xticks=[], yticks=[])
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(label.replace(", ", "\n", 1), fontsize=9)  # of a run and its network
             axes.grid(False)
             if same_axes:
                 axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))

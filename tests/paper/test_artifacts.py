@@ -8,8 +8,9 @@ import pytest
 
 from reid_dml.config import flatten
 from reid_dml.errors import UserError
-from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, Sweep, Table, choose, experiments_of
+from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, choose, experiments_of
 from reid_dml.paper.experiments import COHORT_SIZES, EXPERIMENTS
+from reid_dml.paper.kinds import Sweep, Table
 from reid_dml.paper.published import PUBLISHED
 from reid_dml.paper.recipes import SCALES, has_recipe, recipe
 

@@ -1,0 +1,83 @@
+"""Figures that are drawn from the trained networks of the papers' experiments, and copies of what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reid_dml.commands.analyse import analyse_tsne
+from reid_dml.commands.analyse_networks import analyse_flatness, analyse_posterior, analyse_similarity
+from reid_dml.errors import BusyError
+from reid_dml.files import exclusive, write_bytes
+from reid_dml.paper.artifacts import experiments_behind, experiments_of
+from reid_dml.paper.kinds import Analysis
+from reid_dml.paper.recipes import run_folder
+from reid_dml.paper.records import Place
+
+
+def keep_copies(chosen: Sequence[str], place: Place, scale: str) -> None:
+    """Copy records and figures of what was asked for to the folder that keeps them, whoever made them.
+
+    Args:
+        chosen: names of tables, figures and experiments.
+        place: where they are, and where copies go.
+        scale: of the runs.
+    """
+    if not place.keep:
+        return
+    for name in chosen:
+        for experiment in experiments_behind(name, scale):
+            for result in (place.runs / scale).glob(f"{experiment}_seed*/result.json"):
+                _copy(result, place.keep / scale / f"{result.parent.name}.json")
+        for file in (place.runs / scale / "figures" / name).glob("*"):
+            if file.suffix in (".svg", ".csv"):  # pages hold images of the data set
+                _copy(file, place.keep / scale / "figures" / name / file.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    if not target.is_file() or target.read_bytes() != content:
+        write_bytes(target, content)
+
+
+def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overrides: Sequence[str]) -> None:
+    """Draw a figure from the networks of its runs, unless it was drawn before or they are not there.
+
+    Args:
+        name, artifact: of the figure.
+        place: where runs and figures are.
+        scale: of the runs.
+        overrides: `KEY VALUE ...` for the runs.
+
+    Raises:
+        UserError: what the analysis refuses.
+    """
+    folder = place.figures(name, scale)[-1]
+    runs = [run_folder(place.runs, experiment, scale, 0) for experiment in experiments_of(artifact, scale)]
+    if not all((run / "result.json").is_file() for run in runs):
+        if not place.drawn(name, scale):
+            print(f"not drawn: {name}: the networks of its runs are not all there")
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive(folder.parent / f".{name}.lock", f"{folder}: another process draws it"):
+            if place.drawn(name, scale):
+                return
+            print(f"\n=== {name}: {artifact.title}", flush=True)
+            draft = folder.with_name(f".{name}.tmp")
+            _draw(artifact.command, [str(run) for run in runs], draft, overrides)
+            draft.rename(folder)
+    except BusyError:
+        return
+
+
+def _draw(command: str, runs: Sequence[str], folder: Path, options: Sequence[str]) -> None:
+    if command == "tsne":
+        analyse_tsne(runs, [], folder, options=options)
+    else:
+        draw: dict[str, Callable[..., None]] = {
+            "flatness": analyse_flatness,
+            "posterior": analyse_posterior,
+            "similarity": analyse_similarity,
+        }
+        draw[command](runs, folder, options=options)
