@@ -2,6 +2,8 @@
 
 python tools/analyse.py tsne --run runs/dml --run runs/independent --output runs/tsne
 python tools/analyse.py tsne --features gallery.npz --output runs/tsne --persons 3 17 22
+python tools/analyse.py curves --run runs/dml --run runs/independent --output runs/curves
+python tools/analyse.py activation --run runs/dml --query 0002_c1s1_000451_03.jpg --output runs/activation
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="name", required=True, metavar="NAME")
 
-    def add(name: str, text: str) -> argparse.ArgumentParser:
+    def add(name: str, text: str, *, networks: bool = True) -> argparse.ArgumentParser:
         kind = kinds.add_parser(name, help=text, description=text)
         kind.add_argument("--run", action="append", default=[], metavar="DIR", help="run folder; may be repeated")
         kind.add_argument("--output", required=True, metavar="DIR", help="folder for the files")
+        if not networks:
+            return kind
         kind.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override those of the runs")
         add_no_verify(kind)
         return kind
@@ -55,6 +59,18 @@ def main() -> None:
     similarity.add_argument("--k", type=int, default=10, metavar="K", help="length of the ranked lists (default: 10)")
     similarity.add_argument("--images", type=int, default=2000, metavar="N", help="for CKA, 0: all (default: 2000)")
 
+    add("curves", "training loss and test metrics over the steps, of runs that have ended or not", networks=False)
+
+    activation = add("activation", "what a query and its nearest gallery images have in common: Grad-CAM maps")
+    activation.add_argument("--query", required=True, metavar="IMAGE", help="image")
+    activation.add_argument(
+        "--gallery", nargs="+", default=[], metavar="PATH", help="folders or images (default: gallery of the run)"
+    )
+    activation.add_argument("--k", type=int, default=5, metavar="K", help="length of the ranked list (default: 5)")
+    activation.add_argument(
+        "--images", type=int, default=500, metavar="N", help="of the gallery, evenly spread, 0: all (default: 500)"
+    )
+
     names = list(kinds.choices)
     if len(sys.argv) > 1 and not sys.argv[1].startswith("-") and sys.argv[1] not in names:
         near = difflib.get_close_matches(sys.argv[1], names, 1, cutoff=0.4)
@@ -74,6 +90,16 @@ def main() -> None:
 
         given["rotate"] = not given.pop("raw")
         analyse_tsne(run, given.pop("features"), output, **given)
+        return
+    if name == "curves":
+        from reid_dml.commands.analyse_curves import analyse_curves
+
+        analyse_curves(run, output)
+        return
+    if name == "activation":
+        from reid_dml.commands.analyse_activation import analyse_activation
+
+        analyse_activation(run, output, **given)
         return
     from reid_dml.commands import analyse_networks
 

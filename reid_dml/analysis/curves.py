@@ -1,4 +1,4 @@
-"""Curves of a run as plain data: what happened in training, and how matches are found by rank."""
+"""Curves of runs as plain data: what happened in training, and how matches are found by rank."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reid_dml.engine.progress import metrics_by_label
+from reid_dml.runs.curves import recorded_curves
 
 Curve = tuple[list[float], list[float]]
 
@@ -35,6 +36,27 @@ def evaluation_curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str,
                 steps.append(line["step"])
                 values.append(value)
     return curves
+
+
+def curves_of_runs(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Curve]]:
+    """The courses of several runs by quantity (see `runs.curves.recorded_curves`), a curve a network.
+
+    Args:
+        logs: the lines of metrics.jsonl by the name of the run.
+    """
+    curves: dict[str, dict[str, Curve]] = {}
+    for run, lines in logs.items():
+        for quantity, course in recorded_curves(lines).items():
+            for index, values in enumerate(course["networks"]):
+                curves.setdefault(quantity, {})[f"{run}, network {index}"] = (course["steps"], values)
+    return curves
+
+
+def unit_of(quantity: str) -> tuple[str, float]:
+    """What an axis says of a quantity of `recorded_curves`, and the factor to that unit."""
+    if quantity == "loss":
+        return "cross entropy (nats)", 1.0
+    return f"{'top-1 accuracy' if quantity == 'top1' else quantity} (%)", 100.0
 
 
 def cmc_curves(metrics: Mapping[str, Any], protocol: str = "single_query") -> dict[str, Curve]:

@@ -1,16 +1,20 @@
-"""A picture of ranked lists: a row a query, right persons framed green, wrong ones red, unknown ones grey."""
+"""Pictures of ranked lists: a row a query, right persons framed green, wrong ones red, unknown ones grey."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import cv2
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from reid_dml.data.images import read_image
 from reid_dml.data.records import ImageRecord
@@ -20,10 +24,14 @@ from reid_dml.files import save_with
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name
 from reid_dml.text import printable
 
+if TYPE_CHECKING:
+    from reid_dml.analysis.activation import ActivationList
+
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 _COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}
 _QUERY_COLOUR = "#2b4c7e"
-_CELL = (1.0, 2.35)  # width and height in inches
+_WIDTH, _TEXT = 1.0, 0.35  # of an image, and height of the text around it, in inches
+_OPACITY = 0.55  # of a map over its image
 
 
 def check_picture(path: str | os.PathLike[str]) -> None:
@@ -45,22 +53,51 @@ def draw_lists(lists: Sequence[RankedList], path: str | os.PathLike[str]) -> Non
             f"{printable(absent[0].path)}; a picture needs features that name the files of their images, as paths from "
             "the working folder"
         )
+    figure, grid = _grid(lists, _WIDTH, 2 * _WIDTH)
+    for row, entry in zip(grid, lists, strict=True):
+        for axes, image, title, colour in _cells(row, entry):
+            _draw(axes, read_image(image.path), image, title, colour, height=2)
+    _save(figure, path)
+
+
+def draw_activation(lists: Sequence[ActivationList], path: str | os.PathLike[str]) -> None:
+    """Draw the lists, a row a network, every image beside the same with its map over it, and write the picture.
+
+    The format is that of its name. Maps are interpolated linearly between positions.
+    """
+    height = max(found.inputs.shape[2] / found.inputs.shape[3] for found in lists) * _WIDTH
+    figure, grid = _grid([found.entry for found in lists], 2 * _WIDTH, height)
+    for row, found in zip(grid, lists, strict=True):
+        for number, (axes, image, title, colour) in enumerate(_cells(row, found.entry)):
+            pixels = found.inputs[number].transpose(1, 2, 0)
+            rows, columns = pixels.shape[:2]
+            weights = cv2.resize(found.maps[number], (columns, rows), interpolation=cv2.INTER_LINEAR)
+            heat = plt.get_cmap("inferno")(weights)[..., :3]
+            shown = np.hstack([pixels, (1 - _OPACITY) * pixels + _OPACITY * heat])
+            _draw(axes, shown.clip(0, 1), image, title, colour, height=rows / (2 * columns))
+        row[0].set_ylabel(found.network.replace(", ", "\n"), fontsize=7)
+    _save(figure, path)
+
+
+def _grid(lists: Sequence[RankedList], width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes, not shown yet: a row a list, a column for the query and for every rank."""
     columns = 1 + max(len(entry.images) for entry in lists)
-    figure, grid = plt.subplots(
-        len(lists),
-        columns,
-        figsize=(_CELL[0] * columns, _CELL[1] * len(lists)),
-        squeeze=False,
-        layout="constrained",
-    )
+    size = (width * columns, (height + _TEXT) * len(lists))
+    figure, grid = plt.subplots(len(lists), columns, figsize=size, squeeze=False, layout="constrained")
     for axes in grid.flat:
         axes.set_axis_off()
-    for row, entry in zip(grid, lists, strict=True):
-        _cell(row[0], entry.query, "query", _QUERY_COLOUR)
-        columns_of_row = zip(row[1:], entry.images, entry.correct, entry.scores, strict=False)
-        for rank, (axes, image, correct, score) in enumerate(columns_of_row, 1):
-            _cell(axes, image, f"{rank}: {score:.3f}", _COLOURS[correct])
+    return figure, grid
 
+
+def _cells(row: np.ndarray, entry: RankedList) -> Iterator[tuple[Axes, ImageRecord, str, str]]:
+    """Axes, image, title and colour of the frame: the query, and the images of its list."""
+    yield row[0], entry.query, "query", _QUERY_COLOUR
+    columns = zip(row[1:], entry.images, entry.correct, entry.scores, strict=False)
+    for rank, (axes, image, correct, score) in enumerate(columns, 1):
+        yield axes, image, f"{rank}: {score:.3f}", _COLOURS[correct]
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
     def write(draft: Path) -> None:
         figure.savefig(draft, format=Path(path).suffix[1:].lower(), dpi=110)
 
@@ -70,11 +107,11 @@ def draw_lists(lists: Sequence[RankedList], path: str | os.PathLike[str]) -> Non
         plt.close(figure)
 
 
-def _cell(axes: Axes, image: ImageRecord, title: str, colour: str) -> None:
-    pixels = read_image(image.path)
+def _draw(axes: Axes, pixels: np.ndarray, image: ImageRecord, title: str, colour: str, *, height: float) -> None:
+    """An image, its height in units of its width, in a frame, with what is known of it."""
     axes.set_axis_on()
     axes.imshow(pixels, aspect="auto")
-    axes.set_box_aspect(2)
+    axes.set_box_aspect(height)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=8, pad=3)
     who, where = person_name(image), camera_name(image)

@@ -12,7 +12,7 @@ import numpy as np
 from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, maps_of_networks, silhouette
 from reid_dml.analysis.tsne_page import tsne_page
 from reid_dml.commands.trained_run import open_runs
-from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
@@ -67,9 +67,6 @@ def analyse_tsne(
     for run in open_runs(runs, options):
         if records is None:
             records = run.records(split)
-            if not isinstance(run.data, ReIDData):
-                classes = run.data.original_ids
-                records = [record._replace(person=classes.get(record.label, "")) for record in records]
             chosen = _chosen(records, **choice)
             records = [record for record in records if record.label in chosen]
         elif features and not all(os.path.isfile(record.path) for record in records):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -23,7 +22,7 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.inference.prediction import predict
 from reid_dml.models import ReIDNetwork
-from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.folder import run_folders
 from reid_dml.runs.networks import load_networks
 from reid_dml.threads import use_threads
 
@@ -43,12 +42,15 @@ class TrainedRun:
         return f"{self.name}, network {index}"
 
     def records(self, split: str) -> list[ImageRecord]:
-        """Images of a split: `train`, or `test`, which is query and gallery of a retrieval data set."""
-        if split == "train":
-            return list(self.data.train)
+        """Images of a split: `train`, or `test`, which is query and gallery of a retrieval data set.
+
+        Those of a set of classes carry the name of their class as that of a person.
+        """
         if isinstance(self.data, ReIDData):
-            return [*self.data.query, *self.data.gallery]
-        return list(self.data.test)
+            return list(self.data.train) if split == "train" else [*self.data.query, *self.data.gallery]
+        classes = self.data.original_ids
+        images = self.data.train if split == "train" else self.data.test
+        return [record._replace(person=classes.get(record.label, "")) for record in images]
 
     def predictions(
         self, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]
@@ -72,9 +74,7 @@ class TrainedRun:
         records = self.records(split)
         if split == "train":
             records = [records[row] for row in self.data.labelled_rows]
-        if not count or count >= len(records):
-            return records
-        return [records[row] for row in np.linspace(0, len(records) - 1, count).round().astype(int)]
+        return evenly_spread(records, count)
 
     def features(self, records: Sequence[ImageRecord]) -> dict[str, FeatureSet]:
         """Pooled features of images by the label of the network."""
@@ -90,6 +90,13 @@ class TrainedRun:
         return {self.label(index): FeatureSet.of(values, records) for index, values in found.items()}
 
 
+def evenly_spread(records: Sequence[ImageRecord], count: int) -> list[ImageRecord]:
+    """So many of some images, evenly spread; all of them if `count` is 0 or there are no more."""
+    if not count or count >= len(records):
+        return list(records)
+    return [records[row] for row in np.linspace(0, len(records) - 1, count).round().astype(int)]
+
+
 def open_runs(paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = ()) -> list[TrainedRun]:
     """Finished runs, by the names of their folders, with options that override those they were trained with.
 
@@ -98,16 +105,11 @@ def open_runs(paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = 
     """
     keep_freed_memory()
     runs: list[TrainedRun] = []
-    for path in paths:
-        folder = RunFolder(path)
-        name = Path(path).resolve().name
-        if any(name == run.name for run in runs):
-            raise UserError(f"{path}: a second run folder called {name}; figures could not tell them apart, rename one")
-        folder.config()  # says what is wrong where this is no run folder
+    for name, folder in run_folders(paths).items():
         cfg = load_config(folder.config_file, options, version=0)
         device = resolve_device(cfg.DEVICE)
         use_threads(cfg.THREADS)
-        networks = load_networks(cfg, path, device)
+        networks = load_networks(cfg, folder.path, device)
         data = load_data(cfg)
         if folder.class_names() != data.class_names:
             raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import NamedTuple
 
+from reid_dml.analysis.curves import unit_of
 from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, point
 from reid_dml.models.summary import summarize
 from reid_dml.paper.artifacts import ARTIFACTS, experiments_of, run_of
@@ -17,9 +18,6 @@ from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import Place, Record, Records, value
 from reid_dml.reporting.comparison import Compared, comparison_rows
-
-# What curves show: unit and factor to it.
-_QUANTITIES = {"loss": ("cross entropy (nats)", 1.0), "mAP": ("mAP (%)", 100.0), "top1": ("top-1 accuracy (%)", 100.0)}
 
 
 class Part(NamedTuple):
@@ -130,7 +128,7 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
     """A curve for every network of the first run of each experiment, a figure a quantity; and what no record has."""
     rows, figures, absent = [["curve", "step", "value", "unit"]], [], []
     for quantity in artifact.quantities:
-        unit, factor = _QUANTITIES[quantity]
+        unit, factor = unit_of(quantity)
         found: dict[str, tuple[list[float], list[float]]] = {}
         for shown, name in artifact.runs.items():
             for record in list(records.get((run_of(name, scale), scale), {}).values())[:1]:

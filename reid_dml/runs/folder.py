@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -219,3 +219,15 @@ class RunFolder:
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
         return [values for _, values in read_lines(self.metrics_file)]
+
+
+def run_folders(paths: Sequence[str | os.PathLike[str]]) -> dict[str, RunFolder]:
+    """Run folders by what figures call them. Raises `UserError` for one that is none, and two of one name."""
+    folders: dict[str, RunFolder] = {}
+    for path in paths:
+        name = Path(path).resolve().name
+        if name in folders:
+            raise UserError(f"{path}: a second run folder called {name}; figures could not tell them apart, rename one")
+        folders[name] = RunFolder(path)
+        folders[name].config()  # says what is wrong where this is no run folder
+    return folders

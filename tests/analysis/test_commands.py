@@ -1,9 +1,10 @@
-"""posterior, flatness and similarity from a run folder to their files."""
+"""posterior, flatness, similarity and curves from a run folder to their files."""
 
 from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -40,3 +41,36 @@ def test_two_members_are_compared_and_one_alone_is_refused(command, tiny_run, tm
     assert 0 <= float(row["overlap at 2"]) <= 1
     assert "give --run" in command(*ask[:-1]).error
     assert json.loads((tiny_run / "result.json").read_text())["networks"]
+
+
+def test_courses_of_runs_that_have_ended_or_not_are_drawn_together(command, tiny_run, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(tiny_run / "config.yml", begun)
+    ask = ("analyse", "curves", "--output", tmp_path / "out", "--run", tiny_run, "--run", begun)
+    assert "holds no line yet" in command(*ask).error
+    lines = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()][:2]
+    lines[1]["test"] = {"networks": [{"mAP": 0.25}, {"mAP": 0.5}]}
+    # The last line is cut off, as by a crash.
+    (begun / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 6, "ima')
+    assert command(*ask).code == 0
+    rows = table(tmp_path / "out/curves.csv")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("curves.csv", "curves_loss.svg", "curves_mAP.svg"),
+    ]
+    assert [list(row.values()) for row in rows if row["quantity"] == "mAP"] == [
+        ["mAP", "begun, network 0", "4", "0.25"],
+        ["mAP", "begun, network 1", "4", "0.5"],
+    ]
+    own = [row for row in rows if row["network"] == f"{tiny_run.name}, network 1"]
+    assert [row["step"] for row in own] == ["2", "4", "6"]
+    assert float(own[0]["value"]) == pytest.approx(lines[0]["networks"][1]["identity"], abs=1e-5)
+    assert "begun, network 0" in (tmp_path / "out/curves_mAP.svg").read_text()
+
+
+def test_courses_are_of_run_folders_and_take_no_options(command, tiny_run, tmp_path):
+    ask = ("analyse", "curves", "--output", tmp_path / "out")
+    assert "give --run" in command(*ask).error
+    assert "not a run folder" in command(*ask, "--run", tmp_path).error
+    assert "a second run folder" in command(*ask, "--run", tiny_run, "--run", tiny_run).error
+    assert command(*ask, "--run", tiny_run, "DEVICE", "cpu").code == 2
