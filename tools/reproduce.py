@@ -15,6 +15,7 @@ import re
 import sys
 from pathlib import Path
 
+from reid_dml.commands.arguments import add_no_verify
 from reid_dml.errors import GOES_ON, UserError, run_command
 
 _SCALES = ("full", "small", "smoke")
@@ -36,6 +37,7 @@ def main() -> int | None:
             metavar="DIR",
             help="records of runs made elsewhere, which are not run again (results/paper)",
         )
+        add_no_verify(command)
         return command
 
     def add_recipe(command: argparse.ArgumentParser) -> None:
