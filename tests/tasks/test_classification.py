@@ -162,7 +162,6 @@ def test_the_report_and_the_results_page_show_classification(tree_run):
     assert top1 in page
     table = results_page("<!-- runs: begin --><!-- runs: end -->", [record])
     assert f"|  | ensemble | {top1} |" in table
-    assert "Net 2 WRN-28-10 beside WRN-28-10, DML (CVPR, Table 2) | 95.63" in table
 
 
 @pytest.mark.parametrize("key", ["cvpr/mobilenet_scratch", "table2/cifar100/resnet32_resnet32/dml"])
