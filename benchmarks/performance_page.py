@@ -125,6 +125,15 @@ def _scaling(record: Mapping[str, Any]) -> list[str]:
     return [f"All networks are {first['network']}.\n", *tables]
 
 
+def _threads(record: Mapping[str, Any]) -> list[str]:
+    rows = [["busy processes beside", "threads", "images/s", "times slower than the best of its turn"]]
+    for company, ways in record["company"].items():
+        for name, found in ways.items():
+            slower = f"{found['times_slower_than_best']:.2f}"
+            rows.append([company, name, f"{found['images_per_second']:.0f}", slower])
+    return [markdown_table(rows)]
+
+
 def _startup(record: Mapping[str, Any]) -> list[str]:
     rows = [["command", "seconds"], *([name, _ratio(found)] for name, found in record["seconds"].items())]
     return [markdown_table(rows), f"Medians of {record['repeats']} processes.\n"]
@@ -234,8 +243,16 @@ of the same shapes, blocked into one reused buffer. "Sorting" is what ordering t
 the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
+_THREADS = """\
+The quickstart's training. `default`: all cores, threads asleep after a short wait; `one thread`: `THREADS 1`;
+`spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""
 _ALSO_ON_GPU = ("training", "scaling", "input_pipeline", "extraction", "cohort")
 _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
+    "threads": (
+        "Threads on an idle and on a busy machine",
+        _THREADS,
+        _threads,
+    ),
     "training": ("Training", _TRAINING, _training),
     "cohort": ("A mutual learning step", _COHORT, _cohort),
     "scaling": ("Training at other sizes", _SCALING, _scaling),

@@ -3,8 +3,9 @@
     python benchmarks/threads.py [--busy 2] [--seconds 3] [--repeats 5] [--json FILE]
 
 The ways take turns, each a process of its own that trains for some seconds at a time; first alone, then beside busy
-processes. "default" is what a command does: all cores, waiting threads asleep. "spinning" is GNU's OpenMP left alone,
-"one thread" what `THREADS 1` gives. Only ratios within a turn mean anything on a machine that others use.
+processes. "default" is what a command does: all cores, threads asleep after a short wait. "spinning" is GNU's OpenMP
+left alone, "asleep" waits asleep from the first, "one thread" is what `THREADS 1` gives. Only ratios within a turn mean
+anything on a machine that others use.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ WAYS: dict[str, tuple[int, dict[str, str]]] = {
     "default": (0, {}),
     "one thread": (1, {}),
     "spinning": (0, {"GOMP_SPINCOUNT": "300000"}),
+    "asleep": (0, {"OMP_WAIT_POLICY": "passive"}),
 }
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yml"
 

@@ -15,7 +15,7 @@ from types import FrameType
 
 from reid_dml.logs import on_terminal
 from reid_dml.text import printable
-from reid_dml.waiting import wait_asleep
+from reid_dml.waiting import wait_briefly
 
 
 class UserError(Exception):
@@ -98,7 +98,7 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> N
         SystemExit: always, with the exit code.
     """
     sys.argv[1:] = [_at_home(word) for word in sys.argv[1:]]
-    wait_asleep()
+    wait_briefly()
     with on_terminal():
         code = _exit_code(main, interrupted)
     sys.stdout.flush()

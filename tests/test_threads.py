@@ -15,7 +15,7 @@ from reid_dml.data.pipeline import cache, shard
 from reid_dml.data.sets import load_data
 from reid_dml.device import describe_device
 from reid_dml.threads import cpu_threads, use_threads
-from reid_dml.waiting import wait_asleep
+from reid_dml.waiting import wait_briefly
 from tests.conftest import REPOSITORY
 
 SCRIPT = """
@@ -76,17 +76,18 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", "100")
-    wait_asleep()
+    wait_briefly()
     assert "OMP_WAIT_POLICY" not in os.environ
     monkeypatch.delenv("GOMP_SPINCOUNT")
     script = (
         "import os, sys; from reid_dml.errors import run_command\n"
         "def main():\n"
-        "    assert 'torch' not in sys.modules; import torch; print(os.environ['OMP_WAIT_POLICY'])\n"
+        "    assert 'torch' not in sys.modules; import torch\n"
+        "    print(os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT'])\n"
         "run_command(main)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY)
-    assert done.stdout == "passive\n", done.stderr
+    assert done.stdout == "passive 20000\n", done.stderr
 
 
 def test_decoding_uses_the_threads_that_were_asked_for(make_config, monkeypatch, tmp_path):
