@@ -256,7 +256,7 @@ def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
         (("run", "table3", "TRAIN.STEP", "5"), "unknown option TRAIN.STEP; did you mean TRAIN.STEPS?"),
         (
             ("run", "table3", "TRAIN.STEPS", "5"),
-            "TRAIN.STEPS: would make it another recipe; only where and how it runs",
+            "TRAIN.STEPS: cannot be changed here, only where and how a run works",
         ),
         (("run", "table3", "--job", "2"), "unrecognized arguments: --job"),
         (("report", "market_mobilenet_dml", "--html", "x.html"), "no table or figure, but experiments"),

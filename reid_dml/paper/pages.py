@@ -73,7 +73,7 @@ def html_page(scales: Mapping[str, Sequence[Part]], records: Records) -> str:
     """The same as one self-contained page with the figures in it."""
     body = ["<h1>Deep mutual learning: published and measured</h1>"]
     for scale, parts in scales.items():
-        body += [f"<h2>At the {scale} scale</h2>", f"<p>{escape(scale_headline(scale, records))}</p>"]
+        body += [f"<h2>At the {scale} scale</h2>", f"<p>{escape(scale_headline(scale, records).replace('`', ''))}</p>"]
         for part in parts:
             body.append(f"<h3>{escape(part.title)}</h3>")
             body += [f"<figure>{figure}</figure>" for figure in part.figures]

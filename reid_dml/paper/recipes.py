@@ -18,6 +18,8 @@ SCALES = ("full", "small", "smoke")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # A student's seed beside its teacher's: with the same starting weights and batches it would be the teacher's twin.
 _STUDENT_SEED = 100
+# Options that say where and how a run works; its folder follows from its name.
+_FREE = (*(key for key in OF_THE_PLACE if key not in ("OUTPUT_DIR", "MODEL.WEIGHTS")), "TEST.BATCH_SIZE")
 # Networks that show the same at the smoke scale in less time.
 _QUICK = {
     "mobilenet_v1": "mobilenet_v1_0.25",
@@ -88,10 +90,10 @@ def _check_overrides(plain: CfgNode, changed: CfgNode) -> None:
     """Raise `UserError` where options would make it another recipe, whose results must not be taken for this one's."""
     before = flatten(plain)
     for key, value in flatten(changed).items():
-        if value != before[key] and key not in (*OF_THE_PLACE, "TEST.BATCH_SIZE"):
+        if value != before[key] and key not in _FREE:
             raise UserError(
-                f"{key}: would make it another recipe; only where and how it runs can be changed here "
-                f"({', '.join(OF_THE_PLACE)}): for others print the config (tools/reproduce.py config) and change it"
+                f"{key}: cannot be changed here, only where and how a run works "
+                f"({', '.join(_FREE)}): for others print the config (tools/reproduce.py config) and change it"
             )
 
 

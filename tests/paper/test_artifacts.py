@@ -96,8 +96,10 @@ def test_what_the_scale_says_wins_over_the_grid_and_only_the_place_of_a_run_can_
     assert recipe(experiment, "smoke", 0, RUNS).DATA.NAME == "synthetic_shapes"
     assert recipe(experiment, "small", 0, RUNS).DATA.NAME == "cifar10"
     assert recipe(experiment, "small", 0, RUNS, ["DATA.ROOT", "x"]).DATA.ROOT == "x"
-    with pytest.raises(UserError, match=r"TRAIN\.STEPS: would make it another recipe"):
+    with pytest.raises(UserError, match=r"TRAIN\.STEPS: cannot be changed here"):
         recipe(experiment, "small", 0, RUNS, ["TRAIN.STEPS", "7"])
+    with pytest.raises(UserError, match=r"OUTPUT_DIR: cannot be changed here"):  # it follows from the name
+        recipe(experiment, "small", 0, RUNS, ["OUTPUT_DIR", "x"])
     with pytest.raises(UserError, match=r"imagenet_mobilenet_inception_dml: there is no recipe at the scale small"):
         recipe(EXPERIMENTS["imagenet_mobilenet_inception_dml"], "small", 0, RUNS)
 
