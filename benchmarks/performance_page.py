@@ -244,7 +244,7 @@ the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
 _THREADS = """\
-The quickstart's training. `default`: all cores, threads asleep after a short wait; `one thread`: `THREADS 1`;
+The quickstart's training. `default`: all free cores, threads asleep after a short wait; `one thread`: `THREADS 1`;
 `spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""
 _ALSO_ON_GPU = ("training", "scaling", "input_pipeline", "extraction", "cohort")
 _SECTIONS: dict[str, tuple[str, str, _Tables]] = {

@@ -3,9 +3,10 @@
     python benchmarks/threads.py [--busy 2] [--seconds 3] [--repeats 5] [--json FILE]
 
 The ways take turns, each a process of its own that trains for some seconds at a time; first alone, then beside busy
-processes. "default" is what a command does: all cores, threads asleep after a short wait. "spinning" is GNU's OpenMP
-left alone, "asleep" waits asleep from the first, "one thread" is what `THREADS 1` gives. Only ratios within a turn mean
-anything on a machine that others use.
+processes. "default" is what a command does: all free cores, threads asleep after a short wait. "spinning" is GNU's
+OpenMP left alone, "asleep" waits asleep from the first, "one thread" is what `THREADS 1` gives. Only ratios within a
+turn mean anything on a machine that others use. They start one after another: a command takes the cores that are free
+then.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from measuring import keep_record, new_parser, new_record, positive
 
 from reid_dml.errors import run_command
 
-# Threads (0: all cores) and variables of the environment.
+ALL = os.cpu_count() or 1
+# Threads (0: as a command chooses) and variables of the environment.
 WAYS: dict[str, tuple[int, dict[str, str]]] = {
     "default": (0, {}),
     "one thread": (1, {}),
-    "spinning": (0, {"GOMP_SPINCOUNT": "300000"}),
-    "asleep": (0, {"OMP_WAIT_POLICY": "passive"}),
+    "spinning": (ALL, {"GOMP_SPINCOUNT": "300000"}),
+    "asleep": (ALL, {"OMP_WAIT_POLICY": "passive"}),
 }
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yml"
 
@@ -64,22 +66,28 @@ def measure(company: int, seconds: int, repeats: int, folder: str) -> dict[str, 
     with ExitStack() as stack:
         for _ in range(company):
             stack.enter_context(ended([sys.executable, "-c", "while True: pass"], {}))
-        running = {
-            name: stack.enter_context(ended([sys.executable, __file__, "--train", f"{threads}:{folder}"], variables))
-            for name, (threads, variables) in WAYS.items()
-        }
+        running = {}
+        for name, (threads, variables) in WAYS.items():
+            command = [sys.executable, __file__, "--train", f"{threads}:{folder}"]
+            running[name] = stack.enter_context(ended(command, variables))
+            rate(name, running[name], seconds, folder)  # which waits for the start
         rates: dict[str, list[float]] = {name: [] for name in running}
-        for _ in range(repeats + 1):
+        for _ in range(repeats):
             for name, process in running.items():
-                assert process.stdin is not None
-                assert process.stdout is not None
-                process.stdin.write(f"{seconds}\n")
-                process.stdin.flush()
-                while not (line := process.stdout.readline()).startswith("rate "):  # decoding says so first
-                    if not line:
-                        raise RuntimeError(f"{name}: ended; run {__file__} --train 1:{folder} to see why")
-                rates[name].append(float(line.split()[1]))
-        return {name: found[1:] for name, found in rates.items()}  # the first turn waits for the starts
+                rates[name].append(rate(name, process, seconds, folder))
+        return rates
+
+
+def rate(name: str, process: subprocess.Popen[str], seconds: int, folder: str) -> float:
+    """Images a second of a running process over so many seconds."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{seconds}\n")
+    process.stdin.flush()
+    while not (line := process.stdout.readline()).startswith("rate "):  # decoding says so first
+        if not line:
+            raise RuntimeError(f"{name}: ended; run {__file__} --train 1:{folder} to see why")
+    return float(line.split()[1])
 
 
 @contextmanager

@@ -1,30 +1,39 @@
 """How many CPU threads this process uses: one number for torch, FAISS, NumPy's BLAS and the library's own pools.
 
 Left to themselves they differ: torch asks MKL, FAISS an OpenMP runtime of its own or, if torch was imported first,
-torch's. How threads wait for each other is another matter: `reid_dml/waiting.py`.
+torch's. Threads of one computation wait for the slowest of them: beside other work on the same cores, as many threads
+as there are cores are slower than as many as there are free cores (`benchmarks/threads.py`). How threads wait for each
+other is another matter: `reid_dml/waiting.py`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+logger = logging.getLogger(__name__)
+
 _GIVEN = os.environ.get("OMP_NUM_THREADS", "")  # by the user or torchrun; `use_threads` changes the variable
 _CGROUPS = Path("/sys/fs/cgroup")
+_PROCESSOR_TIMES = Path("/proc/stat")
 _chosen = 0
 
 
 def use_threads(threads: int = 0) -> None:
-    """Let everything in this process compute with this many threads; 0: OMP_NUM_THREADS, or the usable cores.
+    """Let everything in this process compute with this many threads; 0: OMP_NUM_THREADS, or the free cores.
 
     To be called by the main thread before the work begins: OpenMP keeps the number for each thread apart. Libraries
     that are loaded later, and processes that are started later, find it in OMP_NUM_THREADS.
     """
     global _chosen
     _chosen = threads
+    if not threads and not _given():
+        _chosen = _free_of(usable_cores())
     number = cpu_threads()
     os.environ["OMP_NUM_THREADS"] = str(number)
     threadpool_limits(number)  # every OpenMP and BLAS library that is loaded: FAISS's and NumPy's
@@ -34,8 +43,66 @@ def use_threads(threads: int = 0) -> None:
 
 def cpu_threads() -> int:
     """Threads to use: what `use_threads` was given, else OMP_NUM_THREADS as the process found it, else the cores."""
+    return _chosen or _given() or usable_cores()
+
+
+def _given() -> int:
+    """OMP_NUM_THREADS as the process found it; 0: it says nothing."""
     first = _GIVEN.split(",")[0].strip()  # OpenMP allows a number for each level of nesting
-    return _chosen or (int(first) if first.isdecimal() else 0) or usable_cores()
+    return int(first) if first.isdecimal() else 0
+
+
+def _free_of(cores: int) -> int:
+    """As many of the usable cores as others leave free at this moment, at least one; says so where they are fewer."""
+    if cores == 1:
+        return 1
+    allowed, busy = _busy_cores()
+    free = min(cores, max(1, round(allowed - busy)))
+    if free < cores:
+        logger.warning(
+            f"other processes keep {busy:.1f} of {allowed} cores busy: computing with {free} "
+            f"thread{'s' if free > 1 else ''} (THREADS {cores} or OMP_NUM_THREADS={cores} takes all)"
+        )
+    return free
+
+
+def _busy_cores(seconds: float = 0.2) -> tuple[int, float]:
+    """Cores that this process may run on, and how many of them others have kept busy for some time (Linux).
+
+    Args:
+        seconds: how long to look; the kernel counts in hundredths.
+    """
+    before = _times()
+    time.sleep(seconds)
+    after = _times()
+    busy = 0.0
+    for core, (taken, passed) in after.items():
+        earlier_taken, earlier_passed = before.get(core, (taken, passed))
+        if passed > earlier_passed:
+            busy += (taken - earlier_taken) / (passed - earlier_passed)
+    return len(after) or usable_cores(), busy
+
+
+def _times() -> dict[int, tuple[int, int]]:
+    """For each core that this process may run on, its time taken by others and its whole time, in the kernel's ticks.
+
+    Waiting for a disk leaves a core free. A process that is `nice` does not: where each session of the system has its
+    share (Linux's autogroups), it gives way to those of its own session only.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return {}
+    allowed, found = os.sched_getaffinity(0), {}
+    try:
+        lines = _PROCESSOR_TIMES.read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in allowed:
+            ticks = [int(field) for field in fields[:8]]  # those of guests are in `user` already
+            idle, waiting = ticks[3:5]
+            found[int(name[3:])] = (sum(ticks) - idle - waiting, sum(ticks))
+    return found
 
 
 def usable_cores() -> int:

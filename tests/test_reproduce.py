@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -100,6 +101,13 @@ def test_the_list_names_published_numbers_records_and_what_the_rest_takes(everyt
     assert "CVPR 54.71 79.12 64.1 85.63; v1 52.15 76.9 60.97 83.48" in shown.out
     assert "seeds 0" in shown.out
     assert "4 runs missing, about " in shown.out  # the second seed; timed by the first
+
+
+@pytest.mark.parametrize("scale", ["full", "small", "smoke"])
+def test_the_list_of_a_scale_names_every_table_and_figure(scale, command, tmp_path):
+    shown = command("reproduce", "list", "--scale", scale, *places(tmp_path))
+    assert shown.code == 0
+    assert {line.split(":")[0] for line in shown.out.splitlines() if re.match(r"[a-z]\w+: ", line)} >= set(ARTIFACTS)
 
 
 def test_a_run_that_was_cut_short_goes_on_with_the_same_command(command, monkeypatch, tmp_path):

@@ -20,7 +20,9 @@ from tests.conftest import REPOSITORY
 
 SCRIPT = """
 import importlib, json, sys
+from reid_dml import threads
 from reid_dml.threads import cpu_threads, use_threads
+threads._busy_cores = lambda: (threads.usable_cores(), 0.0)
 assert not {"torch", "faiss", "numpy"} & set(sys.modules)
 late = sys.argv[2] == "late"
 if late:
@@ -54,10 +56,12 @@ def test_the_number_does_not_depend_on_what_was_imported_first(order):
 
 def test_a_later_command_is_not_bound_by_an_earlier_one(monkeypatch):
     monkeypatch.setattr(threads, "_GIVEN", "")
+    monkeypatch.setattr(threads, "_busy_cores", lambda: (threads.usable_cores(), 0.0))
     for asked, found in ((2, 2), (3, 3), (0, threads.usable_cores())):
         use_threads(asked)
         assert cpu_threads() == torch.get_num_threads() == found
     monkeypatch.setattr(threads, "_GIVEN", "5,2")
+    use_threads()
     assert cpu_threads() == 5
     use_threads(1)
     assert describe_device("cpu").endswith(", 1 thread")
@@ -70,6 +74,47 @@ def test_cores_are_those_of_the_process_and_its_group(monkeypatch, tmp_path):
     for quota, cores in (("max 100000", 8), ("150000 100000", 2), ("20000 100000", 1), ("9900000 100000", 8)):
         (tmp_path / "cpu.max").write_text(f"{quota}\n")
         assert threads.usable_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("user", "nice", "idle", "expected"),
+    [
+        ((0, 0, 0, 0), (0, 0, 0, 0), (20, 20, 20, 20), 4),
+        ((20, 0, 0, 0), (0, 0, 0, 0), (0, 20, 20, 20), 3),
+        ((20, 20, 20, 20), (0, 0, 0, 0), (0, 0, 0, 0), 1),
+        ((5, 6, 0, 0), (0, 0, 0, 0), (15, 14, 20, 20), 3),  # 0.55 cores
+        ((0, 0, 0, 0), (20, 20, 20, 20), (0, 0, 0, 0), 1),  # not to other sessions
+        ((20, 20, 20, 20, 20), (0, 0, 0, 0, 0), (0, 0, 0, 0, 0), 1),
+    ],
+)
+def test_threads_are_as_many_as_the_cores_that_others_leave_free(
+    user, nice, idle, expected, monkeypatch, tmp_path, caplog
+):
+    stat = tmp_path / "stat"
+    monkeypatch.setattr(threads, "_GIVEN", "")
+    monkeypatch.setattr(threads, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(threads, "_PROCESSOR_TIMES", stat)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
+
+    def write(*counts):
+        lines = [f"cpu{core} {u} {n} 0 {i} 7 0 0 0 0 0" for core, (u, n, i) in enumerate(zip(*counts, strict=True))]
+        stat.write_text("\n".join(["cpu 1 2 3 4 5 6 7 8 9 10", *lines, "intr 5 4 3", ""]))
+
+    def sleep(_):
+        write(*([100 + number for number in counts] for counts in (user, nice, idle)))
+
+    write(*([100] * len(user) for _ in range(3)))
+    monkeypatch.setattr(threads.time, "sleep", sleep)
+    use_threads()
+    assert cpu_threads() == torch.get_num_threads() == expected
+    assert ("cores busy" in caplog.text) == (expected < 4)
+
+
+def test_cores_count_as_free_where_the_system_does_not_say(monkeypatch, tmp_path):
+    monkeypatch.setattr(threads, "_GIVEN", "")
+    monkeypatch.setattr(threads, "_PROCESSOR_TIMES", tmp_path / "missing")
+    use_threads()
+    assert cpu_threads() == threads.usable_cores()
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):

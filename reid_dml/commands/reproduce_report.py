@@ -65,7 +65,7 @@ def _published(artifact: object, experiment: str, scale: str) -> str:
         return ""
     found = []
     for row in artifact.rows:
-        if scale in row.scales and run_of(row.experiment, scale) == experiment:
+        if row.experiment and scale in row.scales and run_of(row.experiment, scale) == experiment:
             for paper, cells in row.published.items():
                 numbers = " ".join(f"{cells[column]:g}" for column in artifact.columns if column in cells)
                 found.append(f"{paper} {numbers}")

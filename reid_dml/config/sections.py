@@ -32,7 +32,7 @@ class Run:
     device: str = option("auto", "auto | cpu | cuda | cuda:N")
     threads: int = option(
         0,
-        "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores this process may use",
+        "CPU threads; 0: OMP_NUM_THREADS or, where it is not set, the cores that other processes leave free",
         least=0,
         most=4096,
     )
