@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -52,8 +53,9 @@ def _given() -> int:
     return int(first) if first.isdecimal() else 0
 
 
+@cache
 def _free_of(cores: int) -> int:
-    """As many of the usable cores as others leave free at this moment, at least one; says so where they are fewer."""
+    """As many of the usable cores as others leave free when first asked, at least one; says so where they are fewer."""
     if cores == 1:
         return 1
     allowed, busy = _busy_cores()

@@ -18,6 +18,15 @@ from reid_dml.threads import cpu_threads, use_threads
 from reid_dml.waiting import wait_briefly
 from tests.conftest import REPOSITORY
 
+
+@pytest.fixture(autouse=True)
+def new_process():
+    """The load is measured once in a process."""
+    threads._free_of.cache_clear()
+    yield
+    threads._free_of.cache_clear()
+
+
 SCRIPT = """
 import importlib, json, sys
 from reid_dml import threads
