@@ -11,14 +11,15 @@ else
 SIZE := about 4
 endif
 
-.PHONY: help env quickstart test lint results clean
+.PHONY: help env quickstart test lint results site clean
 help:
 	@echo "make quickstart   environment, synthetic data, a cohort of two networks, metrics and report.html"
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
 	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"
+	@echo "make site         the documentation as a site: site/index.html"
 	@echo "make CPU=1 ...    the same in an environment without CUDA (torch from its own index)"
-	@echo "make clean        remove the environment and the quickstart's run"
+	@echo "make clean        remove the environment, the quickstart's run and the site"
 
 env: $(READY)
 
@@ -50,5 +51,9 @@ lint: $(READY)
 results: $(READY)
 	@$(BIN)/python tools/make_results.py
 
+site: $(READY)
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs site
+	@echo "site/index.html"
+
 clean:
-	rm -rf $(VENV) runs/quickstart
+	rm -rf $(VENV) runs/quickstart site

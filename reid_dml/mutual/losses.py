@@ -92,7 +92,7 @@ def mimicry_loss(
         strategy: which of these divergences.
         peer_reduction: `mean` or `sum` over the peers.
         ensemble: what `dml_e` averages, see `ensemble_log_probs`.
-        temperature: T.
+        temperature: T, by which logits are divided.
 
     Returns:
         0-d tensor, nats.
