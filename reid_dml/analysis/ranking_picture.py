@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from reid_dml.data.images import read_image
 from reid_dml.data.records import ImageRecord
@@ -31,6 +32,7 @@ SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 _COLOURS = {True: "#1a9a3c", False: "#d92b2b", None: "#9aa0a6"}
 _QUERY_COLOUR = "#2b4c7e"
 _WIDTH, _TEXT = 1.0, 0.35  # of an image, and height of the text around it, in inches
+_SIZE = 7  # of labels, in points
 _OPACITY = 0.55  # of a map over its image
 
 
@@ -75,8 +77,17 @@ def draw_activation(lists: Sequence[ActivationList], path: str | os.PathLike[str
             heat = plt.get_cmap("inferno")(weights)[..., :3]
             shown = np.hstack([pixels, (1 - _OPACITY) * pixels + _OPACITY * heat])
             _draw(axes, shown.clip(0, 1), image, title, colour, height=rows / (2 * columns))
-        row[0].set_ylabel(found.network.replace(", ", "\n"), fontsize=7)
+        row[0].set_ylabel(found.network.replace(", ", "\n"), fontsize=_SIZE)
     _save(figure, path)
+
+
+def _fitting(text: str) -> str:
+    """A label no wider than an image: of a longer one, its begin and end, which often tell names apart."""
+    shown, kept = text, len(text) // 2
+    while kept and TextPath((0, 0), shown, size=_SIZE).get_extents().width > 0.9 * 72 * _WIDTH:
+        kept -= 1
+        shown = f"{text[:kept]}…{text[len(text) - kept :]}"
+    return shown
 
 
 def _grid(lists: Sequence[RankedList], width: float, height: float) -> tuple[Figure, np.ndarray]:
@@ -115,6 +126,7 @@ def _draw(axes: Axes, pixels: np.ndarray, image: ImageRecord, title: str, colour
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=8, pad=3)
     who, where = person_name(image), camera_name(image)
-    axes.set_xlabel(f"{who if not who.isdecimal() else 'person ' + who}\ncamera {where}", fontsize=7, labelpad=2)
+    lines = [f"person {who}" if who.isdecimal() else who, f"camera {where}"]
+    axes.set_xlabel("\n".join(map(_fitting, lines)), fontsize=_SIZE, labelpad=2)
     for spine in axes.spines.values():
         spine.set(color=colour, linewidth=3)

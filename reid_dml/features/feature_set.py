@@ -146,18 +146,19 @@ class FeatureSet:
     def load(path: str | os.PathLike[str]) -> FeatureSet:
         """Read a feature file that `save` wrote, or any .npz like it; other formats: `formats.read_features`.
 
-        Features of other float types become float32. A file without `paths` gets `row 0`, `row 1`, ...; one without
-        `model` says nothing of the networks, one without `times` or `names` knows none. Raises `UserError` naming the
-        file and what is wrong with it.
+        Features of other float types become float32, ids that are whole numbers in a float type whole. A file without
+        `paths` gets `row 0`, `row 1`, ...; one without `model` says nothing of the networks, one without `times` or
+        `names` knows none. Raises `UserError` naming the file and what is wrong with it.
         """
         path = require_file(path, "the feature file", "make one with tools/extract_features.py")
         arrays = _read_arrays(path)
         if arrays["features"].dtype.kind == "f":
             with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite below
                 arrays["features"] = arrays["features"].astype(np.float32, copy=False)
-        arrays.setdefault("paths", np.array([f"row {row}" for row in range(len(np.atleast_1d(arrays["features"])))]))
+        arrays.setdefault("paths", row_names(len(np.atleast_1d(arrays["features"]))))
         model, names = (str(arrays.pop(name, "")) for name in ("model", "names"))
         try:
+            arrays |= {name: whole_ids(name, arrays[name]) for name in ("person_ids", "camera_ids")}
             features = FeatureSet(**arrays, model=model, names=Names.read(names))
         except ValueError as error:
             raise UserError(f"{path}: {error}; {_REMEDY}") from None
@@ -190,6 +191,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if "allow_pickle" in str(error):
             raise UserError(f"{path}: holds pickled objects, which are not opened; {_REMEDY}") from None
         raise UserError(f"{path}: not a whole .npz file, perhaps truncated ({error}); {_REMEDY}") from None
+
+
+def row_names(count: int) -> np.ndarray:
+    """What images without names are called, (count,)."""
+    return np.array([f"row {row}" for row in range(count)], np.str_)
 
 
 def whole_ids(name: str, ids: np.ndarray) -> np.ndarray:

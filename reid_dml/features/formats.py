@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from reid_dml.digests import check_digest, verifies
 from reid_dml.errors import UserError, require_file
-from reid_dml.features.feature_set import FeatureSet, is_npz, whole_ids
+from reid_dml.features.feature_set import FeatureSet, is_npz, row_names, whole_ids
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
@@ -236,7 +236,7 @@ def _assemble(
         persons, cameras = whole_ids("person ids", persons), whole_ids("camera ids", cameras)
     except ValueError as error:
         raise UserError(f"{path}: {error}; number them 1, 2, ...") from None
-    rows = np.array(paths if paths is not None else [f"row {row}" for row in range(len(values))], np.str_)
+    rows = np.array(paths, np.str_) if paths is not None else row_names(len(values))
     with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite
         values = values.astype(np.float32)
     try:

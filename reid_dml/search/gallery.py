@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.feature_set import FeatureSet, row_names
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_models, check_not_empty, check_widths
 from reid_dml.search.build import add_images, build_index, remove_images
@@ -192,6 +192,6 @@ def _unlabelled(query: np.ndarray, model: str) -> FeatureSet:
         query,
         np.full(count, UNKNOWN_PERSON),
         np.full(count, UNKNOWN_CAMERA),
-        np.array([f"row {row}" for row in range(count)]),
+        row_names(count),
         model,
     )

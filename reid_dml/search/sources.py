@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import require_file
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.feature_set import FeatureSet, row_names
 from reid_dml.features.formats import read_features
 from reid_dml.features.part_store import PartStore, files_fingerprint
 
@@ -32,7 +35,10 @@ class Source(Protocol):
 
 
 class FeatureFiles:
-    """Feature files of any format, a part each; the last one read is kept."""
+    """Feature files of any format, a part each; the last one read is kept.
+
+    Images that a file gives no names go by their rows; beside other files, by the file's name and their rows.
+    """
 
     def __init__(
         self,
@@ -52,7 +58,11 @@ class FeatureFiles:
 
     def part(self, number: int, building: Path) -> tuple[str, FeatureSet]:
         if self._last is None or self._last[0] != number:
-            self._last = number, self._read(self.paths[number])
+            features = self._read(self.paths[number])
+            if len(self) > 1 and np.array_equal(features.paths, row_names(len(features))):
+                rows = [f"{self.paths[number].name} {row}" for row in features.paths]
+                features = replace(features, paths=np.array(rows))
+            self._last = number, features
         return str(self.paths[number]), self._last[1]
 
 

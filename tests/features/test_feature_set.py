@@ -50,6 +50,15 @@ class TestFile:
         assert after.features.dtype == np.float32
         assert (after.paths[0], after.paths[19], after.model) == ("row 0", "row 19", "")
 
+    def test_whole_numbers_of_a_float_type_are_ids(self, rng, tmp_path):
+        before = random_set(rng)
+        ids = {"person_ids": before.person_ids.astype(float), "camera_ids": before.camera_ids.astype(np.float32)}
+        np.savez(tmp_path / "f.npz", features=before.features, **ids)
+        after = FeatureSet.load(tmp_path / "f.npz")
+        np.testing.assert_array_equal(after.person_ids, before.person_ids)
+        np.testing.assert_array_equal(after.camera_ids, before.camera_ids)
+        assert after.person_ids.dtype == np.int64
+
     def test_the_model_stays_with_its_features(self, rng, tmp_path):
         before = replace(random_set(rng), model="ab12")
         before.save(tmp_path / "f.npz")
@@ -65,7 +74,8 @@ class TestFile:
             (lambda a: a.update(features=np.float32(3)), "features must be \\(N, D\\)"),
             (lambda a: a.update(features=a["features"][0]), "features must be \\(N, D\\)"),
             (lambda a: a.update(person_ids=a["person_ids"][:-1]), "person_ids must be \\(20,\\), got \\(19,\\)"),
-            (lambda a: a.update(person_ids=a["person_ids"] + 0.5), "person_ids must be whole numbers, got float64"),
+            (lambda a: a.update(person_ids=a["person_ids"] + 0.5), "person_ids must be whole numbers up to 2"),
+            (lambda a: a.update(camera_ids=a["camera_ids"].astype(str)), "camera_ids must be whole numbers, got <U21"),
             (lambda a: a["features"].__setitem__((3, 1), np.nan), "1 of 20 features are NaN or infinite, first rows 3"),
             (lambda a: a.update(paths=np.array([object()] * 20)), "pickled objects"),
         ],

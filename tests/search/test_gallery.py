@@ -46,6 +46,24 @@ def brute_force(query, vectors, k, metric):
     return order, np.take_along_axis(distances, order, 1)
 
 
+def test_images_without_names_go_by_file_and_row(rng, tmp_path):
+    for name, count in (("a", 3), ("b", 2)):
+        found = images(rng, count)
+        np.savez(
+            tmp_path / f"{name}.npz", features=found.features, person_ids=found.person_ids, camera_ids=found.camera_ids
+        )
+    files = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    gallery = Gallery.build(tmp_path / "both", files, factory="Flat")
+    assert gallery.table["path"].to_pylist() == [
+        "a.npz row 0",
+        "a.npz row 1",
+        "a.npz row 2",
+        "b.npz row 0",
+        "b.npz row 1",
+    ]
+    assert Gallery.build(tmp_path / "one", files[:1], factory="Flat").table["path"][0].as_py() == "row 0"
+
+
 class TestSearch:
     @settings(max_examples=25, deadline=None)
     @given(
