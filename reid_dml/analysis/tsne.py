@@ -41,7 +41,7 @@ def choose_persons(
     if not len(ids):
         raise UserError(
             f"no identity has {least} images among these features; t-SNE of identities needs features with person ids "
-            "(tools/extract_features.py knows none of a plain folder)"
+            "(reid-dml extract knows none of a plain folder)"
         )
     return sorted(np.random.default_rng(seed).choice(ids, min(count, len(ids)), replace=False).tolist())
 
