@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from reid_dml.called import as_called
 from reid_dml.logs import on_terminal
 from reid_dml.text import printable
 from reid_dml.waiting import wait_briefly
@@ -167,7 +168,7 @@ def _exit_code(main: Callable[[], int | None], interrupted: str) -> int:
 def user_message(error: Exception) -> str:
     """What a user is told of an error that is not the code's: the line; empty for a defect of the code."""
     if isinstance(error, UserError):
-        return str(error)
+        return as_called(str(error))
     if isinstance(error, OSError):
         # Only errors that concern a file or a disk are the user's; a refused connection is not.
         return describe_os_error(error) if error.errno in _REMEDIES or error.filename is not None else ""

@@ -11,12 +11,16 @@ from tests.conftest import REPOSITORY
 
 FILES = [*sorted((REPOSITORY / "tools").glob("*.py")), *sorted((REPOSITORY / "benchmarks").glob("*.py"))]
 COMMANDS = [path for path in FILES if "__main__" in path.read_text()]
+HEAVY = {"torch", "torchvision", "timm", "numpy", "scipy", "cv2", "faiss", "matplotlib", "sklearn", "yacs", "yaml"}
 SCRIPT = """
 import os, runpy, sys
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
-sys.argv = [sys.argv[1], "--help"]
+sys.argv = [sys.argv[1], *(sys.argv[2:] or ["--help"])]
 try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    if sys.argv[0] == "reid-dml":
+        runpy.run_module("reid_dml", run_name="__main__")
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
 except SystemExit as ended:
     print("modules", *sys.modules)
     raise
@@ -30,8 +34,17 @@ def test_help_imports_nothing_heavy(path):
     assert "usage: " in result.stdout
     modules = set(result.stdout.splitlines()[-1].split())
     assert "argparse" in modules
-    heavy = {"torch", "torchvision", "timm", "numpy", "scipy", "cv2", "faiss", "matplotlib", "sklearn", "yacs", "yaml"}
-    assert not heavy & modules
+    assert not HEAVY & modules
+
+
+@pytest.mark.parametrize("words", [("--help",), ("search", "--help"), ("trian",)], ids=" ".join)
+def test_the_one_command_answers_as_soon(words):
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "reid-dml", *words], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    modules = set(result.stdout.splitlines()[-1].split())
+    assert "argparse" in modules, result.stderr
+    assert not HEAVY & modules
 
 
 @pytest.mark.parametrize("tool", [path.stem for path in COMMANDS if path.parent.name == "tools"])

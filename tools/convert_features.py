@@ -1,44 +1,13 @@
 """Convert feature files between .npz (ours), .parquet and MATLAB's .mat.
 
-python tools/convert_features.py features.npz features.parquet
-python tools/convert_features.py features.npz features.mat                        feature, label, cam
-python tools/convert_features.py --query q.npz --gallery g.npz result.mat         query_f, query_label, ...
-python tools/convert_features.py --split gallery result.mat gallery.npz
+The same as `reid-dml convert`; its arguments: reid_dml/commands/cli/convert.py.
 """
 
-from __future__ import annotations
+from functools import partial
 
-import argparse
+from reid_dml.commands.cli.entry import call, start
 
-from reid_dml.commands.arguments import add_no_verify
-from reid_dml.errors import UserError, run_command
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="file to read and file to write; or only the latter")
-    parser.add_argument(
-        "--split", choices=("query", "gallery", "multi_query"), default="", help="set of a .mat to read"
-    )
-    for split in ("query", "gallery", "multi-query"):
-        parser.add_argument(f"--{split}", metavar="FILE", help=f"feature file of the {split} set, for one .mat of all")
-    add_no_verify(parser)
-    arguments = parser.parse_args()
-    inputs = {
-        name: getattr(arguments, name) for name in ("query", "gallery", "multi_query") if getattr(arguments, name)
-    }
-    if len(arguments.files) != (1 if inputs else 2):
-        raise UserError("name a file to read and a file to write; with --query and --gallery only a file to write")
-    if inputs and arguments.split:
-        raise UserError("--split is for reading a .mat file; leave it out with --query and --gallery")
-
-    from reid_dml.commands.convert import convert_file, join_splits
-
-    if inputs:
-        join_splits(inputs, arguments.files[0])
-    else:
-        convert_file(*arguments.files, split=arguments.split)
-
+main = partial(call, "convert")
 
 if __name__ == "__main__":
-    run_command(main)
+    start("convert")

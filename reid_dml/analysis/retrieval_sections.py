@@ -22,7 +22,7 @@ and are passed over. Numbers are cosine similarities.</p>
 <p>The {worst} queries of least average precision, the worst first.</p>
 {worst_lists}"""
 _PAIRS = """<p>Pairs of a query and a gallery image that count in its ranking{whose}: the less the two curves overlap,
-the better one threshold tells one person from two (<code>tools/calibrate.py</code>).</p>"""
+the better one threshold tells one person from two (<code>reid-dml calibrate</code>).</p>"""
 
 
 def retrieval_sections(metrics: Mapping[str, Any], features: Mapping[str, FeatureSet]) -> list[Section]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import numpy as np
 
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
+from reid_dml.extras import require
 from reid_dml.features.feature_set import normalize
 
 LEAST_IMAGES = 5  # of a map: fewer points have no neighbourhoods
@@ -41,7 +43,7 @@ def choose_persons(
     if not len(ids):
         raise UserError(
             f"no identity has {least} images among these features; t-SNE of identities needs features with person ids "
-            "(tools/extract_features.py knows none of a plain folder)"
+            "(reid-dml extract knows none of a plain folder)"
         )
     return sorted(np.random.default_rng(seed).choice(ids, min(count, len(ids)), replace=False).tolist())
 
@@ -56,6 +58,11 @@ def principal_components(features: np.ndarray, components: int) -> np.ndarray:
     found = (left * scale)[:, :components]
     largest = found[np.abs(found).argmax(0), np.arange(found.shape[1])]
     return found * np.where(largest < 0, -1, 1)
+
+
+def scikit_learn(module: str) -> ModuleType:
+    """A module of scikit-learn, a second to import. Raises `UserError` where that is not installed."""
+    return require(f"sklearn.{module}", "viz", "t-SNE")
 
 
 def tsne(features: np.ndarray, *, seed: int = 0, perplexity: float = 30, components: int = 50) -> np.ndarray:
@@ -73,7 +80,6 @@ def tsne(features: np.ndarray, *, seed: int = 0, perplexity: float = 30, compone
     Raises:
         ValueError: too few rows, or rows that are all equal.
     """
-    from sklearn.manifold import TSNE  # a second to import
     from threadpoolctl import threadpool_limits
 
     if len(features) < LEAST_IMAGES:
@@ -85,7 +91,7 @@ def tsne(features: np.ndarray, *, seed: int = 0, perplexity: float = 30, compone
             raise ValueError("all features are equal; nothing is to be seen of them")
         start = np.zeros((len(reduced), 2))
         start[:, : reduced.shape[1]] = reduced[:, :2]
-        model = TSNE(
+        model = scikit_learn("manifold").TSNE(
             2, perplexity=min(perplexity, (len(features) - 1) / 3), init=1e-4 * start / spread, random_state=seed
         )
         return model.fit_transform(reduced).astype(np.float64)
@@ -169,8 +175,6 @@ def silhouette(features: np.ndarray, persons: np.ndarray) -> float:
 
     In the features' own space, not on the map. NaN with fewer than two persons, or as many persons as images.
     """
-    from sklearn.metrics import silhouette_score
-
     if not 1 < len(np.unique(persons)) < len(persons):
         return float("nan")
-    return float(silhouette_score(normalize(features), persons, metric="cosine"))
+    return float(scikit_learn("metrics").silhouette_score(normalize(features), persons, metric="cosine"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, maps_of_networks, silhouette
+from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, maps_of_networks, scikit_learn, silhouette
 from reid_dml.analysis.tsne_page import tsne_page
 from reid_dml.commands.trained_run import open_runs
 from reid_dml.data.records import ImageRecord
@@ -62,6 +62,7 @@ def analyse_tsne(
         raise UserError("tsne: give --run and a run folder, or --features and a feature file")
     output = Path(output)
     check_folder(output, f"--output {output}")
+    scikit_learn("manifold")  # not missed after minutes of reading images
     choice: dict[str, Any] = {"count": identities, "wanted": persons, "seed": seed}
     sets, records = _of_files(features, choice)
     for run in open_runs(runs, options):

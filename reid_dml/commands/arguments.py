@@ -1,4 +1,4 @@
-"""Arguments that several tools have in common."""
+"""Arguments that several commands have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def add_run(parser: ArgumentParser) -> None:
         "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
     )
     parser.add_argument(
-        "--config-file", metavar="FILE", help="instead of --run: a config file, with MODEL.WEIGHTS among the options"
+        "--config-file",
+        "--config",
+        metavar="FILE",
+        help="instead of --run: a config file, or the name of one that comes along; MODEL.WEIGHTS among the options",
     )
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
 

@@ -270,7 +270,7 @@ def run_side_by_side(words: Sequence[str], jobs: int) -> int:
 
 
 def print_config(name: str, place: Place, scale: str, seed: int) -> None:
-    """Print the config of a run. Started from it by `tools/train_net.py`, it counts here, too.
+    """Print the config of a run. Started from it by `reid-dml train`, it counts here, too.
 
     Args:
         name: of an experiment.

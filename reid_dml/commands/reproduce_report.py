@@ -114,7 +114,7 @@ def write_report(names: Sequence[str], place: Place, *, html: Path | None, markd
     records = place.records()
     if not records:
         where = " and ".join(map(str, place.folders))
-        raise UserError(f"{where}: hold no record of a run; start with tools/reproduce.py run")
+        raise UserError(f"{where}: hold no record of a run; start with reid-dml reproduce run")
     scales = all_parts(place, records, names)
     if html:
         write_text(html, html_page(scales, records))

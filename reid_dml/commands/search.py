@@ -37,7 +37,7 @@ def search_and_print(
         index: folder of the index.
         query: a feature file (.npz, .parquet or .mat), an image, a video, or a folder or table of images.
         k: images to find for a query; all where the index holds fewer.
-        threshold: a number, or a file of tools/calibrate.py for this metric and these networks.
+        threshold: a number, or a file of reid-dml calibrate for this metric and these networks.
         only: what images must be like to be found.
         show: lists to print and to draw.
         json: file for all lists.

@@ -248,7 +248,7 @@ def _continue_record(
 
 
 def _save_features(folder: RunFolder, evaluation: RetrievalEvaluation, device: str) -> None:
-    """Write the evaluated features, by split, as `tools/extract_features.py` would extract them."""
+    """Write the evaluated features, by split, as `reid-dml extract` would extract them."""
     model = FeatureExtractor.from_run(folder.path, device=device).model
     for split, features in evaluation.features.items():
         records = [with_lasting_ids(record) for record in features.records()]

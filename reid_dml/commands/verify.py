@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from reid_dml.called import as_called
 from reid_dml.commands.networks import open_extractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.errors import UserError
@@ -44,7 +45,7 @@ def verify_and_print(
 
     Args:
         first, second: image files.
-        threshold: a number, or a file of tools/calibrate.py for these networks, which also gives a probability.
+        threshold: a number, or a file of reid-dml calibrate for these networks, which also gives a probability.
         prior: probability of one person before the images are seen, see `ranking.probability`.
         json: file for the result.
         run, config_file, options, network: the networks; see `commands.networks.open_extractor`.
@@ -76,7 +77,7 @@ def verify_and_print(
     )
     if json:
         write_json(json, asdict(verdict))
-    print("\n".join(_lines(verdict)))
+    print(as_called("\n".join(_lines(verdict))))
     return verdict
 
 
@@ -93,7 +94,7 @@ def _lines(verdict: Verdict) -> list[str]:
     if verdict.same_person is None:
         return [
             f"{name} {verdict.score:.4f}",
-            "for a decision give --threshold, a number or a file of tools/calibrate.py --json",
+            "for a decision give --threshold, a number or a file of reid-dml calibrate --json",
         ]
     answer = "the same person" if verdict.same_person else "different persons"
     lines = [f"{answer}: {name} {verdict.score:.4f}, the same person at {bound} {verdict.threshold:.4f}"]
@@ -103,5 +104,5 @@ def _lines(verdict: Verdict) -> list[str]:
             "one asks about show one person (--prior)"
         )
     else:
-        lines.append("for a probability give --threshold a file of tools/calibrate.py --json")
+        lines.append("for a probability give --threshold a file of reid-dml calibrate --json")
     return lines

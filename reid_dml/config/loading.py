@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 from reid_dml.config.checks import check_config
 from reid_dml.config.reading import merge, merge_overrides, read_text, read_with_bases
 from reid_dml.config.schema import default_config, get_option
+from reid_dml.config.shipped import find_config
 from reid_dml.config.versions import upgrade
 
 
@@ -29,14 +30,16 @@ def load_config(
     """Defaults, the file with its bases, then `KEY VALUE ...` overrides; checked and frozen.
 
     Args:
-        path: the config file, or several, the first of which names the experiment; later ones win.
+        path: the config file, or the name of one that comes along (`shipped.find_config`), or several, the first of
+            which names the experiment; later ones win.
         overrides: keys and values in turn, as on a command line.
         version: what a file without `VERSION` is of; None: written by hand, perhaps long ago.
 
     Raises:
         UserError: naming the key, the file and the nearest valid key.
     """
-    first, *others = [Path(path)] if isinstance(path, (str, os.PathLike)) else [Path(one) for one in path]
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    first, *others = [find_config(one) for one in paths]
     parts = [part for file in (first, *others) for part in read_with_bases(file)]
     return _assemble(parts, others[-1] if others else first, overrides, version, first.stem)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 from yacs.config import CfgNode
@@ -13,6 +14,7 @@ from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ImageFiles, StoredImages
 from reid_dml.device import resolve_device
+from reid_dml.features.crops import features_of_boxes
 from reid_dml.features.ensemble import concatenate_features
 from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
@@ -70,22 +72,41 @@ class FeatureExtractor:
         """Fingerprint of the networks: features may be compared only with others of the same model."""
         return fingerprint(self.cfg, self.networks)
 
-    def __call__(self, images: Sequence[InputImage]) -> np.ndarray:
-        """Features of images.
+    @overload
+    def __call__(self, images: Sequence[InputImage]) -> np.ndarray: ...
+    @overload
+    def __call__(self, images: np.ndarray, boxes: Any) -> np.ndarray: ...
+    @overload
+    def __call__(self, images: Sequence[np.ndarray], boxes: Sequence[Any]) -> list[np.ndarray]: ...
+
+    def __call__(self, images: Any, boxes: Any = None) -> np.ndarray | list[np.ndarray]:
+        """Features of images, or of the persons in the boxes of a frame or of several.
 
         Args:
             images: paths, PIL images or (H, W, 3) uint8 RGB arrays, of any size and mixed as you like; what becomes of
-                PIL images of more than 8 bits: `input_images.as_rgb`.
+                PIL images of more than 8 bits: `input_images.as_rgb`. With boxes: a frame (H, W, 3) uint8 BGR, as
+                OpenCV reads it, or a list of frames.
+            boxes: (N, 4), left, top, right and bottom edge in pixels, see `crops.crop_boxes`; of several frames, a
+                list of them.
 
         Returns:
-            (N, D) float32, rows of length 1: the dot product of two is their cosine similarity.
+            (N, D) float32, rows of length 1: the dot product of two is their cosine similarity. A box without a pixel
+            in the frame has a row of zeros. For several frames, a list of these.
 
         Raises:
             UserError: an image that cannot be read, or whose feature is not finite. ValueError: what is no image, such
-                as an array of another shape or type.
+                as an array of another shape or type, or boxes of another shape.
         """
+        if boxes is not None:
+            single = isinstance(images, np.ndarray)
+            frames, of_frames = ([images], [boxes]) if single else (images, boxes)
+            found = features_of_boxes(self._of_images, frames, of_frames)
+            return found[0] if single else found
         if not isinstance(images, (list, tuple)):
-            raise ValueError("expected a list of images; wrap a single one: [image]")
+            raise ValueError("expected a list of images; wrap a single one: [image], or give the boxes of a frame")
+        return self._of_images(images)
+
+    def _of_images(self, images: Sequence[InputImage]) -> np.ndarray:
         # One thread: two must not load the same PIL image at once.
         return self._extract(InputImages(images, self.cfg.DATA.STORED_SIZE, self.cfg.DATA.PIXEL_LIMIT), workers=1)
 

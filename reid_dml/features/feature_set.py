@@ -21,7 +21,7 @@ from reid_dml.files import save_with
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
 _OPTIONAL = ("paths", "model", "times", "names")
-_REMEDY = "make it anew with tools/extract_features.py, or write the arrays that docs/evaluation.md names"
+_REMEDY = "make it anew with reid-dml extract, or write the arrays that docs/evaluation.md names"
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
 
@@ -150,7 +150,7 @@ class FeatureSet:
         `paths` gets `row 0`, `row 1`, ...; one without `model` says nothing of the networks, one without `times` or
         `names` knows none. Raises `UserError` naming the file and what is wrong with it.
         """
-        path = require_file(path, "the feature file", "make one with tools/extract_features.py")
+        path = require_file(path, "the feature file", "make one with reid-dml extract")
         arrays = _read_arrays(path)
         if arrays["features"].dtype.kind == "f":
             with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite below
@@ -170,7 +170,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not is_npz(path):
         remedy = _REMEDY
         if path.suffix.lower() in (".parquet", ".mat"):
-            remedy = "read it with reid_dml.features.formats.read_features, or convert it (tools/convert_features.py)"
+            remedy = "read it with reid_dml.features.formats.read_features, or convert it (reid-dml convert)"
         raise UserError(f"{path}: not a .npz file; {remedy}")
     try:
         content = np.load(path, allow_pickle=False)

@@ -47,7 +47,7 @@ def read_features(path: str | os.PathLike[str], split: str = "") -> FeatureSet:
     Raises:
         UserError: naming the file and what is wrong with it.
     """
-    path = require_file(path, "the feature file", "make one with tools/extract_features.py")
+    path = require_file(path, "the feature file", "make one with reid-dml extract")
     if split and path.suffix.lower() != ".mat":
         raise UserError(f"{path}: --split {split}: holds one set of features only; leave it out")
     if path.suffix.lower() == ".parquet":
@@ -184,8 +184,7 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
         )
     if not split and "feature" not in content and there:
         raise UserError(
-            f"{path}: holds the sets {', '.join(there)}; make a file of one with tools/convert_features.py --split "
-            f"{there[-1]}"
+            f"{path}: holds the sets {', '.join(there)}; make a file of one with reid-dml convert --split {there[-1]}"
         )
     prefix, feature = (SPLITS[split], f"{SPLITS[split]}f") if split else ("", "feature")
     if absent := [name for name in (feature, f"{prefix}label") if name not in content]:

@@ -98,7 +98,7 @@ def id_of(text: str, called: Mapping[int, str]) -> int | None:
 def _joined(
     ours: Mapping[int, str], theirs: Mapping[int, str], what: str, where: str, other_where: str
 ) -> Mapping[int, str]:
-    remedy = "number them in one way: make both files with tools/extract_features.py"
+    remedy = "number them in one way: make both files with reid-dml extract"
     numbers = {name: number for number, name in ours.items()}
     for number, name in theirs.items():
         if (known := ours.get(number, name)) != name:

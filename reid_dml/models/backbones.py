@@ -127,7 +127,7 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, known_names(), 3)
     if PREFIX + name in torchvision_names():
         near = [PREFIX + name]
-    hint = f"did you mean {' or '.join(near)}?" if near else "tools/list_networks.py prints all names"
+    hint = f"did you mean {' or '.join(near)}?" if near else "reid-dml networks prints all names"
     return f"COHORT.NETWORKS: no network is called {name!r}; {hint}"
 
 

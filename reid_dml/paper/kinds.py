@@ -59,7 +59,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A figure that `tools/analyse.py` draws from the trained networks."""
+    """A figure that `reid-dml analyse` draws from the trained networks."""
 
     title: str
     command: str

@@ -147,7 +147,7 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
 
 
 def _drawn(artifact: Analysis, folder: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:
-    """What `tools/analyse.py` left in a folder."""
+    """What `reid-dml analyse` left in a folder."""
     if folder is None:
         return [], ()
     with (folder / f"{artifact.command}.csv").open(newline="", encoding="utf-8") as file:

@@ -10,12 +10,12 @@ from yacs.config import CfgNode
 
 from reid_dml.config import flatten, load_config
 from reid_dml.config.reading import read_with_bases
+from reid_dml.config.shipped import SHIPPED
 from reid_dml.errors import UserError
 from reid_dml.paper.experiments import EXPERIMENTS, Experiment
 from reid_dml.runs.folder import OF_THE_PLACE
 
 SCALES = ("full", "small", "smoke")
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # A student's seed beside its teacher's: with the same starting weights and batches it would be the teacher's twin.
 _STUDENT_SEED = 100
 # Options that say where and how a run works; its folder follows from its name.
@@ -58,7 +58,7 @@ def recipe(experiment: Experiment, scale: str, seed: int, runs: Path, overrides:
     Raises:
         UserError: an option that does not fit or would make it another recipe, or no recipe at this scale.
     """
-    files = [CONFIGS / experiment.config]
+    files = [SHIPPED / experiment.config]
     if scale != "full":
         files.append(_overlay(experiment, scale))
         if not files[-1].is_file():
@@ -93,12 +93,12 @@ def _check_overrides(plain: CfgNode, changed: CfgNode) -> None:
         if value != before[key] and key not in _FREE:
             raise UserError(
                 f"{key}: cannot be changed here, only where and how a run works "
-                f"({', '.join(_FREE)}): for others print the config (tools/reproduce.py config) and change it"
+                f"({', '.join(_FREE)}): for others print the config (reid-dml reproduce config) and change it"
             )
 
 
 def _overlay(experiment: Experiment, scale: str) -> Path:
-    return CONFIGS / "scales" / f"{scale}_{experiment.family}.yml"
+    return SHIPPED / "scales" / f"{scale}_{experiment.family}.yml"
 
 
 def _teacher(experiment: Experiment, scale: str, seed: int, runs: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A threshold for "the same person?": a number, or a file of tools/calibrate.py that also knows what it is for."""
+"""A threshold for "the same person?": a number, or a file of reid-dml calibrate that also knows what it is for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reid_dml.errors import UserError, require_file
 from reid_dml.features.validation import METRICS, check_models
 from reid_dml.ranking.probability import SamePerson
 
-_MAKE = "make one with tools/calibrate.py --json"
+_MAKE = "make one with reid-dml calibrate --json"
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Threshold:
 
 
 def _read_file(given: str | os.PathLike[str]) -> Threshold:
-    path = require_file(given, "the threshold, a number or a file of tools/calibrate.py,", _MAKE)
+    path = require_file(given, "the threshold, a number or a file of reid-dml calibrate,", _MAKE)
     try:
         found = json.loads(path.read_text())
         value, metric, model = float(found["threshold"]), str(found["metric"]), str(found["model"])
         line = found.get("same_person")  # files of earlier versions have none
         same_person = SamePerson(float(line["slope"]), float(line["intercept"])) if line else None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path}: not a threshold file of tools/calibrate.py; {_MAKE}") from None
+        raise UserError(f"{path}: not a threshold file of reid-dml calibrate; {_MAKE}") from None
     if metric not in METRICS or not math.isfinite(value):
         raise UserError(f"{path}: metric {metric!r} and threshold {value} make no sense; {_MAKE}")
     return Threshold(value, metric, model, same_person, str(path))

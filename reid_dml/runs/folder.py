@@ -168,7 +168,7 @@ class RunFolder:
         """The frozen config the run was started with."""
         if not self.config_file.is_file():
             raise UserError(
-                f"{absolute(self.config_file)}: not found; {self.path} is not a run folder of tools/train_net.py"
+                f"{absolute(self.config_file)}: not found; {self.path} is not a run folder of reid-dml train"
             )
         if not self.config_file.stat().st_size:
             raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")

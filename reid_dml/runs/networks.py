@@ -99,7 +99,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
             "its training has not ended, resume it"
             if folder.checkpoints.is_dir()
             else (
-                "name a run folder of tools/train_net.py whose COHORT.NETWORKS are those of the config, or one "
+                "name a run folder of reid-dml train whose COHORT.NETWORKS are those of the config, or one "
                 ".safetensors file"
             )
         )
@@ -149,7 +149,7 @@ def _with_backbone_of(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
     name = cfg.COHORT.NETWORKS[index]
     if cfg.MODEL.NECK != "none":
         raise UserError(
-            f"{file}: has no identity head of tools/train_net.py, so only its backbone can be read; set MODEL.NECK none"
+            f"{file}: has no identity head of reid-dml train, so only its backbone can be read; set MODEL.NECK none"
         )
     network = build_network(cfg, index, 1, initialise=False)
     for parameter in network.head.parameters():

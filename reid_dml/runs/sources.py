@@ -61,7 +61,7 @@ def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Cfg
     """
     path = Path(expand_path(str(path), "--run"))
     if not path.exists():
-        raise UserError(f"{path}: not found; name a run folder of tools/train_net.py, or one of its .safetensors files")
+        raise UserError(f"{path}: not found; name a run folder of reid-dml train, or one of its .safetensors files")
     overrides = ["MODEL.WEIGHTS", str(path), "DEVICE", "auto", *options]
     folder = RunFolder(path if path.is_dir() else path.parent)
     if text := _metadata(path).get("config"):

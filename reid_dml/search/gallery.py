@@ -77,7 +77,7 @@ class Gallery:
         """Open an index.
 
         Args:
-            path: the folder that `build` or tools/build_index.py wrote.
+            path: the folder that `build` or reid-dml index wrote.
             parameters: of searches in place of the index's own, e.g. `nprobe=64`: more care, more time.
             mapped: leave the vectors on disk; by default if they are larger than 1 GiB.
             gpu: search on a GPU if FAISS sees one and supports this type of index there.

@@ -42,7 +42,7 @@ PLAN = "plan.json"  # in `building`
 _INDEX, _IMAGES = "index.faiss", "images.parquet"
 _NAMES = b"reid_dml.names"  # metadata of the latter, as in feature files; indexes of earlier versions have none
 _MAPPED_BYTES = 1 << 30  # an index larger than this is mapped into memory, not read
-_MAKE = "make one with tools/build_index.py"
+_MAKE = "make one with reid-dml index"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class IndexFolder:
             if self.path.is_file():
                 raise UserError(f"{self.path}: is a file, not the folder of an index; {_MAKE}")
             if self.building.is_dir():
-                raise UserError(f"{self.path}: its building has not ended; run tools/build_index.py again to end it")
+                raise UserError(f"{self.path}: its building has not ended; run reid-dml index again to end it")
             what = "is not an index (no manifest.json)" if self.path.is_dir() else "no such index"
             raise UserError(f"{absolute(self.path)}: {what}; {_MAKE}")
         try:
@@ -197,7 +197,7 @@ class IndexFolder:
         if newer:
             raise UserError(f"{self.manifest}: written by a newer version of reid_dml; update reid_dml")
         if not ours:
-            raise UserError(f"{self.manifest}: damaged, or not of an index of tools/build_index.py; build it anew")
+            raise UserError(f"{self.manifest}: damaged, or not of an index of reid-dml index; build it anew")
         return manifest
 
     def _remove_generations(self, *, but: int) -> None:

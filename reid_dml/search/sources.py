@@ -45,7 +45,7 @@ class FeatureFiles:
         paths: Sequence[str | os.PathLike[str]],
         read: Callable[[str | os.PathLike[str]], FeatureSet] = read_features,
     ) -> None:
-        remedy = "make one with tools/extract_features.py"
+        remedy = "make one with reid-dml extract"
         self.paths = [require_file(path, "the feature file", remedy) for path in paths]
         self._read = read
         self._last: tuple[int, FeatureSet] | None = None

@@ -1,0 +1,110 @@
+"""Starting a command: `reid-dml train` and `python tools/train_net.py` are the same one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from reid_dml.called import TOOLS, as_called
+from reid_dml.commands.cli.names import refuse_unknown
+from reid_dml.errors import ANEW, run_command
+
+_ABOUT = """Person re-identification with deep mutual learning: train networks together, evaluate and search with them.
+
+    reid-dml train --config quickstart          two small networks on drawn data, anywhere, in a few minutes
+    reid-dml search --help                      what a command takes
+
+In a checkout every command is also a script in tools/."""
+
+
+class Parser(ArgumentParser):
+    """Its help, and that of its sub-commands, names commands as this user types them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": RawDescriptionHelpFormatter, **options})
+
+    def format_help(self) -> str:
+        return as_called(super().format_help())
+
+
+def call(name: str, words: Sequence[str] | None = None) -> int | None:
+    """Read the arguments of a command and run it.
+
+    Args:
+        name: of the sub-command.
+        words: its arguments; None: those of the process.
+    """
+    module, words = _module(name), sys.argv[1:] if words is None else words
+    parser = Parser(prog=None if _is_tool() else f"reid-dml {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    parse = getattr(module, "parse", lambda parser, words: parser.parse_intermixed_args(words))
+    return module.run(parse(parser, words))
+
+
+def start(name: str) -> None:
+    """Run a command as its script in tools/ does; ends the process."""
+    run_command(partial(call, name), interrupted=getattr(_module(name), "INTERRUPTED", ANEW))
+
+
+def main() -> None:
+    """`reid-dml`, and `python -m reid_dml`; ends the process."""
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in TOOLS:
+        run_command(lambda: call(name, sys.argv[2:]), interrupted=getattr(_module(name), "INTERRUPTED", ANEW))
+    run_command(partial(_without_command, name))
+
+
+def _without_command(word: str) -> int:
+    if word == "--version":
+        from reid_dml.commands.version import print_version  # loads torch
+
+        print_version()
+        return 0
+    if word and not word.startswith("-"):
+        refuse_unknown("command", word, TOOLS)
+    parser = whole_parser()
+    if not word:
+        parser.print_help(sys.stderr)
+        return 2
+    parser.parse_args([word])  # prints the help, or refuses the option
+    return 2
+
+
+def whole_parser(*, with_arguments: bool = False) -> ArgumentParser:
+    """The parser of `reid-dml` with its sub-commands; with their arguments, it is what completion needs."""
+    wide = partial(RawDescriptionHelpFormatter, max_help_position=16)
+    parser = Parser(prog="reid-dml", description=_ABOUT, formatter_class=wide)
+    parser.add_argument("--version", action="store_true", help="versions, devices and folders, for a bug report")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in TOOLS:
+        module = _module(name)
+        summary = (module.__doc__ or "").partition("\n")[0]
+        command = commands.add_parser(name, help=summary.rstrip("."), description=module.__doc__)
+        if with_arguments:
+            module.add_arguments(command)
+    return parser
+
+
+def _complete() -> None:
+    """Answer the shell that asks how a word may go on; ends the process. Without argcomplete nothing is suggested."""
+    try:
+        from argcomplete import autocomplete
+    except ImportError:
+        sys.exit(1)
+    autocomplete(whole_parser(with_arguments=True))
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"reid_dml.commands.cli.{name}")
+
+
+def _is_tool() -> bool:
+    return as_called("reid-dml train") != "reid-dml train"

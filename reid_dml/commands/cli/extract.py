@@ -1,0 +1,45 @@
+"""Extract the features of a folder or table of images into one file, for search, scoring or your own use.
+
+    reid-dml extract --run runs/quickstart --images path/to/images --output features.npz
+    reid-dml extract --config FILE MODEL.WEIGHTS path --images DIR --output features.npz
+
+Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
+are unknown; with --labels folder the sub-folders are persons, and a table (CSV) names them in columns path, person_id,
+camera_id. Rows have length 1. Under torchrun the images are shared out over the processes. The same command continues
+an extraction that was interrupted; what is done stands in .<output>.parts until the end.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
+from reid_dml.errors import GOES_ON
+
+INTERRUPTED = GOES_ON
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
+    parser.add_argument("--output", required=True, metavar="FILE", help="file to write: .npz, .parquet or .mat")
+    add_labels(parser)
+    add_frame_step(parser)
+    add_network(parser)
+    add_no_verify(parser)
+
+
+def run(arguments: Namespace) -> None:
+    from reid_dml.commands.extract import extract_folder
+    from reid_dml.commands.networks import chosen_config
+
+    cfg = chosen_config(arguments.run, arguments.config_file, arguments.options)
+    extract_folder(
+        cfg,
+        arguments.images,
+        arguments.output,
+        network=arguments.network,
+        labels=arguments.labels,
+        cameras=arguments.cameras,
+        frame_step=arguments.frame_step,
+    )

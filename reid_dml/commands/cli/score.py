@@ -1,0 +1,101 @@
+"""Score feature files: CMC, mAP and mINP of ranking a gallery for every query.
+
+reid-dml score --query q.npz --gallery g.npz [--multi-query m.npz] [--json out.json]
+reid-dml score --query q.npz --gallery g.npz --rerank                k-reciprocal re-ranking beside it
+reid-dml score --query a/q.npz b/q.npz --gallery a/g.npz b/g.npz     an ensemble, across any runs
+reid-dml score --query q.npz --gallery g.npz --index IVF256,PQ32     what an approximate index costs
+reid-dml score --run runs/x --query query.csv --gallery photos --labels folder    images, not features
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from reid_dml.commands.arguments import add_labels, add_network, add_no_verify, add_run
+from reid_dml.errors import UserError
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--query", required=True, nargs="+", metavar="FILE", help="feature file of the queries; several: an ensemble"
+    )
+    parser.add_argument("--gallery", required=True, nargs="+", metavar="FILE", help="feature file of the gallery")
+    parser.add_argument(
+        "--multi-query", nargs="+", metavar="FILE", help="feature file of further images of the query persons (gt_bbox)"
+    )
+    parser.add_argument(
+        "--ensemble",
+        choices=("normalized", "raw", "distances"),
+        default="normalized",
+        help="several files: concatenate features scaled to length 1, as they are, or average distances "
+        "(default: normalized)",
+    )
+    parser.add_argument(
+        "--pooling", choices=("mean", "max"), default="mean", help="how multi-query pools (default: mean)"
+    )
+    parser.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: cosine")
+    parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking")
+    parser.add_argument("--k1", type=int, default=20, help="its neighbours (default: 20)")
+    parser.add_argument("--k2", type=int, default=6, help="images its query expansion averages (default: 6)")
+    parser.add_argument(
+        "--lambda",
+        type=float,
+        default=0.3,
+        dest="lambda_value",
+        help="its share of the original distance (default: 0.3)",
+    )
+    parser.add_argument("--expand", type=int, default=0, metavar="N", help="also expand queries by N gallery images")
+    parser.add_argument("--alpha", type=float, default=0.0, help="exponent of their weights (default: 0, the average)")
+    parser.add_argument(
+        "--fpr",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="F",
+        help="true-positive rates of same-person decisions at these false-positive rates, e.g. 1e-4 1e-3",
+    )
+    parser.add_argument(
+        "--unmatched",
+        choices=("skip", "zero"),
+        default="skip",
+        help="queries without a match: left out of the means, or counted as 0 as MATLAB codes do (default: skip)",
+    )
+    parser.add_argument("--index", metavar="FACTORY", help="rank by this FAISS index, e.g. Flat or IVF256,PQ32")
+    parser.add_argument(
+        "--search-parameters", default="", metavar="P", help="how carefully the index searches, e.g. nprobe=32"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
+    add_run(parser)
+    add_network(parser)
+    add_labels(parser)
+    add_no_verify(parser)
+
+
+def run(arguments: Namespace) -> None:
+    if int(os.environ.get("RANK", "0")) > 0:
+        return  # under torchrun the first process scores for all
+    if arguments.search_parameters and not arguments.index:
+        raise UserError("--search-parameters are those of an index: name one with --index")
+    from reid_dml.commands.inputs import Inputs
+    from reid_dml.commands.score import score_and_print
+
+    files = {"query": arguments.query, "gallery": arguments.gallery}
+    if arguments.multi_query:
+        files["boxes"] = arguments.multi_query
+    score_and_print(
+        files,
+        ensemble=arguments.ensemble,
+        json=arguments.json,
+        read=Inputs.of(arguments, [path for paths in files.values() for path in paths]).read,
+        metric=arguments.metric,
+        pooling=arguments.pooling,
+        unmatched=arguments.unmatched,
+        fpr=arguments.fpr,
+        rerank=(arguments.k1, arguments.k2, arguments.lambda_value) if arguments.rerank else None,
+        expand=arguments.expand,
+        alpha=arguments.alpha,
+        backend="faiss" if arguments.index else "counting",
+        index=arguments.index or "Flat",
+        parameters=arguments.search_parameters,
+    )
