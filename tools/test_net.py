@@ -2,6 +2,7 @@
 
     python tools/test_net.py --run runs/market_mobilenet_dml [KEY VALUE ...]
     python tools/test_net.py --run runs/market_mobilenet_dml/network_0.safetensors     one network
+    python tools/test_net.py --run runs/market_mobilenet_dml DATA.TEST "[msmt17, folder=path/to/own]"    other data sets
     python tools/test_net.py --config-file configs/market_mobilenet_dml.yml MODEL.WEIGHTS runs/market_mobilenet_dml
 
 Under torchrun the images are shared out over the processes; the metrics do not depend on their number.

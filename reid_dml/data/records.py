@@ -123,6 +123,7 @@ class ReIDData(TrainingData):
     query: Sequence[ImageRecord]
     gallery: Sequence[ImageRecord]
     boxes: Sequence[ImageRecord] = ()
+    trained_on: str = field(default="", kw_only=True)  # the training images' data sets, where they are of other ones
 
 
 @dataclass(frozen=True)
