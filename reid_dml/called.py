@@ -23,6 +23,7 @@ TOOLS = {
     "convert": "convert_features",
     "networks": "list_networks",
     "reproduce": "reproduce",
+    "compare": "compare_runs",
     "results": "make_results",
 }
 

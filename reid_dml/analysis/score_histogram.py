@@ -6,7 +6,7 @@ import numpy as np
 
 from reid_dml.analysis.curves import Curve
 from reid_dml.features.feature_set import FeatureSet, normalize
-from reid_dml.ranking.protocol import is_match, is_negative
+from reid_dml.ranking.protocol import in_own_clothes, is_match, is_negative
 
 _QUERIES = 400  # whose pairs are counted, at most: spread evenly over all
 _BINS = 60
@@ -21,9 +21,10 @@ def similarity_histogram(query: FeatureSet, gallery: FeatureSet) -> dict[str, Cu
     rows = np.unique(np.linspace(0, len(query) - 1, min(_QUERIES, len(query))).round().astype(int))
     chosen, vectors = query.select(rows), normalize(gallery.features)
     persons, cameras = chosen.person_ids[:, None], chosen.camera_ids[:, None]
+    clothes = in_own_clothes(chosen.clothes[:, None], gallery.clothes)
     scores = normalize(chosen.features) @ vectors.T
     kinds = {
-        "same person": scores[is_match(persons, cameras, gallery.person_ids, gallery.camera_ids)],
+        "same person": scores[is_match(persons, cameras, gallery.person_ids, gallery.camera_ids, clothes)],
         "different persons": scores[is_negative(persons, gallery.person_ids)],
     }
     kinds = {label: values for label, values in kinds.items() if len(values)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
+from reid_dml.commands.cross import evaluate_on_sets
 from reid_dml.commands.presentation import print_metrics, read_control, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, absolute
@@ -25,6 +26,8 @@ from reid_dml.threads import use_threads
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:
     """Evaluate the networks of `MODEL.WEIGHTS` on the config's data set, print and, if asked, write the result.
 
+    With `DATA.TEST` on each of its data sets instead, see `commands.cross`.
+
     Args:
         cfg: the config; its `TEST` says how to evaluate.
         json_file: where to write the metrics.
@@ -33,10 +36,15 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     Raises:
         UserError: weights, data or options that do not go together, or an output that cannot be written.
     """
-    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)
     for output in (json_file, report_file):
         if output:
             check_output(output)
+    if cfg.DATA.TEST:
+        if report_file:
+            raise UserError(f"--report {report_file}: shows one data set; name it by DATA.NAME in place of DATA.TEST")
+        evaluate_on_sets(cfg, json_file=json_file)
+        return
+    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)
     keep_freed_memory()
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)

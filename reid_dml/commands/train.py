@@ -11,6 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.commands.cross import cross_tasks, evaluate_tasks, keep_metrics
 from reid_dml.commands.presentation import print_metrics, read_control, say, single_numbers, task_report
 from reid_dml.commands.training import Plan, build_training, plan_training
 from reid_dml.config import flatten, warn_of_idle_options
@@ -29,7 +30,8 @@ from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
-from reid_dml.reporting.tables import network_labels
+from reid_dml.reporting.cross_table import cross_rows
+from reid_dml.reporting.tables import format_table, network_labels
 from reid_dml.runs.environment import add_segment, describe_environment, read_environment
 from reid_dml.runs.folder import RunFolder, run_fingerprint
 from reid_dml.runs.networks import uses_average
@@ -66,6 +68,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         if resume is None and earlier and earlier.finished:
             return
         task = first_then_others(lambda: build_task(cfg))
+        others = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST[1:]))
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
         say(f"{cfg.TRAIN.STEPS:,} steps of {cfg.TRAIN.BATCH_SIZE} images on {describe_device(device)}")
         control = read_control(cfg.CONTROL, task.kind)
@@ -78,9 +81,14 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
                 _record(folder, cfg, task, device, seconds, {})
             return
         say("evaluating")
-        evaluation = task.evaluate(networks, device, shard=plan.placement.shard, shards=plan.placement.shards)
+        place = {"shard": plan.placement.shard, "shards": plan.placement.shards}
+        evaluation = task.evaluate(networks, device, **place)
+        elsewhere = dict(evaluate_tasks(others, networks, device, **place))
         if rank() > 0:
             return
+        if cfg.DATA.TEST:
+            for name, metrics in {task.data.name: evaluation.metrics, **elsewhere}.items():
+                keep_metrics(str(folder.path), cfg, name, metrics, device)
         if cfg.TEST.SAVE_FEATURES and isinstance(evaluation, RetrievalEvaluation):
             _save_features(folder, evaluation, device)
         record = _record(folder, cfg, task, device, seconds, evaluation.metrics)
@@ -97,6 +105,9 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
             control_folder=cfg.CONTROL,
         )
         print_metrics(task.kind, evaluation.metrics, network_labels(cfg.COHORT.NETWORKS), references)
+        if elsewhere:
+            found = {task.data.name: evaluation.metrics, **elsewhere}
+            say("\n" + format_table(cross_rows({cfg.EXPERIMENT: found}, list(found))))
         say(f"\nreport: {folder.report_file}")
 
 
@@ -109,6 +120,7 @@ def _record(
         cfg,
         task=task.kind,
         dataset=task.data.name,
+        trained_on=getattr(task.data, "trained_on", ""),
         seconds=seconds,
         device=describe_device(device),
         processes=world_size(),

@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config.schema import all_options, chosen_components, get_option
 from reid_dml.data.pipeline.samplers import sampler_kind
+from reid_dml.data.sets import DATA_SETS, split_entry
 from reid_dml.errors import UserError
 from reid_dml.mutual.terms import active_terms
 from reid_dml.options import Refuse, shown
@@ -36,7 +37,7 @@ def check_config(cfg: CfgNode, source: str | os.PathLike[str], overridden: Colle
         raise UserError(f"{where}: {key}: {shown(get_option(cfg, key))} {why}")
 
     _check_values(cfg, refuse)
-    for check in (_check_input, _check_cohort, _check_training, _check_test):
+    for check in (_check_data, _check_input, _check_cohort, _check_training, _check_test):
         check(cfg, refuse)
     for component in chosen_components(cfg):
         component.check(cfg, refuse)
@@ -50,6 +51,21 @@ def _check_values(cfg: CfgNode, refuse: Refuse) -> None:
             refuse(key, why)
         if option.per_network and len(value) not in (1, networks):
             refuse(key, f"needs 1 or {networks} values, one for each of COHORT.NETWORKS")
+
+
+def _check_data(cfg: CfgNode, refuse: Refuse) -> None:
+    for key in ("DATA.TRAIN", "DATA.TEST"):
+        for entry in (entries := get_option(cfg, key)):
+            try:
+                kind = DATA_SETS.get(split_entry(entry)[0])
+            except UserError as unknown:
+                refuse(key, f"holds {shown(entry)}: {str(unknown).partition(': ')[2]}")
+            if kind.task != "retrieval":
+                refuse(
+                    key, f"holds {entry}, a set of classes; only sets of persons can be trained on or tested together"
+                )
+        if len(set(entries)) < len(entries):
+            refuse(key, "names a data set twice")
 
 
 def _check_input(cfg: CfgNode, refuse: Refuse) -> None:

@@ -45,6 +45,15 @@ class Data:
     name: str = option(
         "market1501", "the data set, which decides the task (retrieval or classification)", choices=DATA_SETS.names
     )
+    train: list[str] = option(
+        [], "persons: data sets to train on together, NAME or NAME=ROOT; empty: NAME", items=str, path=True
+    )
+    test: list[str] = option(
+        [],
+        "persons: data sets to test on; in training the first one; empty: that of NAME, or the first of TRAIN",
+        items=str,
+        path=True,
+    )
     root: str = option(
         "datasets", "holds the data sets (folders of your own: the data set itself; csv, npz: the file)", path=True
     )

@@ -28,7 +28,7 @@ def draw_splits(
     for image in images:
         if special_person(image.person) is None:
             own[image.person].append(image)
-    able = sorted((name for name in own if can_be_tested(own[name])), key=lambda name: _place(seed, name))
+    able = sorted((name for name in own if can_be_tested(own[name])), key=lambda name: place_in_draw(seed, name))
     tested = set(able[:persons])
     queries = {image.path for name in tested for image in _queries(own[name], query_images, seed)}
     drawn = []
@@ -49,7 +49,7 @@ def can_be_tested(images: Sequence[LabelledImage]) -> bool:
 
 def _queries(images: Sequence[LabelledImage], count: int, seed: int) -> list[LabelledImage]:
     by_camera: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in sorted(images, key=lambda image: _place(seed, f"{image.person}/{image.camera}/{_name(image)}")):
+    for image in sorted(images, key=lambda image: place_in_draw(seed, f"{image.person}/{image.camera}/{_name(image)}")):
         by_camera["" if is_unknown_camera(image.camera) else image.camera].append(image)
     found = [image for own in by_camera.values() for image in own[: min(count, len(own) - 1)]]
     # A person with one image a camera: one of them is the query.
@@ -60,5 +60,6 @@ def _name(image: LabelledImage) -> str:
     return image.path.rsplit("/", 1)[-1]
 
 
-def _place(seed: int, name: str) -> bytes:
+def place_in_draw(seed: int, name: str) -> bytes:
+    """A key to sort by, which follows from the seed of a draw and the name of what is drawn."""
     return sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()

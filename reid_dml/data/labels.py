@@ -131,8 +131,8 @@ def records_of(
         person = numbers[image.person] if special is None else special
         camera = views.get(image.camera, UNKNOWN_CAMERA) if cameras else UNKNOWN_CAMERA
         written = (image.person if special is None else "", image.camera if camera != UNKNOWN_CAMERA else "")
-        names = map(_name, written, (person, camera))
-        records.append(ImageRecord(image.path, person, camera, None, image.time, *names))
+        person_name, camera_name = map(_name, written, (person, camera))
+        records.append(ImageRecord(image.path, person, camera, None, image.time, person_name, camera_name))
     return records, {number: text for text, number in numbers.items()}
 
 

@@ -31,6 +31,7 @@ class ImageRecord(NamedTuple):
     time: str = ""  # ISO 8601; empty: unknown
     person: str = ""  # empty: the id is the name
     camera: str = ""
+    clothes: int = 0  # number of the outfit, where matches must not wear the query's; 0: not known, or not asked for
 
     @classmethod
     def of_class(cls, path: str, label: int, pixels: np.ndarray | None = None) -> ImageRecord:
@@ -122,6 +123,7 @@ class ReIDData(TrainingData):
     query: Sequence[ImageRecord]
     gallery: Sequence[ImageRecord]
     boxes: Sequence[ImageRecord] = ()
+    trained_on: str = field(default="", kw_only=True)  # the training images' data sets, where they are of other ones
 
 
 @dataclass(frozen=True)

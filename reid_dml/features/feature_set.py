@@ -20,7 +20,7 @@ from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
-_OPTIONAL = ("paths", "model", "times", "names")
+_OPTIONAL = ("paths", "model", "times", "names", "clothes")
 _REMEDY = "make it anew with reid-dml extract, or write the arrays that docs/evaluation.md names"
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
@@ -37,6 +37,8 @@ class FeatureSet:
         model: fingerprint of the networks that made the features (`features.fingerprint`); empty: unknown.
         times: (N,) str, ISO 8601, empty: unknown; a single one is that of all.
         names: what these persons and cameras are called where their ids do not say it; others are left out.
+        clothes: (N,) int64, number of a person's outfit where matches must not wear the query's; 0: not known, or not
+            asked for; a single one is that of all.
 
     Raises:
         ValueError: on construction, if shapes or types do not fit, or for a time that is none.
@@ -49,12 +51,17 @@ class FeatureSet:
     model: str = ""
     times: np.ndarray = field(default_factory=lambda: np.array(""))
     names: Names = field(default_factory=Names)
+    clothes: np.ndarray = field(default_factory=lambda: np.array(0))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", np.asarray(self.paths, dtype=np.str_))
         times = np.asarray(self.times, dtype=np.str_)
         object.__setattr__(self, "times", np.full(np.shape(self.features)[:1], times) if times.ndim == 0 else times)
-        for name in ("person_ids", "camera_ids"):
+        clothes = np.asarray(self.clothes)
+        object.__setattr__(
+            self, "clothes", np.full(np.shape(self.features)[:1], clothes) if clothes.ndim == 0 else clothes
+        )
+        for name in ("person_ids", "camera_ids", "clothes"):
             ids = np.asarray(getattr(self, name))
             if ids.dtype.kind not in "iu":
                 raise ValueError(f"{name} must be whole numbers, got {ids.dtype}")
@@ -65,7 +72,7 @@ class FeatureSet:
         object.__setattr__(self, "features", np.ascontiguousarray(features))
         if features.ndim != 2 or not features.shape[1]:
             raise ValueError(f"features must be (N, D), got {features.shape}")
-        for name in ("person_ids", "camera_ids", "paths", "times"):
+        for name in ("person_ids", "camera_ids", "paths", "times", "clothes"):
             if getattr(self, name).shape != (len(features),):
                 raise ValueError(f"{name} must be ({len(features)},), got {getattr(self, name).shape}")
         _check_times(self.times)
@@ -80,7 +87,7 @@ class FeatureSet:
 
     def select(self, rows: np.ndarray) -> FeatureSet:
         """The images at these positions, or where a mask is true."""
-        columns = ("features", "person_ids", "camera_ids", "paths", "times")
+        columns = ("features", "person_ids", "camera_ids", "paths", "times", "clothes")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     @staticmethod
@@ -100,15 +107,16 @@ class FeatureSet:
             model,
             np.array([record.time for record in records], np.str_),
             Names.of(records),
+            np.array([record.clothes for record in records], np.int64),
         )
 
     def records(self) -> list[ImageRecord]:
         """Path, person, camera and time of every image."""
-        columns = self.paths.tolist(), self.person_ids.tolist(), self.camera_ids.tolist(), self.times.tolist()
+        columns = (self.paths, self.person_ids, self.camera_ids, self.times, self.clothes)
         persons, cameras = self.names.persons, self.names.cameras
         return [
-            ImageRecord(path, person, camera, None, time, persons.get(person, ""), cameras.get(camera, ""))
-            for path, person, camera, time in zip(*columns, strict=True)
+            ImageRecord(path, person, camera, None, time, persons.get(person, ""), cameras.get(camera, ""), clothes)
+            for path, person, camera, time, clothes in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
     @property
@@ -116,15 +124,21 @@ class FeatureSet:
         """Whether the time of any image is known."""
         return bool((self.times != "").any())
 
+    @property
+    def has_clothes(self) -> bool:
+        """Whether matches must not wear the query's clothes, of any image."""
+        return bool(self.clothes.any())
+
     def digest(self) -> str:
         """SHA-256 of everything in it, for formats that have no checksum of their own (.npz files are zip files).
 
-        Without times and names it is that of earlier versions.
+        Without times, names and clothes it is that of earlier versions.
         """
         ids = (np.ascontiguousarray(column, "<i8") for column in (self.person_ids, self.camera_ids))
         more = [*(self.times.tolist() if self.has_times else ()), *([self.names.text()] if self.names else ())]
         texts = "\0".join([*self.paths.tolist(), self.model, *more]).encode(errors="surrogateescape")
-        return digest_of([np.ascontiguousarray(self.features, "<f4"), *ids, texts])
+        clothes = [np.ascontiguousarray(self.clothes, "<i8")] if self.has_clothes else []
+        return digest_of([np.ascontiguousarray(self.features, "<f4"), *ids, texts, *clothes])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a feature file (`.npz` without pickled objects), atomically."""
@@ -133,6 +147,8 @@ class FeatureSet:
             arrays["model"] = self.model
         if self.has_times:
             arrays["times"] = self.times
+        if self.has_clothes:
+            arrays["clothes"] = self.clothes
         if self.names:
             arrays["names"] = self.names.text()
 

@@ -68,6 +68,8 @@ def write_features(features: FeatureSet, path: str | os.PathLike[str]) -> None:
         ".mat": lambda: _write_mat(_variables(features, ""), path),
     }
     check_name(path)
+    if path.suffix != ".npz":
+        _check_clothes(features, path)
     writers[path.suffix]()
 
 
@@ -79,8 +81,18 @@ def write_splits(sets: Mapping[str, FeatureSet], path: str | os.PathLike[str]) -
         raise UserError(f"{path}: only a .mat file holds several sets; name one, or convert each set by itself")
     variables: dict[str, Any] = {}
     for split, features in sets.items():
+        _check_clothes(features, path)
         variables |= _variables(features, SPLITS[split])
     _write_mat(variables, path)
+
+
+def _check_clothes(features: FeatureSet, path: Path) -> None:
+    """Refuse to lose what decides the metrics."""
+    if features.has_clothes:
+        raise UserError(
+            f"{path}: only .npz keeps the clothes that these features' metrics ask for; name one, or extract them with "
+            "PROTOCOL.CLOTHES any"
+        )
 
 
 def check_name(path: str | os.PathLike[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_widths
-from reid_dml.ranking.protocol import is_junk, is_left_out
+from reid_dml.ranking.protocol import in_own_clothes, is_junk, is_left_out
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.nearest import ExactIndex
 from reid_dml.text import printable
@@ -94,7 +94,8 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
         if metric == "euclidean":
             scores = np.sqrt(np.maximum(scores, 0))
         sides = query.person_ids[waiting, None], query.camera_ids[waiting, None]
-        counts = ~is_left_out(*sides, kept.person_ids[found], kept.camera_ids[found])
+        clothes = in_own_clothes(query.clothes[waiting, None], kept.clothes[found])
+        counts = ~is_left_out(*sides, kept.person_ids[found], kept.camera_ids[found], clothes)
         for place, row in enumerate(waiting):
             first = np.flatnonzero(counts[place])[:k]
             images = kept.select(found[place, first]).records()

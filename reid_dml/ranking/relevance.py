@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.ranking.protocol import is_junk, is_match, is_negative
+from reid_dml.ranking.protocol import in_own_clothes, is_junk, is_match, is_negative
 
 Pairs = tuple[np.ndarray, np.ndarray]  # (n,) int64 query rows, (n,) int64 gallery rows
 
@@ -25,8 +25,9 @@ class Relevance:
             query, gallery: whose ids are judged.
             own: query rows and gallery rows of images that are the query itself, and are left out for it.
         """
-        self._persons, self._cameras = query.person_ids, query.camera_ids
+        self._persons, self._cameras, self._clothes = query.person_ids, query.camera_ids, query.clothes
         self._gallery_persons, self._gallery_cameras = gallery.person_ids, gallery.camera_ids
+        self._gallery_clothes = gallery.clothes
         self._gallery_rows = np.argsort(gallery.person_ids, kind="stable")
         ordered = gallery.person_ids[self._gallery_rows]
         self._first = np.searchsorted(ordered, query.person_ids, side="left")
@@ -70,7 +71,11 @@ class Relevance:
 
     def _is_match(self, queries: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
         found = is_match(
-            self._persons[queries], self._cameras[queries], self._gallery_persons[rows], self._gallery_cameras[rows]
+            self._persons[queries],
+            self._cameras[queries],
+            self._gallery_persons[rows],
+            self._gallery_cameras[rows],
+            in_own_clothes(self._clothes[queries], self._gallery_clothes[rows]),
         )
         if len(self._own):
             found &= ~np.isin(queries * self.gallery_size + rows, self._own)

@@ -38,7 +38,7 @@ OF_THE_PLACE = (
     "CONTROL",
 )
 # They may differ when it is resumed, as may what it is called.
-_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE")
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE", "DATA.TEST")
 
 
 # What may grow when a run is resumed, and is not part of what makes it this run.

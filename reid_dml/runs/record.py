@@ -20,6 +20,7 @@ def write_record(
     *,
     task: str,
     dataset: str,
+    trained_on: str = "",
     seconds: float,
     device: str,
     processes: int,
@@ -31,6 +32,7 @@ def write_record(
         folder, cfg: of the run.
         task: its name.
         dataset: name of the data set.
+        trained_on: names of the training images' data sets, where they are of other ones.
         seconds: of training, over all parts.
         device: in words.
         processes: their number.
@@ -42,7 +44,8 @@ def write_record(
     record = {
         "experiment": cfg.EXPERIMENT,
         "task": task,
-        "dataset": dataset,
+        "dataset": dataset,  # of the metrics
+        **({"trained_on": trained_on} if trained_on else {}),
         "scale": cfg.SCALE,
         "objective": {**build_objective(cfg.OBJECTIVE).record(), "teachers": teachers},
         **({"semi_supervised": {key.lower(): value for key, value in cfg.SEMI.items()}} if hides_labels(cfg) else {}),

@@ -66,10 +66,11 @@ class RetrievalTask:
         return self.cfg.TEST.TRAIN_ACCURACY
 
     def summary(self) -> str:
-        return (
-            f"{self.data.name}: {self.data.describe_training('persons')}, "
-            f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
-        )
+        trained = self.data.describe_training("persons")
+        tested = f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
+        if self.data.trained_on:
+            return f"{self.data.trained_on}: {trained}; {self.data.name}: {tested}"
+        return f"{self.data.name}: {trained}, {tested}"
 
     def prepare(self) -> None:
         for split, records in self._splits().items():

@@ -90,7 +90,7 @@ def cache_folder(cfg: CfgNode) -> Path | None:
 
 def _owner(cfg: CfgNode, split: str) -> str:
     """Whose images these are, and every option that may choose among them."""
-    options = {name: value for name, value in cfg.DATA.items() if name not in _NOT_CHOOSING}
+    options = {name: value for name, value in cfg.DATA.items() if name not in _NOT_CHOOSING and value != []}
     return repr((split, os.path.abspath(cfg.DATA.ROOT), sorted(options.items()), sorted(cfg.SEMI.items())))
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.data.broken import usable_images
+from reid_dml.data.joined import join_training, repeated, with_tests_of
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
 from reid_dml.errors import UserError
+from reid_dml.files import expand_path
 from reid_dml.options import Component
 from reid_dml.registry import Registry
 
@@ -57,18 +59,68 @@ def own_name(root: str) -> str:
 
 
 def task_of(cfg: CfgNode) -> str:
-    """The task of the data set that `DATA.NAME` names. Raises `UserError` if there is no such data set."""
-    return DATA_SETS.get(cfg.DATA.NAME).task
+    """The task of the data set that `DATA.NAME` names, or those of `DATA.TRAIN`.
+
+    Raises `UserError` if there is no such data set.
+    """
+    return DATA_SETS.get(split_entry(first_entry(cfg))[0]).task
+
+
+def split_entry(entry: str) -> tuple[str, str]:
+    """Name and root of an entry of `DATA.TRAIN` or `DATA.TEST`, `NAME` or `NAME=ROOT`; no root: that of the config."""
+    name, _, root = entry.partition("=")
+    return name.strip(), root.strip()
+
+
+def first_entry(cfg: CfgNode) -> str:
+    """The data set that is trained on, or the first of several."""
+    return cfg.DATA.TRAIN[0] if cfg.DATA.TRAIN else cfg.DATA.NAME
+
+
+def alone(cfg: CfgNode, entry: str) -> CfgNode:
+    """The config of one data set by itself, as if `DATA.NAME` and `DATA.ROOT` named it."""
+    name, root = split_entry(entry)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATA.NAME, cfg.DATA.TRAIN, cfg.DATA.TEST = name, [], []
+    if root:
+        cfg.DATA.ROOT = expand_path(root, f"DATA: {entry}")
+    cfg.freeze()
+    return cfg
+
+
+def _read(cfg: CfgNode, *, training: bool) -> ReIDData | ClassificationData:
+    """What `DATA` names: one data set, or training images of some and the test images of another."""
+    if not cfg.DATA.TRAIN and not cfg.DATA.TEST:
+        return DATA_SETS.get(cfg.DATA.NAME).load(cfg)
+    entries = cfg.DATA.TRAIN or [cfg.DATA.NAME]
+    test = cfg.DATA.TEST[0] if cfg.DATA.TEST else entries[0]
+    found = {entry: _load_persons(cfg, entry) for entry in dict.fromkeys([*(entries if training else ()), test])}
+    if not training:
+        return found[test]
+    for entry in entries:
+        if not found[entry].train:
+            raise UserError(f"DATA.TRAIN: {entry}: {found[entry].missing or 'the train split is empty'}")
+    if twice := repeated(found[entry].name for entry in entries):
+        raise UserError(f"DATA.TRAIN: two data sets are called {twice!r}; rename the folder of one")
+    return with_tests_of(join_training([found[entry] for entry in entries]), found[test])
+
+
+def _load_persons(cfg: CfgNode, entry: str) -> ReIDData:
+    data = DATA_SETS.get(split_entry(entry)[0]).load(alone(cfg, entry))
+    if not isinstance(data, ReIDData):
+        raise UserError(f"DATA: {entry}: is a set of classes; only persons can be trained on or tested on together")
+    return data
 
 
 def load_data(cfg: CfgNode, *, training: bool = True) -> ReIDData | ClassificationData:
-    """The data set that `DATA.NAME` names, checked, with the labels that `SEMI` leaves it.
+    """The data set that `DATA` names, checked, with the labels that `SEMI` leaves it.
 
     Args:
         cfg: the config.
         training: False: its training images are not needed, and there may be none.
     """
-    data = usable_images(cfg, DATA_SETS.get(cfg.DATA.NAME).load(cfg))
+    data = usable_images(cfg, _read(cfg, training=training))
     if not data.train:
         if training:
             missing = data.missing or f"{data.root}: the train split is empty"

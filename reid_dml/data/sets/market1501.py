@@ -15,10 +15,12 @@ from reid_dml.data.listing import list_folders, list_images, passed_over, walk_i
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.data.sets import own_name, register_data
 from reid_dml.data.sets.checks import check_data
+from reid_dml.data.sets.found import named
 from reid_dml.data.sets.places import check_root
 from reid_dml.errors import UserError, absolute
 
 FOLDER = "Market-1501-v15.09.15"
+NAMES = (FOLDER, "Market-1501", "market1501")
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test", "boxes": "gt_bbox"}
 OFFICIAL_COUNTS = {"train": 12936, "query": 3368, "gallery": 19732, "boxes": 25259}
 _NO_FOLDER = "folder not found; see datasets/README.md for the layout, or set DATA.ROOT"
@@ -98,8 +100,13 @@ def count_differences(counts: dict[str, int]) -> list[str]:
 
 @register_data("market1501", task="retrieval")
 def load_market1501(cfg: CfgNode) -> ReIDData:
-    """`DATA.ROOT`/Market-1501-v15.09.15, its image counts compared with the official ones."""
-    root = check_root(cfg.DATA.ROOT, lambda root: _has_layout(root / FOLDER), f"{FOLDER}/") / FOLDER
+    """`DATA.ROOT`/Market-1501-v15.09.15 or, where that is not there, a folder called like `market1501`.
+
+    Its image counts are compared with the official ones.
+    """
+    root = Path(cfg.DATA.ROOT)
+    called_otherwise = None if (root / FOLDER).is_dir() else named(root, NAMES, [SPLITS["query"], SPLITS["gallery"]])
+    root = called_otherwise or check_root(root, lambda root: _has_layout(root / FOLDER), f"{FOLDER}/") / FOLDER
     data = read_layout(root, "market1501", cameras=cfg.DATA.CAMERAS)
     counts = {split: len(list_images(root / folder)) for split, folder in SPLITS.items() if (root / folder).is_dir()}
     if differences := count_differences(counts):

@@ -1,0 +1,80 @@
+"""A table of runs and data sets, from the records in run folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reid_dml.errors import UserError
+from reid_dml.files import check_output, read_json, write_json, write_text
+from reid_dml.reporting.cross_table import chosen_metrics, cross_rows
+from reid_dml.reporting.tables import csv_text, format_table
+from reid_dml.runs.folder import run_folders
+
+
+def compare_runs(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    network: str = "ensemble",
+    json_file: str | None = None,
+    csv_file: str | None = None,
+) -> None:
+    """Print what every run reached on every data set it was tested on, the one of its training first.
+
+    Args:
+        runs: run folders.
+        network: `ensemble`, `mean` or the index of a network.
+        json_file, csv_file: where to write the table, too.
+
+    Raises:
+        UserError: a folder that is no finished run of persons, or a damaged record.
+    """
+    for output in (json_file, csv_file):
+        if output:
+            check_output(output)
+    models = {name: read_tests(folder.path) for name, folder in run_folders(runs).items()}
+    sets = list(dict.fromkeys(name for found in models.values() for name in found))
+    rows = cross_rows(models, sets, network)
+    print(format_table(rows))
+    if csv_file:
+        write_text(csv_file, csv_text(rows))
+    if json_file:
+        chosen = {
+            model: {name: chosen_metrics(metrics, network, f"{model}: {name}") for name, metrics in found.items()}
+            for model, found in models.items()
+        }
+        write_json(json_file, {"network": network, "models": chosen})
+
+
+def read_tests(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The metrics of a run's cohort by data set: of its record, and of `tests/`.
+
+    Raises `UserError` for a record that is missing, damaged or of a set of classes.
+    """
+    files = [folder / "result.json", *sorted((folder / "tests").glob("*.json"))]
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise UserError(
+            f"{folder / 'result.json'}: missing; finish the run, or test it first (reid-dml test --run {folder} "
+            "DATA.TEST ...)"
+        )
+    found: dict[str, Mapping[str, Any]] = {}
+    for file in files:
+        record = read_json(file, "test the run again (reid-dml test DATA.TEST ...)")
+        if record.get("task", "retrieval") != "retrieval":
+            raise UserError(f"{file}: a run of {record['task']}; only runs of persons are compared over data sets")
+        if not record.get("metrics") and file.name == "result.json":
+            continue  # all persons were trained on
+        try:
+            name, metrics = str(record["dataset"]), record["metrics"]
+            for entry in (
+                *metrics["networks"],
+                *(metrics[label] for label in ("mean", "ensemble") if label in metrics),
+            ):
+                float(entry["single_query"]["mAP"]), float(entry["single_query"]["cmc"][0])
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise UserError(f"{file}: damaged; test the run again (reid-dml test DATA.TEST ...)") from None
+        found[name] = metrics
+    return found

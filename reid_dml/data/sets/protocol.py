@@ -1,0 +1,32 @@
+"""Options of published data sets that can be tested in several ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reid_dml.options import Component, option
+
+SECTION = "PROTOCOL"
+ATTRIBUTES = (
+    *("age", "backpack", "bag", "clothes", "down", "downcolour", "gender", "hair", "handbag", "hat", "up", "upcolour"),
+)
+
+
+@dataclass(frozen=True)
+class ProtocolOptions(Component):
+    """Which of its splits and rules a published data set is read with; each option names the sets that it concerns."""
+
+    split: int = option(
+        0, "viper, cuhk01, ilids, prid2011, prcc (one image a person): which random draw; grid: 0 to 9, given", least=0
+    )
+    swap_views: bool = option(False, "viper, cuhk01: the second view searches in the first")
+    validation: str = option(
+        "train", "msmt17: train (its validation images, too: 32,621) | leave_out", choices=("train", "leave_out")
+    )
+    clothes: str = option(
+        "changed",
+        "ltcc, prcc: changed (matches wear other clothes than the query) | same (prcc: queries of camera B) | any",
+        choices=("changed", "same", "any"),
+    )
+    single_shot: bool = option(False, "prcc: one drawn gallery image of each person, as in its paper; else all")
+    attribute: str = option("gender", "market1501_attributes: what is learnt", choices=ATTRIBUTES)

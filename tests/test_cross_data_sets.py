@@ -1,0 +1,179 @@
+"""Testing on other data sets, training on several together, and the table of runs and data sets."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reid_dml.commands.train import train_and_evaluate
+from reid_dml.config import load_config
+from reid_dml.data.joined import join_training, with_tests_of
+from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.data.sets import load_data
+from reid_dml.errors import UserError
+from reid_dml.features.extractor import FeatureExtractor
+
+
+def data_set(name, persons, cameras, original_ids=None):
+    train = [
+        ImageRecord(f"/sets/{name}/{person}_{camera}.png", person, camera) for person in persons for camera in cameras
+    ]
+    other = [ImageRecord(f"/sets/{name}/q.png", 9, 1)]
+    return ReIDData(name, f"/sets/{name}", train, other, other, original_ids=original_ids or {})
+
+
+def test_persons_and_cameras_of_two_sets_are_kept_apart():
+    joined = join_training([data_set("a", [1, 4], [1, 2]), data_set("b", [1, 2], [0, -1], {1: "anna", 2: "ben"})])
+    assert [(r.person_id, r.camera_id) for r in joined.train] == [
+        (1, 1), (1, 2), (4, 1), (4, 2), (5, 3), (5, -1), (6, 3), (6, -1),
+    ]  # fmt: skip
+    assert joined.class_names == ["a/1", "a/4", "b/anna", "b/ben"]
+    assert joined.train[4].camera == "b/0"
+    assert (joined.name, joined.root) == ("a + b", "/sets")
+    # A set of unknown cameras between others moves none of them together.
+    third = join_training([data_set("a", [1], [3]), data_set("b", [1], [-1]), data_set("c", [1], [3])])
+    assert [r.camera_id for r in third.train] == [3, -1, 7]
+
+
+def test_one_set_trains_as_it_does_alone():
+    data, other = data_set("a", [1, 4], [1, 2]), data_set("b", [1, 2], [1, 2])
+    joined = with_tests_of(join_training([data]), other)
+    assert joined.train == data.train
+    assert joined.training_summary() == data.training_summary()
+    assert (joined.name, joined.trained_on, joined.query) == ("b", "a", other.query)
+    assert with_tests_of(join_training([data]), data) == data
+
+
+@pytest.fixture(scope="session")
+def other_set(tmp_path_factory, tiny_config):
+    """A second drawn data set as a folder in Market layout."""
+    root = tmp_path_factory.mktemp("other")
+    load_data(load_config(tiny_config, ["SYNTHETIC.SEED", "1", "DATA.ROOT", str(root)]))
+    (folder,) = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return folder.rename(root / "other")
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    return Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+
+
+def metrics_by_hand(features, query, gallery):
+    """mAP and rank-1 of single queries by sorting."""
+    precisions, firsts = [], []
+    for record, feature in zip(query, features[: len(query)], strict=True):
+        scores = features[len(query) :] @ feature
+        kept = [
+            row for row, other in enumerate(gallery)
+            if (other.person_id, other.camera_id) != (record.person_id, record.camera_id)
+        ]  # fmt: skip
+        order = sorted(kept, key=lambda row: -scores[row])
+        hits = [place for place, row in enumerate(order) if gallery[row].person_id == record.person_id]
+        if hits:
+            precisions.append(np.mean([(number + 1) / (place + 1) for number, place in enumerate(hits)]))
+            firsts.append(hits[0] == 0)
+    return np.mean(precisions), np.mean(firsts)
+
+
+def test_numbers_on_another_set_are_those_by_hand_and_kept(command, run, other_set, tiny_config, data_root, tmp_path):
+    plain = command("test_net", "--run", run, "DATA.ROOT", data_root, "--json", tmp_path / "plain.json")
+    assert plain.code == 0, plain.err
+    assert not (run / "tests").exists()
+    tested = ("test_net", "--run", run, "DATA.ROOT", data_root, "DATA.TEST", f"[synthetic, folder={other_set}]")
+    result = command(*tested, "--json", tmp_path / "m.json")
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "m.json").read_text())["data_sets"]
+    assert list(found) == ["synthetic", "other (own)"]
+    assert found["synthetic"] == json.loads((tmp_path / "plain.json").read_text())
+    data = load_data(load_config(tiny_config, ["DATA.NAME", "folder", "DATA.ROOT", str(other_set)]))
+    images = [*data.query, *data.gallery]
+    features = FeatureExtractor.from_run(run)([record.path for record in images])
+    single = found["other (own)"]["ensemble"]["single_query"]
+    by_hand = metrics_by_hand(features, data.query, data.gallery)
+    assert (single["mAP"], single["cmc"][0]) == pytest.approx(by_hand, abs=1e-6)
+    kept = json.loads((run / "tests" / "other_own.json").read_text())
+    assert (kept["dataset"], kept["metrics"]) == ("other (own)", found["other (own)"])
+    # The table from the records, beside what the terminal showed.
+    cell = f"{100 * single['mAP']:.2f} / {100 * single['cmc'][0]:.2f}"
+    assert cell in result.out
+    table = command("compare_runs", run, "--csv", tmp_path / "t.csv", "--json", tmp_path / "t.json")
+    assert table.code == 0, table.err
+    header, row = (tmp_path / "t.csv").read_text().splitlines()
+    assert header == "mAP / rank-1 (%),synthetic,other (own)"
+    assert row.split(",")[0] == "tiny"
+    assert row.split(",")[2] == cell
+    assert cell in table.out
+    assert (
+        json.loads((tmp_path / "t.json").read_text())["models"]["tiny"]["other (own)"]
+        == found["other (own)"]["ensemble"]
+    )
+    first = command("compare_runs", run, "--network", "1")
+    assert f"{100 * found['other (own)']['networks'][1]['single_query']['mAP']:.2f}" in first.out
+
+
+def test_training_on_two_sets_and_testing_on_each(command, make_config, other_set, tmp_path):
+    both = ("DATA.TRAIN", f"[synthetic, folder={other_set}]", "DATA.TEST", f"[folder={other_set}, synthetic]")
+    cfg = make_config(*both)
+    train_and_evaluate(cfg)
+    run = Path(cfg.OUTPUT_DIR)
+    record = json.loads((run / "result.json").read_text())
+    assert (record["dataset"], record["trained_on"]) == ("other (own)", "synthetic + other (own)")
+    classes = json.loads((run / "classes.json").read_text())
+    assert len(classes["original_ids"]) == 10
+    assert {name.rpartition("/")[0] for name in classes["original_ids"]} == {"synthetic", "other (own)"}
+    kept = {path.name: json.loads(path.read_text())["metrics"] for path in (run / "tests").iterdir()}
+    assert sorted(kept) == ["other_own.json", "synthetic.json"]
+    assert kept["other_own.json"] == record["metrics"]
+    result = command("test_net", "--run", run, "DATA.ROOT", cfg.DATA.ROOT, "--json", tmp_path / "m.json")
+    assert json.loads((tmp_path / "m.json").read_text())["data_sets"]["synthetic"] == kept["synthetic.json"], result.err
+    # What is tested on may change when a run goes on; what is trained on may not.
+    cfg = make_config(*both[:2], "TRAIN.STEPS", "8")
+    train_and_evaluate(cfg, resume=True)
+    record = json.loads((run / "result.json").read_text())
+    assert record["dataset"] == "synthetic"
+    with pytest.raises(UserError, match=r"DATA.TRAIN was \['synthetic', 'folder="):
+        train_and_evaluate(make_config("TRAIN.STEPS", "8"), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("DATA.TEST", "[markt1501]"), "DATA.TEST: .*'markt1501'.*did you mean 'market1501'"),
+        (("DATA.TRAIN", "[synthetic, cifar10]"), "DATA.TRAIN: .*cifar10, a set of classes"),
+        (("DATA.TRAIN", "[synthetic, synthetic]"), "names a data set twice"),
+        (("DATA.TEST", "[folder=/nowhere]"), "/nowhere: folder not found"),
+        (("DATA.TEST", "[folder={other}, folder={copy}]"), "two data sets are called 'other \\(own\\)'"),
+        (("DATA.TRAIN", "[folder={other}, folder={copy}]"), "two data sets are called 'other \\(own\\)'"),
+    ],
+)
+def test_data_sets_that_cannot_be_are_one_line(command, tiny_config, tiny_run, other_set, tmp_path, options, words):
+    copy = Path(shutil.copytree(other_set, tmp_path / "copy" / "other"))
+    options = [option.format(other=other_set, copy=copy) for option in options]
+    if options[0] == "DATA.TEST":
+        result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, *options)
+    else:
+        result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", *options)
+        assert not (tmp_path / "run").exists()
+    assert re.search(words, result.error), result.error
+    assert not (tiny_run / "tests").exists()
+
+
+def test_several_sets_have_no_one_report(command, tiny_run, tmp_path):
+    result = command("test_net", "--run", tiny_run, "DATA.TEST", "[synthetic]", "--report", tmp_path / "r.html")
+    assert "shows one data set" in result.error
+
+
+def test_runs_that_cannot_be_compared_are_one_line(command, run, tmp_path):
+    assert "is not a run folder" in command("compare_runs", tmp_path).error
+    assert "has no network '7'" in command("compare_runs", run, "--network", "7").error
+    (run / "tests").mkdir()
+    (run / "tests" / "x.json").write_text('{"dataset": "x", "metrics": {"networks": [{}]}}')
+    assert "x.json: damaged; test the run again" in command("compare_runs", run).error
+    shutil.rmtree(run / "tests")
+    (run / "result.json").unlink()
+    assert "result.json: missing; finish the run, or test it" in command("compare_runs", run).error
