@@ -116,6 +116,22 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 
 @pytest.fixture(scope="session")
+def behind_the_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which a much shortened quickstart has run."""
+    root, here = tmp_path_factory.mktemp("checkout"), Path.cwd()
+    for name in ("tools", "configs", "examples"):
+        (root / name).symlink_to(REPOSITORY / name)
+    (root / ".venv").symlink_to(sys.prefix)
+    (root / "datasets").mkdir()
+    os.chdir(root)
+    try:
+        train_and_evaluate(load_config("quickstart", ["TRAIN.STEPS", "20", "THREADS", "1"]))
+    finally:
+        os.chdir(here)
+    return root
+
+
+@pytest.fixture(scope="session")
 def market_root() -> Path:
     """The folder above the real Market-1501, from REID_DML_DATASETS; the test is skipped without it."""
     root = os.environ.get("REID_DML_DATASETS")

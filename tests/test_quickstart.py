@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 from reid_dml.commands.train import train_and_evaluate
@@ -22,3 +23,7 @@ def test_the_quickstart_lands_between_40_and_90_map(tmp_path, capsys):
         assert found["multi_query"]["mAP"] > found["single_query"]["mAP"]
     assert metrics["ensemble"]["single_query"]["mAP"] > metrics["mean"]["single_query"]["mAP"]
     assert "ensemble" in capsys.readouterr().out
+    # Its networks know persons again who come back elsewhere, in another pose.
+    kept = runpy.run_path(str(REPOSITORY / "examples" / "tracker.py"))["main"](cfg.OUTPUT_DIR)
+    assert kept["by overlap alone"] == 0
+    assert kept["and by appearance"] >= 4

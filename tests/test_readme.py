@@ -6,33 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from reid_dml.commands.train import train_and_evaluate
-from reid_dml.config import load_config
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 SHELL = [block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.S) if "market" not in block]
-
-
-@pytest.fixture(scope="module")
-def behind_the_quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which a much shortened quickstart has run."""
-    root, here = tmp_path_factory.mktemp("checkout"), Path.cwd()
-    for name in ("tools", "configs"):
-        (root / name).symlink_to(REPOSITORY / name)
-    (root / ".venv").symlink_to(sys.prefix)
-    (root / "datasets").mkdir()
-    os.chdir(root)
-    try:
-        train_and_evaluate(load_config("configs/quickstart.yml", ["TRAIN.STEPS", "20", "THREADS", "1"]))
-    finally:
-        os.chdir(here)
-    return root
 
 
 @pytest.mark.parametrize(

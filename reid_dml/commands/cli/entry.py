@@ -1,5 +1,7 @@
 """Starting a command: `reid-dml train` and `python tools/train_net.py` are the same one."""
 
+# PYTHON_ARGCOMPLETE_OK
+
 from __future__ import annotations
 
 import os
@@ -47,9 +49,9 @@ def call(name: str, words: Sequence[str] | None = None) -> int | None:
     return module.run(parse(parser, words))
 
 
-def start(name: str) -> None:
-    """Run a command as its script in tools/ does; ends the process."""
-    run_command(partial(call, name), interrupted=getattr(_module(name), "INTERRUPTED", ANEW))
+def start(name: str, place: int = 1) -> None:
+    """Run a command with the words of the process from this place on; ends the process."""
+    run_command(lambda: call(name, sys.argv[place:]), interrupted=getattr(_module(name), "INTERRUPTED", ANEW))
 
 
 def main() -> None:
@@ -58,7 +60,7 @@ def main() -> None:
         _complete()
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in TOOLS:
-        run_command(lambda: call(name, sys.argv[2:]), interrupted=getattr(_module(name), "INTERRUPTED", ANEW))
+        start(name, place=2)
     run_command(partial(_without_command, name))
 
 
@@ -83,7 +85,7 @@ def whole_parser(*, with_arguments: bool = False) -> ArgumentParser:
     wide = partial(RawDescriptionHelpFormatter, max_help_position=16)
     parser = Parser(prog="reid-dml", description=_ABOUT, formatter_class=wide)
     parser.add_argument("--version", action="store_true", help="versions, devices and folders, for a bug report")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
     for name in TOOLS:
         module = _module(name)
         summary = (module.__doc__ or "").partition("\n")[0]
