@@ -33,8 +33,13 @@ def shown_commands():
                 for place, word in enumerate(words):
                     called = COMMANDS.get(word.removeprefix("./"))
                     if word == "reid-dml" or words[max(place - 1, 0) : place + 1] == ["-m", "reid_dml"]:
-                        called, place = words[place + 1], place + 1
-                    if called and "..." not in words and "…" not in words and not called.startswith("-"):
+                        called, place = (words[place + 1] if words[place + 1 :] else "-"), place + 1
+                    if (
+                        called
+                        and "..." not in words
+                        and "…" not in words
+                        and called not in ENDS | {"-", "--version", "--help"}
+                    ):
                         rest = words[place + 1 :]
                         end = next((number for number, text in enumerate(rest) if text in ENDS), len(rest))
                         typed = [
