@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from reid_dml.config.shipped import shipped_names
+from reid_dml.shipped import shipped_names
 from tests.conftest import REPOSITORY, CommandResult
 
 # No build isolation: nothing is fetched.
@@ -132,4 +132,5 @@ def test_a_shell_completes_commands_and_options(installed):
         return installed("python", "-c", script, path, **variables).out.replace("\013", "\n").split()
 
     assert "train" in suggestions("reid-dml tr")
+    assert "market_mobilenet_dml" in suggestions("reid-dml train --config market_mobilenet_d")
     assert "--picture" in [re.sub(r"\W+$", "", word) for word in suggestions("reid-dml search --pic")]

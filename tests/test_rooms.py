@@ -14,8 +14,8 @@ LIBRARY = REPOSITORY / "reid_dml"
 ROOMS = [
     *("__main__", "commands", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
     *("inference", "runs", "config", "engine", "mutual", "models", "classification", "data", "options", "registry"),
-    *("processes", "device", "threads", "versions", "heartbeat", "digests", "files", "extras", "errors", "logs"),
-    *("timing", "waiting", "called", "text"),
+    *("processes", "device", "threads", "versions", "heartbeat", "digests", "files", "extras", "shipped", "errors"),
+    *("logs", "timing", "waiting", "called", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from glob import escape, glob
 from typing import Any
 
 from reid_dml.digests import VARIABLE
+from reid_dml.shipped import shipped_names
 
 
 def add_run(parser: ArgumentParser) -> None:
@@ -14,13 +16,24 @@ def add_run(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
     )
-    parser.add_argument(
-        "--config-file",
-        "--config",
-        metavar="FILE",
+    add_config(
+        parser,
         help="instead of --run: a config file, or the name of one that comes along; MODEL.WEIGHTS among the options",
     )
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+
+
+def add_config(parser: ArgumentParser, **options: Any) -> None:
+    """`--config-file` or `--config`: a file, or the name of a config that comes along."""
+    action = parser.add_argument("--config-file", "--config", metavar="FILE", **options)
+    vars(action)["completer"] = _configs  # argcomplete asks for it
+
+
+def _configs(prefix: str, **_: Any) -> list[str]:
+    """How the name of a config may go on."""
+    paths = [path + ("/" if os.path.isdir(path) else "") for path in glob(f"{escape(prefix)}*")]
+    names = [name for name in shipped_names() if name.startswith(prefix)]
+    return names + [path for path in paths if path.endswith(("/", ".yml"))]
 
 
 def add_network(parser: ArgumentParser) -> None:

@@ -33,9 +33,13 @@ def print_version() -> None:
 def extras() -> dict[str, dict[str, str]]:
     """Packages of every extra, and their versions; empty: not installed."""
     found: dict[str, dict[str, str]] = {}
-    for requirement in metadata.requires("reid_dml") or ():
+    try:
+        requirements = metadata.requires("reid_dml") or []
+    except metadata.PackageNotFoundError:  # a checkout that was not installed
+        requirements = []
+    for requirement in requirements:
         words = re.match(r"([\w.-]+)(?:.*extra *== *[\'\"]([\w-]+))?", requirement)
-        if words and words[2]:
+        if words and words[2] and words[1] != "reid_dml":
             try:
                 version = metadata.version(words[1])
             except metadata.PackageNotFoundError:

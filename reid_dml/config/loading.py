@@ -17,8 +17,8 @@ from yacs.config import CfgNode
 from reid_dml.config.checks import check_config
 from reid_dml.config.reading import merge, merge_overrides, read_text, read_with_bases
 from reid_dml.config.schema import default_config, get_option
-from reid_dml.config.shipped import find_config
 from reid_dml.config.versions import upgrade
+from reid_dml.shipped import find_config
 
 
 def load_config(

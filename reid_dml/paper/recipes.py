@@ -10,10 +10,10 @@ from yacs.config import CfgNode
 
 from reid_dml.config import flatten, load_config
 from reid_dml.config.reading import read_with_bases
-from reid_dml.config.shipped import SHIPPED
 from reid_dml.errors import UserError
 from reid_dml.paper.experiments import EXPERIMENTS, Experiment
 from reid_dml.runs.folder import OF_THE_PLACE
+from reid_dml.shipped import SHIPPED
 
 SCALES = ("full", "small", "smoke")
 # A student's seed beside its teacher's: with the same starting weights and batches it would be the teacher's twin.

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from reid_dml.commands.arguments import add_no_verify
+from reid_dml.commands.arguments import add_config, add_no_verify
 
 INTERRUPTED = "run the command again with --resume to go on"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--config-file",
-        "--config",
+    add_config(
+        parser,
         required=True,
         action="append",
-        metavar="FILE",
         help="experiment: a file, or the name of a config that comes along, such as quickstart; may be repeated, later "
         "ones win: scales/small_market shortens",
     )

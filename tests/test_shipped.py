@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reid_dml.config import load_config
-from reid_dml.config.shipped import SHIPPED, find_config, shipped_names
 from reid_dml.errors import UserError
+from reid_dml.shipped import SHIPPED, find_config, shipped_names
 from tests.conftest import REPOSITORY
 
 
