@@ -20,7 +20,15 @@ from reid_dml.models.build import network_seed, new_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
-from reid_dml.runs.sources import WEIGHTS_NAME, classes_hash, head_classes, known_config, network_index, run_config
+from reid_dml.runs.sources import (
+    WEIGHTS_NAME,
+    classes_hash,
+    folder_members,
+    head_classes,
+    known_config,
+    network_index,
+    run_config,
+)
 from reid_dml.runs.weights import check_cohort
 
 logger = logging.getLogger(__name__)
@@ -77,7 +85,7 @@ def network_options(cfg: CfgNode) -> list[str]:
 
 
 def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]:
-    """Weight files by network index that `MODEL.WEIGHTS` stands for: a run folder's cohort, or one file.
+    """Weight files by network index that `MODEL.WEIGHTS` stands for: a run's or model folder's networks, or one file.
 
     `TEST.WEIGHTS` chooses between a run's averaged and last weights. Raises `UserError` if there are none.
     """
@@ -87,9 +95,10 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
     if not path.is_dir():
         return {network_index(path): path}
     folder = RunFolder(path)
-    ema = uses_average(cfg)
-    files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
-    if (more := folder.weights_file(len(files), ema=ema)).is_file():
+    size, members = len(cfg.COHORT.NETWORKS), folder_members(folder)
+    ema = uses_average(cfg) and not members  # a model folder has the weights that evaluation takes, whichever these are
+    files = {index: folder.weights_file(index, ema=ema) for index in members or range(size)}
+    if (more := folder.weights_file(size, ema=ema)).is_file():
         raise UserError(f"{more}: the run has more networks than COHORT.NETWORKS of the config; use its own config")
     absent = [file for file in files.values() if not file.is_file()]
     if absent and ema and folder.weights_file(0).is_file():
