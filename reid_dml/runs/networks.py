@@ -17,7 +17,7 @@ from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
-from reid_dml.models.weights import load_exact, load_partial, read_tensors
+from reid_dml.models.weights import load_exact, load_neck, load_partial, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.sources import (
@@ -119,7 +119,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
     """Trained networks in evaluation mode, by index.
 
-    A file that is of none of our runs gives its backbone alone; the head in front of it is all zero.
+    A file that is of none of our runs gives its backbone, and with `MODEL.NECK bn` its neck; the head is all zero.
 
     Args:
         cfg: what they are built by.
@@ -148,18 +148,14 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
             what = f"network {index} ({cfg.COHORT.NETWORKS[index]})"
             load_exact(network, file, what=what, without=_FORMER_TENSORS)
         else:
-            network = _with_backbone_of(cfg, index, file)
+            network = _foreign_network(cfg, index, file)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
 
 
-def _with_backbone_of(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
-    """A network with the backbone of a weights file of another toolkit, for features; its head knows one class only."""
+def _foreign_network(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
+    """A network of another toolkit's weights, for features: backbone and neck; its head knows one class only."""
     name = cfg.COHORT.NETWORKS[index]
-    if cfg.MODEL.NECK != "none":
-        raise UserError(
-            f"{file}: has no identity head of tools/train_net.py, so only its backbone can be read; set MODEL.NECK none"
-        )
     network = build_network(cfg, index, 1, initialise=False)
     for parameter in network.head.parameters():
         torch.nn.init.zeros_(parameter)
@@ -170,6 +166,9 @@ def _with_backbone_of(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
             f"shape ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); name its own network in COHORT.NETWORKS"
         )
     logger.info("%s", report)
+    if cfg.MODEL.NECK == "bn":
+        prefix = load_neck(network.neck, file)
+        logger.info("network %d (%s) neck: %s* of %s", index, name, prefix, file)
     return network
 
 
