@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 _GIVEN = os.environ.get("OMP_NUM_THREADS", "")  # by the user or torchrun; `use_threads` changes the variable
 _CGROUPS = Path("/sys/fs/cgroup")
+MOST_BATCHES_AT_ONCE = 8  # that go through a network at a time on a CPU: Python itself would be what more wait for
 _chosen = 0
 
 
@@ -36,6 +37,11 @@ def cpu_threads() -> int:
     """Threads to use: what `use_threads` was given, else OMP_NUM_THREADS as the process found it, else the cores."""
     first = _GIVEN.split(",")[0].strip()  # OpenMP allows a number for each level of nesting
     return _chosen or (int(first) if first.isdecimal() else 0) or usable_cores()
+
+
+def threads_of_one_batch() -> int:
+    """Threads for one of several batches that go through a network at a time on a CPU."""
+    return max(1, cpu_threads() // MOST_BATCHES_AT_ONCE)
 
 
 def usable_cores() -> int:

@@ -17,7 +17,7 @@ def _register(depth: int) -> None:
     @register_backbone(f"fastreid_resnet{depth}", stage_modules=("layer3", "layer4"))
     def build(size: tuple[int, int]) -> nn.Module:
         network = build_torchvision(f"{PREFIX}resnet{depth}", size, pretrained=False)
-        network.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)  # type: ignore[assignment]
+        network.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)
         network.num_features = 512 if depth < 50 else 2048  # type: ignore[assignment]
         return network
 

@@ -17,6 +17,7 @@ from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
+from reid_dml.models.exported import ExportedNetwork, is_exported, open_exported
 from reid_dml.models.weights import load_exact, load_neck, load_partial, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
@@ -30,6 +31,7 @@ from reid_dml.runs.sources import (
     run_config,
 )
 from reid_dml.runs.weights import check_cohort
+from reid_dml.threads import cpu_threads, threads_of_one_batch
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 
 
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
-    """Trained networks in evaluation mode, by index.
+    """Trained networks in evaluation mode, by index; of an exported file the one network it is.
 
     A file that is of none of our runs gives its backbone, and with `MODEL.NECK bn` its neck; the head is all zero.
 
@@ -130,13 +132,15 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         UserError: no weights there, or weights that do not fit.
     """
     files = weights_files(cfg, path)
+    if is_exported(first := next(iter(files.values()))):
+        return {next(iter(files)): _exported_network(cfg, first, device)}
     for index, file in files.items():
         if index >= len(cfg.COHORT.NETWORKS):
             raise UserError(
                 f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
             )
-    run = RunFolder(next(iter(files.values())).parent)
-    if named := WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
+    run = RunFolder(first.parent)
+    if named := WEIGHTS_NAME.fullmatch(first.name):
         check_cohort(files, run_of(run), ema=bool(named[2]))
     _warn_of_differences(cfg, path, (*INPUT_OPTIONS, *network_options(cfg)), "used here")
     networks = {}
@@ -151,6 +155,20 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
             network = _foreign_network(cfg, index, file)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
+
+
+def _exported_network(cfg: CfgNode, file: Path, device: str) -> Any:
+    """The network of an exported file, which takes images as its own config prepares them and in no other way."""
+    threads = cpu_threads() if device != "cpu" else threads_of_one_batch()
+    network = open_exported(file, device=device, threads=threads)
+    known = known_config(file)
+    different = [key for key in INPUT_OPTIONS if known is not None and get_option(known, key) != get_option(cfg, key)]
+    if different:
+        raise UserError(
+            f"{file}: takes images as it was exported, with {different[0]} {get_option(known, different[0])}, not "
+            f"{get_option(cfg, different[0])}; use its own config: --run {file}"
+        )
+    return network
 
 
 def _foreign_network(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
@@ -238,6 +256,9 @@ def choose_network(
     """
     if choice == "ensemble":
         return networks
+    for network in networks.values():
+        if isinstance(network, ExportedNetwork) and " " in network.about["indices"]:
+            raise UserError(f"{path}: is one graph of several networks; leave out --network, or export one of them")
     if not str(choice).isdecimal() or int(choice) not in networks:
         indices = ", ".join(map(str, sorted(networks)))
         raise UserError(f"{path}: network {choice!r} is neither `ensemble` nor one of {indices}")

@@ -20,6 +20,7 @@ from yacs.config import CfgNode
 from reid_dml.config import default_config, get_option, load_config, parse_config
 from reid_dml.errors import UserError
 from reid_dml.files import expand_path
+from reid_dml.models.exported import is_exported, read_about
 from reid_dml.models.weights import read_metadata
 from reid_dml.runs.folder import OF_THE_PLACE, RunFolder, config_text
 from reid_dml.runs.hub import local_path
@@ -140,6 +141,9 @@ def classes_hash(names: Sequence[str]) -> str:
 def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    if is_exported(path):
+        about = read_about(path)
+        return {"config": about["config"], "network": int(about["indices"].split()[0])}
     try:
         content = json.loads(read_metadata(path).get(_KEY, "{}"))
     except ValueError:
