@@ -53,7 +53,10 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         evaluation = task.evaluate(networks, device, shard=rank(), shards=world_size())
         if rank() > 0:
             return
-        names = [cfg.COHORT.NETWORKS[index] for index in networks]
+        # An exported file is one network, of several perhaps.
+        names = [
+            getattr(network, "about", {}).get("networks") or cfg.COHORT.NETWORKS[k] for k, network in networks.items()
+        ]
         print_metrics(task.kind, evaluation.metrics, network_labels(names, list(networks)), references)
         if json_file:
             write_json(json_file, evaluation.metrics)
@@ -81,6 +84,10 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     """Raise `UserError` unless the rows of the heads stand for the classes of the training split."""
     classes = {network.num_classes for network in networks.values()}
+    if 0 in classes:
+        raise UserError(
+            f"{path}: an exported file gives features and no classes; test the run or model folder it is of"
+        )
     known = head_classes(path)
     if not known:
         folder = Path(path) if Path(path).is_dir() else Path(path).parent

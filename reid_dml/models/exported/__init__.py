@@ -7,7 +7,8 @@ Runtimes are imported where a file of theirs is opened.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -77,24 +78,41 @@ def format_of(path: str | Path) -> ModuleType:
     if suffix not in _FORMATS:
         raise UserError(f"{path}: exported files end in {', '.join(SUFFIXES)}")
     module = importlib.import_module(_FORMATS[suffix])
-    for package in module.PACKAGES:
+    require(path, module.READERS, module.INSTALL)
+    return module
+
+
+def require(path: str | Path, packages: Sequence[str], install: str) -> None:
+    """Raise `UserError` where a package is not installed.
+
+    Args:
+        path: the file it is needed for.
+        packages: their names.
+        install: what to install.
+    """
+    for package in packages:
         try:
             importlib.import_module(package)
         except ImportError:
-            raise UserError(f"{path}: needs {package}; pip install 'reid_dml[{module.EXTRA}]'") from None
-    return module
+            raise UserError(f"{path}: needs {package}; {install}") from None
 
 
 def read_about(path: str | Path) -> dict[str, str]:
     """What an exported file says of itself. Raises `UserError` for one that cannot be read, or says nothing."""
     path = require_file(path, "the exported file", _REMEDY)
-    about = format_of(path).read_about(path)
+    state = path.stat()
+    about = _read_about(path, state.st_mtime_ns, state.st_size)
     if absent := [name for name in ABOUT if name not in about]:
         raise UserError(
             f"{path}: is no file of tools/export_model.py (it says nothing of {', '.join(absent[:3])}); export the run "
             "or model folder with it"
         )
-    return about
+    return dict(about)
+
+
+@lru_cache(maxsize=4)
+def _read_about(path: Path, modified: int, size: int) -> Mapping[str, str]:
+    return format_of(path).read_about(path)
 
 
 def open_exported(path: str | Path, *, device: str = "cpu", threads: int = 1) -> ExportedNetwork:

@@ -12,7 +12,8 @@ from torch import Tensor
 from reid_dml.errors import UserError
 from reid_dml.models.exported.sealing import check_seal
 
-PACKAGES, EXTRA = ("onnxruntime",), "export"
+READERS, WRITERS = ("onnxruntime",), ("onnx", "onnxscript")
+INSTALL = "pip install 'reid_dml[export]'"
 TITLE = "ONNX Runtime"
 
 

@@ -14,7 +14,8 @@ from reid_dml.digests import check_file
 from reid_dml.errors import UserError, require_file
 from reid_dml.models.exported.sealing import check_seal
 
-PACKAGES, EXTRA = ("openvino",), "openvino"
+READERS, WRITERS = ("openvino",), ("onnx", "onnxscript")  # written by way of ONNX
+INSTALL = "pip install openvino 'reid_dml[export]'"
 TITLE = "OpenVINO"
 SECTION = "reid_dml"  # of the model's rt_info
 BIN_DIGEST = "bin_sha256"

@@ -10,7 +10,9 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,7 +21,9 @@ from torch import Tensor
 from reid_dml.digests import KEY, check_digest, digest_of, verifies
 from reid_dml.errors import UserError
 
-PACKAGES, EXTRA = ("torch",), "export"
+READERS: tuple[str, ...] = ()
+WRITERS: tuple[str, ...] = ()
+INSTALL = ""
 TITLE = "torch.export"
 ENTRY = "extra/reid_dml.json"
 # Entries of an archive, behind the folder they all stand in.
@@ -32,18 +36,16 @@ _HARMLESS = re.compile(
 def read_about(path: Path) -> dict[str, str]:
     """What our entry of the archive says."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _opened(path) as archive:
             content = json.loads(archive.read(_named(archive, ENTRY)))
     except KeyError:
         return {}
-    except (zipfile.BadZipFile, ValueError, OSError) as failure:
-        raise UserError(f"{path}: is no whole .pt2 file ({failure}); copy it again, or export it again") from None
     return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}
 
 
 def check(path: Path, about: Mapping[str, str]) -> None:
     """Refuse an archive that is not as it was written, or with entries that torch would run code from."""
-    with zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         if verifies():
             check_digest(path, about_digest(archive, about), about[KEY], "copy it again, or export it again")
         if reason := _danger(archive):
@@ -82,6 +84,15 @@ def open_file(path: Path, *, device: str, threads: int) -> Callable[[Tensor], Te
         return module(images.to(device, torch.float32))
 
     return compute
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as failure:
+        raise UserError(f"{path}: is no whole .pt2 file ({failure}); copy it again, or export it again") from None
 
 
 def _named(archive: zipfile.ZipFile, entry: str) -> str:
