@@ -22,6 +22,8 @@ TOOLS = {
     "analyse": "analyse",
     "convert": "convert_features",
     "networks": "list_networks",
+    "save": "save_model",
+    "export": "export_model",
     "reproduce": "reproduce",
     "compare": "compare_runs",
     "results": "make_results",

@@ -59,6 +59,19 @@ def on_terminal() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """While it lasts, other libraries' warnings about themselves are not shown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     if issubclass(category, UserWarning):  # others are for programmers
         write_line(f"warning: {message}", sys.stderr)

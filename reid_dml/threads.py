@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 _GIVEN = os.environ.get("OMP_NUM_THREADS", "")  # by the user or torchrun; `use_threads` changes the variable
 _CGROUPS = Path("/sys/fs/cgroup")
 _PROCESSOR_TIMES = Path("/proc/stat")
+MOST_BATCHES_AT_ONCE = 8  # that go through a network at a time on a CPU: Python itself would be what more wait for
 _chosen = 0
 
 
@@ -105,6 +106,11 @@ def _times() -> dict[int, tuple[int, int]]:
             idle, waiting = ticks[3:5]
             found[int(name[3:])] = (sum(ticks) - idle - waiting, sum(ticks))
     return found
+
+
+def threads_of_one_batch() -> int:
+    """Threads for one of several batches that go through a network at a time on a CPU."""
+    return max(1, cpu_threads() // MOST_BATCHES_AT_ONCE)
 
 
 def usable_cores() -> int:

@@ -12,7 +12,19 @@ from tests.conftest import REPOSITORY
 LIBRARY = REPOSITORY / "reid_dml"
 # From the top; a room imports rooms further down only. Modules beside the rooms are rooms of one file.
 ROOMS = [
-    *("__main__", "commands", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
+    *(
+        "__main__",
+        "commands",
+        "paper",
+        "analysis",
+        "reporting",
+        "tasks",
+        "export",
+        "retrieval",
+        "ranking",
+        "search",
+        "features",
+    ),
     *("inference", "runs", "config", "engine", "mutual", "models", "classification", "data", "options", "registry"),
     *("processes", "device", "threads", "versions", "heartbeat", "digests", "files", "extras", "shipped", "errors"),
     *("logs", "timing", "waiting", "called", "text"),

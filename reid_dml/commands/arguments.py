@@ -14,7 +14,10 @@ from reid_dml.shipped import shipped_names
 def add_run(parser: ArgumentParser) -> None:
     """`--run`, `--config-file` and options behind either: trained networks, for `commands.networks.chosen_config`."""
     parser.add_argument(
-        "--run", metavar="RUN", help="the networks and their config: a run folder, or one of its .safetensors files"
+        "--run",
+        metavar="RUN",
+        help="the networks and their config: a run folder, a model folder, one of their .safetensors files, an "
+        "exported file (.onnx, .pt2, .xml), or hf://owner/name of a model folder on a hub",
     )
     add_config(
         parser,

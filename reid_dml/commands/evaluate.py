@@ -14,6 +14,7 @@ from reid_dml.device import describe_device, keep_freed_memory, resolve_device, 
 from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_output, write_json
 from reid_dml.models import ReIDNetwork
+from reid_dml.models.exported import ExportedNetwork
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
@@ -61,7 +62,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         evaluation = task.evaluate(networks, device, shard=rank(), shards=world_size())
         if rank() > 0:
             return
-        names = [cfg.COHORT.NETWORKS[index] for index in networks]
+        names = [_name(cfg, index, network) for index, network in networks.items()]
         print_metrics(task.kind, evaluation.metrics, network_labels(names, list(networks)), references)
         if json_file:
             write_json(json_file, evaluation.metrics)
@@ -86,9 +87,16 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             )
 
 
+def _name(cfg: CfgNode, index: int, network: ReIDNetwork) -> str:
+    """What tables call a network; an exported file may be several."""
+    return network.about["networks"] if isinstance(network, ExportedNetwork) else cfg.COHORT.NETWORKS[index]
+
+
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:
     """Raise `UserError` unless the rows of the heads stand for the classes of the training split."""
     classes = {network.num_classes for network in networks.values()}
+    if 0 in classes:
+        raise UserError(f"{path}: an exported file gives features and no classes; test the run or model it is of")
     known = head_classes(path)
     if not known:
         folder = Path(path) if Path(path).is_dir() else Path(path).parent

@@ -24,6 +24,7 @@ from reid_dml.inference.prediction import predict
 from reid_dml.models import ReIDNetwork
 from reid_dml.runs.folder import run_folders
 from reid_dml.runs.networks import load_networks
+from reid_dml.runs.sources import classes_hash, head_classes
 from reid_dml.threads import use_threads
 
 
@@ -111,9 +112,11 @@ def open_runs(paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = 
         use_threads(cfg.THREADS)
         networks = load_networks(cfg, folder.path, device)
         data = load_data(cfg)
-        if folder.class_names() != data.class_names:
+        if not (classes := head_classes(folder.path)):
+            folder.class_names()  # says that the list of them is not there
+        if classes != classes_hash(data.class_names):
             raise UserError(
-                f"{folder.classes_file}: the networks' classes are not those of {data.name} in {data.root}; give the "
+                f"{folder.path}: the networks' classes are not those of {data.name} in {data.root}; give the "
                 "data set the run was trained on (DATA.ROOT path)"
             )
         runs.append(TrainedRun(name, cfg, data, networks, device))

@@ -1,4 +1,4 @@
-"""Features of anybody's images, from a run folder."""
+"""Features of anybody's images, from a run folder, a model folder or an exported file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.input_images import InputImage, InputImages
+from reid_dml.features.model_card import CardText
+from reid_dml.features.model_folder import save_model
 from reid_dml.models import ReIDNetwork
+from reid_dml.runs.hub import PREFIX, is_hub_id
 from reid_dml.runs.networks import choose_network, load_networks
 from reid_dml.runs.sources import run_config
 from reid_dml.threads import use_threads
@@ -47,7 +50,7 @@ class FeatureExtractor:
         """Open a run.
 
         Args:
-            path: a run folder, or one of its weights files, wherever it is now.
+            path: a run folder, a model folder, or one of their weights files, wherever it is now.
             network: `ensemble` (all of the cohort, concatenated) or the index of one network.
             device: auto, cpu, cuda or cuda:N.
 
@@ -58,6 +61,37 @@ class FeatureExtractor:
         device = resolve_device(device)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         return FeatureExtractor(cfg, choose_network(networks, network, path), device)
+
+    @staticmethod
+    def from_pretrained(
+        name: str | os.PathLike[str], network: str | int = "ensemble", device: str = "auto"
+    ) -> FeatureExtractor:
+        """Open a model folder.
+
+        Args:
+            name: the folder (a run folder and a weights file do as well), or `owner/name` of a model on a Hugging Face
+                hub, `hf://owner/name@revision` for a certain one. The hub is asked where nothing here has the name.
+            network, device: as for `from_run`.
+
+        Raises:
+            UserError: no such model, here or there, and as `from_run`.
+        """
+        text = os.fspath(name)
+        asked = is_hub_id(text) and not os.path.exists(text)
+        return FeatureExtractor.from_run(PREFIX + text if asked else name, network, device)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], *, licence: str = "other", terms: str = "") -> None:
+        """Write the networks as a model folder, see `features.model_folder`.
+
+        Args:
+            folder: new or empty.
+            licence: of the weights, in the hub's words, such as `apache-2.0`.
+            terms: of the data they were trained on, for the model card.
+
+        Raises:
+            UserError: a folder that holds something or cannot be written; an exported file, which has no weights.
+        """
+        save_model(self.networks, self.cfg, folder, CardText(licence, terms))
 
     @staticmethod
     def from_config(cfg: CfgNode, network: str | int = "ensemble") -> FeatureExtractor:

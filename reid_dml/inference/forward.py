@@ -13,10 +13,10 @@ from torch import Tensor
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.models import Output, ReIDNetwork
+from reid_dml.threads import MOST_BATCHES_AT_ONCE
 
 # A CPU takes so many images at a time: their activations stay in its caches, those of 128 do not.
 _CPU_IMAGES = 16
-_MOST_CPU_WORKERS = 8  # Python itself would be what more of them wait for
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,7 +68,7 @@ def forward_batches(
 def _map_by_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map` by as many threads as torch would use for one operation, in order, only a few items ahead."""
     threads = torch.get_num_threads()
-    workers = min(threads, _MOST_CPU_WORKERS)
+    workers = min(threads, MOST_BATCHES_AT_ONCE)
     remaining = iter(items)
     first = list(islice(remaining, 2))
     if workers == 1 or len(first) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +33,19 @@ def summarize(name: str, size: tuple[int, int], num_classes: int) -> NetworkSumm
     Raises:
         UserError: an unknown name, or a size that the network cannot take.
     """
+    return summarize_network(ReIDNetwork(build_backbone(name, size), num_classes), name, size)
+
+
+def summarize_network(network: ReIDNetwork, name: str, size: tuple[int, int]) -> NetworkSummary:
+    """Size of a network that is built already; it stays as it is.
+
+    Args:
+        network: of any device.
+        name: what the summary calls it.
+        size: height and width of the inputs.
+    """
     # The meta device has shapes only, which is all that counting takes; some of torchvision's cannot be built there.
-    network = ReIDNetwork(build_backbone(name, size), num_classes).to("meta").eval()
+    network = copy.deepcopy(network).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, 3, *size, device="meta"))
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +15,10 @@ from reid_dml.errors import UserError
 from reid_dml.models.position_embedding import is_position, resample_positions
 from reid_dml.models.weight_files import State, read_metadata, read_states, read_tensors, read_torch_file
 
-__all__ = ["LoadReport", "load_exact", "load_partial", "read_metadata", "read_tensors", "read_torch_file"]
+__all__ = ["LoadReport", "load_exact", "load_neck", "load_partial", "read_metadata", "read_tensors", "read_torch_file"]
+
+
+_NECK = re.compile(r"(^|\.)(bottleneck|bn_?neck|neck)\.(\d+\.)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,38 @@ def load_exact(network: nn.Module, path: str | Path, *, what: str, without: Coll
     ]
     if problems:
         raise UserError(f"{path}: does not fit {what}: {', '.join(problems)}; use the config it was trained with")
+
+
+def load_neck(neck: nn.Module, path: str | Path) -> str:
+    """Load the batch norm between feature and head of another toolkit's network.
+
+    fast-reid calls it `heads.bottleneck.0`, BoT and what came of it `bottleneck`. It is found by what it is called and
+    by its width.
+
+    Args:
+        neck: batch norm over the feature (N, D).
+        path: the weights file.
+
+    Returns:
+        What stands in front of its tensors' names in the file.
+
+    Raises:
+        UserError: a file without such a neck, or with several.
+    """
+    own, tensors = neck.state_dict(), read_tensors(path)
+    needed = {name: value for name, value in own.items() if name != "num_batches_tracked"}
+    found = []
+    for full in tensors:
+        prefix = full.removesuffix("running_mean")
+        if prefix != full and _NECK.search(prefix):
+            state = {name: tensors[prefix + name] for name in needed if prefix + name in tensors}
+            if all(_fits(state.get(name, needed[name][:0]), value) for name, value in needed.items()):
+                found.append((prefix, state))
+    if len(found) != 1:
+        what = "no batch-norm neck" if not found else f"several necks ({', '.join(prefix for prefix, _ in found)})"
+        raise UserError(f"{path}: has {what} of width {len(own['running_mean'])}; set MODEL.NECK none")
+    neck.load_state_dict(found[0][1], strict=False)
+    return found[0][0]
 
 
 def _choose(key: str, state: State, own: Mapping[str, Tensor]) -> _Choice:

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from reid_dml.errors import UserError
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells, header first."""
-    header, *body = rows
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---" for _ in header) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in body]
-    return "\n".join(lines) + "\n"
+from reid_dml.text import markdown_table as markdown_table
 
 
 def fill_marks(page: str, name: str, content: str, path: object) -> str:

@@ -17,11 +17,21 @@ from reid_dml.data.pipeline.augment import EVALUATION_OPTIONS
 from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
-from reid_dml.models.weights import load_exact, load_partial, read_tensors
+from reid_dml.models.exported import ExportedNetwork, is_exported, open_exported
+from reid_dml.models.weights import load_exact, load_neck, load_partial, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
-from reid_dml.runs.sources import WEIGHTS_NAME, classes_hash, head_classes, known_config, network_index, run_config
+from reid_dml.runs.sources import (
+    WEIGHTS_NAME,
+    classes_hash,
+    folder_members,
+    head_classes,
+    known_config,
+    network_index,
+    run_config,
+)
 from reid_dml.runs.weights import check_cohort
+from reid_dml.threads import cpu_threads, threads_of_one_batch
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +87,7 @@ def network_options(cfg: CfgNode) -> list[str]:
 
 
 def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]:
-    """Weight files by network index that `MODEL.WEIGHTS` stands for: a run folder's cohort, or one file.
+    """Weight files by network index that `MODEL.WEIGHTS` stands for: a run's or model folder's networks, or one file.
 
     `TEST.WEIGHTS` chooses between a run's averaged and last weights. Raises `UserError` if there are none.
     """
@@ -87,9 +97,10 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
     if not path.is_dir():
         return {network_index(path): path}
     folder = RunFolder(path)
-    ema = uses_average(cfg)
-    files = {index: folder.weights_file(index, ema=ema) for index in range(len(cfg.COHORT.NETWORKS))}
-    if (more := folder.weights_file(len(files), ema=ema)).is_file():
+    size, members = len(cfg.COHORT.NETWORKS), folder_members(folder)
+    ema = uses_average(cfg) and not members  # a model folder has the weights that evaluation takes, whichever these are
+    files = {index: folder.weights_file(index, ema=ema) for index in members or range(size)}
+    if (more := folder.weights_file(size, ema=ema)).is_file():
         raise UserError(f"{more}: the run has more networks than COHORT.NETWORKS of the config; use its own config")
     absent = [file for file in files.values() if not file.is_file()]
     if absent and ema and folder.weights_file(0).is_file():
@@ -108,9 +119,9 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
 
 
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
-    """Trained networks in evaluation mode, by index.
+    """Trained networks in evaluation mode, by index; of an exported file the one network it is.
 
-    A file that is of none of our runs gives its backbone alone; the head in front of it is all zero.
+    A file that is of none of our runs gives its backbone, and with `MODEL.NECK bn` its neck; the head is all zero.
 
     Args:
         cfg: what they are built by.
@@ -121,13 +132,15 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
         UserError: no weights there, or weights that do not fit.
     """
     files = weights_files(cfg, path)
+    if is_exported(first := next(iter(files.values()))):
+        return {next(iter(files)): _exported_network(cfg, first, device)}
     for index, file in files.items():
         if index >= len(cfg.COHORT.NETWORKS):
             raise UserError(
                 f"{file}: network {index} of a cohort, but COHORT.NETWORKS names {len(cfg.COHORT.NETWORKS)}"
             )
-    run = RunFolder(next(iter(files.values())).parent)
-    if named := WEIGHTS_NAME.fullmatch(next(iter(files.values())).name):
+    run = RunFolder(first.parent)
+    if named := WEIGHTS_NAME.fullmatch(first.name):
         check_cohort(files, run_of(run), ema=bool(named[2]))
     _warn_of_differences(cfg, path, (*INPUT_OPTIONS, *network_options(cfg)), "used here")
     networks = {}
@@ -139,18 +152,28 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
             what = f"network {index} ({cfg.COHORT.NETWORKS[index]})"
             load_exact(network, file, what=what, without=_FORMER_TENSORS)
         else:
-            network = _with_backbone_of(cfg, index, file)
+            network = _foreign_network(cfg, index, file)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
 
 
-def _with_backbone_of(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
-    """A network with the backbone of a weights file of another toolkit, for features; its head knows one class only."""
-    name = cfg.COHORT.NETWORKS[index]
-    if cfg.MODEL.NECK != "none":
+def _exported_network(cfg: CfgNode, file: Path, device: str) -> Any:
+    """The network of an exported file, which takes images as its own config prepares them and in no other way."""
+    threads = cpu_threads() if device != "cpu" else threads_of_one_batch()
+    network = open_exported(file, device=device, threads=threads)
+    known = known_config(file)
+    different = [key for key in INPUT_OPTIONS if known is not None and get_option(known, key) != get_option(cfg, key)]
+    if different:
         raise UserError(
-            f"{file}: has no identity head of reid-dml train, so only its backbone can be read; set MODEL.NECK none"
+            f"{file}: takes images as it was exported, with {different[0]} {get_option(known, different[0])}, not "
+            f"{get_option(cfg, different[0])}; use its own config: --run {file}"
         )
+    return network
+
+
+def _foreign_network(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
+    """A network of another toolkit's weights, for features: backbone and neck; its head knows one class only."""
+    name = cfg.COHORT.NETWORKS[index]
     network = build_network(cfg, index, 1, initialise=False)
     for parameter in network.head.parameters():
         torch.nn.init.zeros_(parameter)
@@ -161,6 +184,9 @@ def _with_backbone_of(cfg: CfgNode, index: int, file: Path) -> ReIDNetwork:
             f"shape ({lacking[0]}{', ...' if len(lacking) > 1 else ''}); name its own network in COHORT.NETWORKS"
         )
     logger.info("%s", report)
+    if cfg.MODEL.NECK == "bn":
+        prefix = load_neck(network.neck, file)
+        logger.info("network %d (%s) neck: %s* of %s", index, name, prefix, file)
     return network
 
 
@@ -230,6 +256,9 @@ def choose_network(
     """
     if choice == "ensemble":
         return networks
+    for network in networks.values():
+        if isinstance(network, ExportedNetwork) and " " in network.about["indices"]:
+            raise UserError(f"{path}: is one graph of several networks; leave out --network, or export one of them")
     if not str(choice).isdecimal() or int(choice) not in networks:
         indices = ", ".join(map(str, sorted(networks)))
         raise UserError(f"{path}: network {choice!r} is neither `ensemble` nor one of {indices}")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +20,65 @@ from yacs.config import CfgNode
 from reid_dml.config import default_config, get_option, load_config, parse_config
 from reid_dml.errors import UserError
 from reid_dml.files import expand_path
+from reid_dml.models.exported import is_exported, read_about
 from reid_dml.models.weights import read_metadata
 from reid_dml.runs.folder import OF_THE_PLACE, RunFolder, config_text
+from reid_dml.runs.hub import local_path
 
 _KEY = "reid_dml"
 _FORMAT = 1
+MEMBERS_KEY = "members"  # of a header: the networks of a model folder, which may be some of a cohort
 WEIGHTS_NAME = re.compile(r"network_(\d+)(_ema)?\.safetensors")
 
 
 def weights_metadata(folder: RunFolder, index: int) -> dict[str, str]:
     """What the header of a run's weights file says of it."""
+    return header(folder.config(), index, classes_hash(folder.class_names()))
+
+
+def header(cfg: CfgNode, index: int, classes: str) -> dict[str, str]:
+    """What a file of networks says of itself.
+
+    Args:
+        cfg: what they are built and used by.
+        index: of the network in its cohort.
+        classes: see `head_classes`.
+    """
     content = {
         "format": _FORMAT,
         "network": index,
-        "config": _config_text(folder.config()),
-        "classes": classes_hash(folder.class_names()),
+        "config": config_text(without_place(cfg)),
+        "classes": classes,
     }
     return {_KEY: json.dumps(content, sort_keys=True)}
 
 
-def _config_text(cfg: CfgNode) -> str:
-    """A config for config.yml or a header, with the folders, device and speed of its run at their defaults."""
+def without_place(cfg: CfgNode) -> CfgNode:
+    """A config with the folders, device and speed of its run at their defaults."""
     cfg, defaults = cfg.clone(), default_config()
     cfg.defrost()
     for key in OF_THE_PLACE:
         *parents, name = key.split(".")
         (get_option(cfg, ".".join(parents)) if parents else cfg)[name] = get_option(defaults, key)
-    return config_text(cfg)
+    return cfg
 
 
 def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> CfgNode:
     """The config of trained networks, with `MODEL.WEIGHTS` naming them and any device that is there.
 
     Args:
-        path: a run folder, or a weights file.
+        path: a run folder, a model folder, a weights file, or `hf://owner/name` for a model folder on a hub.
         options: `KEY VALUE ...` that override the config.
 
     Raises:
         UserError: no run, or a weights file that knows no config.
     """
-    path = Path(expand_path(str(path), "--run"))
+    path = local_path(expand_path(os.fspath(path), "--run"))
     if not path.exists():
-        raise UserError(f"{path}: not found; name a run folder of reid-dml train, or one of its .safetensors files")
+        raise UserError(
+            f"{path}: not found; name a run folder of reid-dml train, a model folder, one of their .safetensors "
+            "files, or hf://owner/name"
+        )
     overrides = ["MODEL.WEIGHTS", str(path), "DEVICE", "auto", *options]
     folder = RunFolder(path if path.is_dir() else path.parent)
     if text := _metadata(path).get("config"):
@@ -91,13 +108,29 @@ def network_index(path: str | os.PathLike[str]) -> int:
     return index if isinstance(index, int) else int(match[1]) if match else 0
 
 
+def members_text(indices: Iterable[int]) -> str:
+    """The networks of a model folder, for a header."""
+    return " ".join(map(str, sorted(indices)))
+
+
+def folder_members(folder: RunFolder) -> list[int]:
+    """The networks that a model folder says it has; [] of a run folder, which has the whole cohort."""
+    for file in sorted(folder.path.glob("network_*.safetensors")):
+        return [int(word) for word in read_metadata(file).get(MEMBERS_KEY, "").split() if word.isdecimal()]
+    return []
+
+
 def head_classes(path: str | os.PathLike[str]) -> str:
     """Hash of the classes that the rows of a run's or a weights file's heads stand for; empty where nobody knows."""
     path = Path(path)
     folder = RunFolder(path if path.is_dir() else path.parent)
     if known := _metadata(path).get("classes"):
         return str(known)
-    return classes_hash(folder.class_names()) if folder.classes_file.is_file() else ""
+    if folder.classes_file.is_file():
+        return classes_hash(folder.class_names())
+    # A model folder has no list of the persons or classes it was trained on, but its weights know their hash.
+    members = folder_members(folder)
+    return str(_metadata(folder.weights_file(members[0])).get("classes", "")) if members else ""
 
 
 def classes_hash(names: Sequence[str]) -> str:
@@ -108,6 +141,9 @@ def classes_hash(names: Sequence[str]) -> str:
 def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    if is_exported(path):
+        about = read_about(path)
+        return {"config": about["config"], "network": int(about["indices"].split()[0])}
     try:
         content = json.loads(read_metadata(path).get(_KEY, "{}"))
     except ValueError:

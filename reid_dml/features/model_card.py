@@ -1,0 +1,198 @@
+"""The README.md of a model folder: what was measured, on which data, what the model is for and where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid_dml.models.summary import NetworkSummary
+from reid_dml.text import markdown_table
+from reid_dml.versions import __version__
+
+# Terms of data sets by the beginning of their name. Of data that is not here whoever hands a model on knows more.
+_TERMS = {
+    "market1501": "Market-1501 (Zheng et al., ICCV 2015) may be used for research only and must not be passed on.",
+    "synthetic": "The images are drawn by reid_dml from a seed and show nobody; there are no terms.",
+    "cifar": "CIFAR (Krizhevsky, 2009) is published without a licence, for research.",
+    "imagenet": "ImageNet (Russakovsky et al., 2015) may be used for non-commercial research and education only.",
+}
+_PROTOCOLS = {
+    "single_query": "single query",
+    "multi_query": "multi-query",
+    "reranked": "re-ranked",
+    "expanded": "query expansion",
+}
+
+
+@dataclass(frozen=True)
+class CardText:
+    """What only whoever hands a model on can say.
+
+    Attributes:
+        licence: of the weights, in the hub's words, such as `apache-2.0`.
+        terms: of the data they were trained on.
+    """
+
+    licence: str = "other"
+    terms: str = ""
+
+
+def model_card(
+    cfg: CfgNode,
+    record: Mapping[str, Any],
+    summaries: Mapping[int, NetworkSummary],
+    model: str,
+    card: CardText,
+    *,
+    without_roboflow: str,
+) -> str:
+    """The text of the page.
+
+    Args:
+        cfg: the networks' config.
+        record: of their run (result.json); empty: nothing is known.
+        summaries: of the networks by index.
+        model: their fingerprint.
+        card: what the config and the record do not say.
+        without_roboflow: why Roboflow's `reid` cannot load them; empty where it can.
+    """
+    front = ["---", f"license: {card.licence}", "library_name: reid_dml", "pipeline_tag: image-feature-extraction"]
+    front += ["tags:", "- person-re-identification", "- deep-mutual-learning", "---"]
+    parts = [
+        "\n".join(front),
+        f"# {cfg.EXPERIMENT}",
+        _summary(summaries, record),
+        "## Use\n\n" + _use(min(summaries), without_roboflow),
+        "## Networks\n\n" + _networks(cfg, summaries, model),
+        "## Measured\n\n" + _measured(cfg, record, list(summaries)),
+        "## Data and its terms\n\n" + _terms(record, card),
+        "## Intended use\n" + _INTENDED,
+        "## Limits\n" + _LIMITS,
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+_INTENDED = """
+Ranking images of persons, cut out of pictures, by how much they look like a query image: search in a gallery,
+association of tracks, research. A person decides what follows from a ranking.
+
+Not intended: identifying persons, decisions about persons without a human check, or any use that the law where it
+runs, or the terms of the data above, forbid.
+"""
+
+_LIMITS = """
+- It compares appearance, mostly clothes. Other clothes look like another person, the same clothes like the same one.
+- The numbers above hold for images like those of the data set. On other cameras they are lower, often by far: measure
+  on labelled images of your own (`score`), and calibrate a threshold on them (`calibrate`).
+- Images are whole persons, upright, cut out closely. Other crops, and persons hidden in part, were not measured.
+- How well it works for persons of different skin colour, sex, age or clothing was not measured.
+"""
+
+
+def _summary(summaries: Mapping[int, NetworkSummary], record: Mapping[str, Any]) -> str:
+    names = [entry.name for entry in summaries.values()]
+    what = f"{len(names)} networks" if len(names) > 1 else "A network"
+    objective = record.get("objective", {})
+    strategy = {
+        "dml": "trained with deep mutual learning (Zhang et al., CVPR 2018)",
+        "dml_e": "trained with deep mutual learning from the ensemble",
+        "symmetric_kl": "trained with symmetric mutual learning",
+    }.get(objective.get("strategy", ""), "trained")
+    data = f" on {record['dataset']}" if record.get("dataset") else ""
+    return f"{what} ({', '.join(names)}), {strategy}{data} by reid_dml {__version__}."
+
+
+def _use(first: int, without_roboflow: str) -> str:
+    text = """```python
+from reid_dml import FeatureExtractor
+
+extract = FeatureExtractor.from_pretrained("this/folder")  # or owner/name of a hub
+features = extract(["a.jpg", "b.jpg"])  # (2, D) float32, rows of length 1
+print(features @ features.T)  # cosine similarities
+```
+
+Every command of reid_dml that takes `--run` takes this folder, without a network connection."""
+    if without_roboflow:
+        return text + f"\n\nRoboflow's package `reid` cannot load it: {without_roboflow}."
+    return text + (
+        f"\n\n`reid_config.json` and `weights.safetensors` are network {first} for Roboflow's package `reid`: "
+        '`ReIDModel.from_pretrained("this/folder")`.'
+    )
+
+
+def _networks(cfg: CfgNode, summaries: Mapping[int, NetworkSummary], model: str) -> str:
+    rows = [["file", "network", "parameters, head included", "multiply-accumulates an image", "feature width"]]
+    for index, entry in summaries.items():
+        numbers = (entry.parameters, entry.macs, entry.feature_dim)
+        rows.append([f"`network_{index}.safetensors`", entry.name, *(f"{number:,}" for number in numbers)])
+    height, width = cfg.INPUT.SIZE
+    first = " x ".join(map(str, cfg.DATA.STORED_SIZE))
+    lines = [f"Input: RGB, {height} x {width} (height x width); images are brought to {first} first."]
+    lines.append(f"Values in [0, 1], minus {list(cfg.INPUT.MEAN)}, divided by {list(cfg.INPUT.STD)}.")
+    if len(summaries) > 1:
+        how = {"normalized": "scaled to length 1, side by side", "raw": "side by side"}[cfg.TEST.ENSEMBLE]
+        total = sum(entry.feature_dim for entry in summaries.values())
+        lines.append(f"Feature of all together: the networks' features {how}, scaled to length 1; {total:,} wide.")
+    lines.append(f"Fingerprint: `{model}`. Features may be compared with others of this fingerprint only.")
+    return markdown_table(rows) + "\n" + "\n".join(lines)
+
+
+def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -> str:
+    metrics = record.get("metrics", {})
+    networks = metrics.get("networks", [])
+    named = {f"network {index}": networks[index] for index in indices if index < len(networks)}
+    if "ensemble" in metrics and len(indices) == len(networks):
+        named["all together"] = metrics["ensemble"]
+    if not named:
+        return "Nothing: these weights came without the record of a run."
+    retrieval, classes = [], []
+    for label, found in named.items():
+        for key, title in _PROTOCOLS.items():
+            if key in found:
+                retrieval.append([label, title, *_ranking_numbers(found[key])])
+        if test := found.get("classification", {}).get("test"):
+            classes.append([label, *(_percent(test.get(key)) for key in ("top1", "top5", "ece"))])
+    text = ""
+    if retrieval:
+        header = ["of", "protocol", "mAP", "mINP", "rank-1", "rank-5", "rank-10"]
+        text += markdown_table([header, *retrieval])
+    if classes:
+        text += markdown_table([["of", "top-1", "top-5", "calibration error"], *classes])
+    flip = record.get("test", {}).get("flip")
+    trained = f"{record['steps']:,} steps, seed {record['seed']}, on {record['device']}"
+    versions = ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
+    text += f"\nIn percent, on the test images of {record['dataset']}"
+    if flip is not None:
+        text += " (each with its mirror image)" if flip else " (without mirror images)"
+    text += f". One training: {trained}; {versions}. Everything else is in `result.json`."
+    if flip is not None and flip != cfg.TEST.FLIP:
+        text += " This folder's config sets TEST.FLIP otherwise: its features were not those measured."
+    return text
+
+
+def _ranking_numbers(found: Mapping[str, Any]) -> list[str]:
+    curve = found["cmc"]
+    ranks = [curve[min(rank, len(curve)) - 1] for rank in (1, 5, 10)]
+    return [_percent(value) for value in (found["mAP"], found.get("mINP"), *ranks)]
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def _terms(record: Mapping[str, Any], card: CardText) -> str:
+    data = record.get("dataset", "")
+    known = [terms for name, terms in _TERMS.items() if data.startswith(name)]
+    terms = card.terms or next(iter(known), "Terms of the data: not known to reid_dml; ask whoever made this model.")
+    return (
+        (f"Trained on {data}. " if data else "")
+        + terms
+        + (
+            " Whether weights trained on such data may be used commercially is for their user to find out."
+            if data.startswith(("market1501", "imagenet"))
+            else ""
+        )
+    )

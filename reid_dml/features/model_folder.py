@@ -1,0 +1,131 @@
+"""Model folders: trained networks to hand on, in the layout of the Hugging Face hub.
+
+A model folder is a run folder without its training: `config.yml`, a `network_K.safetensors` for each network (the
+weights that evaluation uses, averages where there are any), `result.json` with the run's numbers and a `README.md`.
+Everything that takes a run folder takes it. It names no person of the training data and no folder of this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid_dml.config import all_options, default_config, get_option
+from reid_dml.errors import UserError
+from reid_dml.features.fingerprint import fingerprint
+from reid_dml.features.model_card import CardText, model_card
+from reid_dml.features.roboflow import roboflow_architecture, roboflow_config
+from reid_dml.files import check_folder, read_json, sync, write_bytes, write_json, write_text
+from reid_dml.models import ReIDNetwork
+from reid_dml.models.safetensors_files import weights_bytes
+from reid_dml.models.summary import summarize_network
+from reid_dml.runs.folder import RunFolder, config_text
+from reid_dml.runs.sources import MEMBERS_KEY, head_classes, header, members_text, without_place
+
+
+def save_model(
+    networks: Mapping[int, ReIDNetwork], cfg: CfgNode, folder: str | os.PathLike[str], card: CardText | None = None
+) -> Path:
+    """Write networks as a model folder, all at once or not at all.
+
+    Args:
+        networks: by their index in `COHORT.NETWORKS`; all of them, or some.
+        cfg: what they were opened with; `MODEL.WEIGHTS` says where they came from, and so where their numbers are.
+        folder: must be new or empty.
+        card: what only whoever hands the model on can say.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: a folder that holds something or cannot be written, or networks that are no networks of ours (an
+            exported file).
+    """
+    for network in networks.values():
+        if not isinstance(network, ReIDNetwork):
+            raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
+    folder = check_new_folder(folder)
+    classes, about = head_classes(cfg.MODEL.WEIGHTS), card or CardText()
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        _write(draft, networks, handed_on_config(cfg), _record(cfg), classes, about)
+        sync(draft)
+        draft.replace(folder)  # an empty folder is replaced, one that has been filled meanwhile is not
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def check_new_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder, if it is not there yet or empty. Raises `UserError` otherwise, or where nothing can be written."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; name a folder for the model")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: is not empty; name a new folder, nothing is overwritten")
+    check_folder(folder.absolute().parent, str(folder))
+    return folder
+
+
+def handed_on_config(cfg: CfgNode) -> CfgNode:
+    """A config without the folders of this machine; weights are the last ones, as there will be no others."""
+    kept, defaults = without_place(cfg), default_config()
+    for key, option in all_options().items():
+        value = get_option(kept, key)
+        if option.path and value != get_option(defaults, key):
+            *parents, name = key.split(".")
+            own = get_option(kept, ".".join(parents))
+            own[name] = [_shortened(path) for path in value] if isinstance(value, list) else _shortened(value)
+    kept.TEST.WEIGHTS = "last"
+    return kept
+
+
+def _shortened(path: str) -> str:
+    return "/".join(Path(path).parts[-2:])
+
+
+def _record(cfg: CfgNode) -> dict[str, Any]:
+    """The record of the run that the networks are of; {} without one."""
+    path = Path(cfg.MODEL.WEIGHTS)
+    file = RunFolder(path if path.is_dir() else path.parent).result_file
+    return read_json(file, "copy it again from where the run was made") if file.is_file() else {}
+
+
+def _write(
+    folder: Path,
+    networks: Mapping[int, ReIDNetwork],
+    cfg: CfgNode,
+    record: dict[str, Any],
+    classes: str,
+    card: CardText,
+) -> None:
+    run = RunFolder(folder)
+    write_text(run.config_file, config_text(cfg))
+    model = fingerprint(cfg, networks)
+    for index, network in networks.items():
+        # Of one model, and each under its own name: checked when they are read.
+        about = {"run": model, "step": str(record.get("steps", "")), "network": str(index), "average": "false"}
+        about[MEMBERS_KEY] = members_text(networks)
+        content = weights_bytes(network.state_dict(), {**header(cfg, index, classes), **about})
+        write_bytes(run.weights_file(index), content)
+    if record:
+        write_json(run.result_file, record)
+    first = min(networks)
+    architecture, why = roboflow_architecture(cfg, first, networks[first])
+    if architecture:
+        write_json(folder / "reid_config.json", roboflow_config(cfg, architecture))
+        backbone = networks[first].backbone.state_dict()
+        tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
+        write_bytes(folder / "weights.safetensors", weights_bytes(tensors, {"format": "pt"}))
+    size = (cfg.INPUT.SIZE[0], cfg.INPUT.SIZE[1])
+    summaries = {
+        index: summarize_network(networks[index], cfg.COHORT.NETWORKS[index], size) for index in sorted(networks)
+    }
+    write_text(folder / "README.md", model_card(cfg, record, summaries, model, card, without_roboflow=why))

@@ -1,0 +1,291 @@
+"""Exported files: the same features in every format and batch size, or no file; and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reid_dml import FeatureExtractor
+from reid_dml.config import load_config
+from reid_dml.data.pipeline.augment import AugmentSpec, augment
+from reid_dml.data.sets import load_data
+from reid_dml.errors import UserError
+from reid_dml.export.graph import FeatureGraph
+from reid_dml.export.parity import Parity
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.models.exported import ABOUT, open_exported, read_about
+from reid_dml.ranking.metrics import RankingMetrics
+
+NEEDS = {".pt2": (), ".onnx": ("onnxruntime", "onnx", "onnxscript"), ".xml": ("openvino", "onnx", "onnxscript")}
+
+
+@pytest.fixture(scope="module")
+def paths(tiny_config):
+    return [record.path for record in load_data(load_config(tiny_config)).query]
+
+
+@pytest.fixture(scope="module", params=NEEDS)
+def exported(request, tiny_run, tmp_path_factory):
+    """The tiny run's ensemble as one file, by the command, and what this printed."""
+    for package in NEEDS[request.param]:
+        pytest.importorskip(package)
+    from reid_dml.commands.export import export_and_print
+    from reid_dml.runs.sources import run_config
+
+    path = tmp_path_factory.mktemp("exported") / f"model{request.param}"
+    parity = export_and_print(run_config(tiny_run, ["THREADS", "1"]), path, data="own")
+    return path, parity
+
+
+@pytest.fixture(scope="module")
+def printed() -> io.StringIO:
+    """What the command printed about `program`."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def program(tiny_run, tmp_path_factory, printed):
+    """The tiny run's network 1 as a program of torch.export, compared on drawn images; it needs no further package."""
+    from reid_dml.commands.export import export_and_print
+    from reid_dml.runs.sources import run_config
+
+    path = tmp_path_factory.mktemp("program") / "model.pt2"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.chdir(path.parent)
+        export_and_print(run_config(tiny_run, ["THREADS", "1"]), path, network="1", normalisation="outside")
+    return path
+
+
+def test_it_gives_the_features_of_the_networks(exported, tiny_run, paths):
+    path, parity = exported
+    assert list(parity.cosine) == [1, 3, 16]
+    ours, theirs = (FeatureExtractor.from_run(each, device="cpu") for each in (tiny_run, path))
+    np.testing.assert_allclose(theirs(paths), ours(paths), atol=2e-6)
+    assert theirs.model == ours.model  # features of one may be searched with the other
+    assert [entry.name for entry in path.parent.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_it_says_what_it_is(exported, tiny_run):
+    path, _ = exported
+    about = read_about(path)
+    assert set(ABOUT) <= set(about)
+    assert (about["height"], about["width"], about["feature_width"]) == ("32", "16", "512")
+    assert (about["colour"], about["normalisation"], about["precision"]) == ("RGB", "inside", "float32")
+    assert about["networks"] == "mobilenet_v1_0.25 mobilenet_v1_0.25"
+    assert about["fingerprint"] == FeatureExtractor.from_run(tiny_run, device="cpu").model
+    assert str(tiny_run.parent) not in about["config"]
+
+
+def test_other_runtimes_take_rgb_values_in_0_to_1(exported, tiny_run, paths):
+    """As Ultralytics feeds them; without a line of ours between the file and its runtime."""
+    path, _ = exported
+    extract = FeatureExtractor.from_run(tiny_run, device="cpu")
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 16, 3), dtype=np.uint8)
+    values = (images.transpose(0, 3, 1, 2) / 255).astype(np.float32)
+    if path.suffix == ".onnx":
+        import onnxruntime
+
+        found = onnxruntime.InferenceSession(str(path)).run(["features"], {"images": values})[0]
+    elif path.suffix == ".xml":
+        import openvino
+
+        # On some processors OpenVINO computes in bfloat16 unless it is told otherwise.
+        found = openvino.compile_model(str(path), config={"INFERENCE_PRECISION_HINT": "f32"})(values)[0]
+    else:
+        found = torch.export.load(path).module()(torch.from_numpy(values)).numpy()
+    np.testing.assert_allclose(found, extract(list(images)), atol=2e-5)
+
+
+def test_a_damaged_file_is_refused(exported, tmp_path):
+    path, _ = exported
+    for file in path.parent.iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    content = bytearray((tmp_path / path.name).read_bytes())
+    place = content.find(b"0.00") if path.suffix == ".xml" else len(content) // 2
+    content[place] ^= 1
+    (tmp_path / path.name).write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged, or exchanged|is no whole|is no ONNX"):
+        open_exported(tmp_path / path.name)
+
+
+def test_features_without_normalisation_inside(program, tiny_run, paths):
+    about = read_about(program)
+    assert (about["normalisation"], about["indices"], about["feature_width"]) == ("outside", "1", "256")
+    ours, theirs = (
+        FeatureExtractor.from_run(tiny_run, 1, device="cpu"),
+        FeatureExtractor.from_run(program, device="cpu"),
+    )
+    assert theirs.model == ours.model
+    np.testing.assert_allclose(theirs(paths), ours(paths), atol=2e-6)
+
+
+def test_mirror_images_and_the_ensemble_are_part_of_the_graph(tiny_run, paths):
+    for how in ("normalized", "raw"):
+        options = ["MODEL.WEIGHTS", str(tiny_run), "TEST.FLIP", "True", "TEST.ENSEMBLE", how, "DEVICE", "cpu"]
+        cfg = load_config(tiny_run / "config.yml", options, version=0)
+        extract = FeatureExtractor.from_config(cfg)
+        graph = FeatureGraph(extract.networks, ensemble=how, flip=True, mean=cfg.INPUT.MEAN, std=cfg.INPUT.STD)
+        images = torch.randint(0, 256, (4, 3, 32, 16), dtype=torch.uint8)
+        with torch.no_grad():
+            found = graph(augment(images, None, AugmentSpec((32, 16), (0, 0, 0), (1, 1, 1))))
+        expected = extract([image.permute(1, 2, 0).numpy() for image in images])
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_commands_run_it(command, program, tiny_run, paths, tmp_path):
+    first, second = (str(path) for path in paths[:2])
+    assert command("extract_features", "--run", program, "--images", first, "--output", tmp_path / "f.npz").code == 0
+    found = FeatureSet.load(tmp_path / "f.npz")
+    assert command("build_index", "--index", tmp_path / "i", "--features", tmp_path / "f.npz").code == 0
+    # An index of the networks is searched with the file, and the other way round.
+    search = ("search_gallery", "--index", tmp_path / "i", "--query", second, "--run")
+    assert command(*search, program).code == 0
+    assert command(*search, tiny_run, "--network", 1).code == 0
+    assert command("verify", first, second, "--run", program).code == 0
+    result = command("test_net", "--run", program, "DATA.ROOT", Path(first).parents[2], "--json", tmp_path / "m.json")
+    assert result.code == 0, result.err
+    ours = json.loads((tiny_run / "result.json").read_text())["metrics"]["networks"][1]
+    theirs = json.loads((tmp_path / "m.json").read_text())["networks"][0]
+    assert theirs["single_query"]["mAP"] == pytest.approx(ours["single_query"]["mAP"], abs=1e-6)
+    assert found.model == FeatureExtractor.from_run(tiny_run, 1).model
+
+
+def test_what_was_compared_and_measured_is_printed(program, printed):
+    assert "in batches of 1, " in printed.getvalue()
+    assert hashlib.sha256(program.read_bytes()).hexdigest() in printed.getvalue()
+    assert "torch (float32): " in printed.getvalue()
+    assert "torch.export (float32): " in printed.getvalue()
+    assert "RGB / 255 - mean" in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("cosine", "rank_1", "words"),
+    [
+        (0.99991, 0.5, ""),
+        (0.99989, 0.5, "its features are not those of the networks"),
+        (float("nan"), 0.5, "its features are not those of the networks"),
+        (1.0, 0.49, r"its rank-1 is 49.00 %, that of the networks 50.00 %"),
+    ],
+)
+def test_what_passes(cosine, rank_1, words):
+    ours, theirs = (RankingMetrics({"mAP": 0.5}, np.array([value, 1.0]), 100, 0) for value in (0.5, rank_1))
+    parity = Parity({1: 1.0, 3: cosine, 16: 1.0}, 10, ours, theirs)
+    with pytest.raises(UserError, match=words) if words else contextlib.nullcontext():
+        parity.check("m.onnx")
+
+
+def test_int8_costs_what_it_says(command, tiny_run, paths, tmp_path):
+    for package in NEEDS[".onnx"]:
+        pytest.importorskip(package)
+    export = (
+        "export_model",
+        "--run",
+        tiny_run,
+        "--network",
+        0,
+        "--data",
+        "own",
+        "--int8",
+        "--output",
+        tmp_path / "i.onnx",
+    )
+    refused = command(*export, "--most-loss", -200)
+    assert "more than -200; calibrate" in refused.error
+    assert list(tmp_path.iterdir()) == []
+    result = command(*export, "--most-loss", 100, "--calibration-images", 8)
+    assert result.code == 0, result.err
+    assert "points lost" in result.out
+    about, source = read_about(tmp_path / "i.onnx"), FeatureExtractor.from_run(tiny_run, 0, device="cpu")
+    assert about["precision"] == "int8"
+    theirs = FeatureExtractor.from_run(tmp_path / "i.onnx", device="cpu")
+    assert theirs.model == about["fingerprint"] != source.model  # others may not be compared with them
+    assert (theirs(paths) * source(paths)).sum(1).min() > 0.9
+
+
+class TestRefusals:
+    """One line, exit code 2, no file."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--output", "m.tflite"], "m.tflite: exported files end in .onnx, .pt2, .xml"),
+            (["--output", "m.pt2", "--int8"], "int8 is for ONNX Runtime"),
+            (["--output", "m.pt2", "--network", "7"], "network '7' is neither `ensemble` nor one of 0, 1"),
+            (["--output", "m.pt2", "--most-loss", "1"], "are for --int8"),
+            (["--output", "."], "exported files end in"),
+        ],
+    )
+    def test_bad_input(self, command, tiny_run, tmp_path, monkeypatch, arguments, words):
+        monkeypatch.chdir(tmp_path)
+        assert words in command("export_model", "--run", tiny_run, *arguments).error
+        assert list(tmp_path.iterdir()) == []
+
+    def test_other_features(self, command, tiny_run, tmp_path, monkeypatch):
+        usual = FeatureGraph.forward
+
+        def other(self, images):
+            features = usual(self, images)
+            return features + 0.1 * torch.sin(1000 * features.cumsum(1)) * features.abs().mean()
+
+        before = tmp_path / "m.pt2"
+        before.write_bytes(b"of before")
+        monkeypatch.setattr(FeatureGraph, "forward", other)
+        result = command("export_model", "--run", tiny_run, "--network", 0, "--output", before, "--data", "own")
+        assert "not written: in batches of " in result.error
+        assert before.read_bytes() == b"of before"
+        assert [entry.name for entry in tmp_path.iterdir()] == ["m.pt2"]
+
+    def test_an_exported_file_again(self, command, program, tmp_path):
+        again = command("export_model", "--run", program, "--output", tmp_path / "n.pt2")
+        assert "is exported already" in again.error
+        assert "is an exported file" in command("save_model", "--run", program, "--to", tmp_path / "m").error
+
+    def test_other_inputs_than_its_own(self, command, program, tiny_config, paths, tmp_path):
+        config = ("--config-file", tiny_config, "MODEL.WEIGHTS", program, "INPUT.MEAN", "[0.4, 0.5, 0.5]")
+        result = command("extract_features", *config, "--images", paths[0], "--output", tmp_path / "f.npz")
+        assert "takes images as it was exported, with INPUT.MEAN [0.5, 0.5, 0.5]" in result.error
+
+    def test_a_runtime_that_is_not_installed(self, command, tiny_run, tmp_path, monkeypatch):
+        for package in ("onnxruntime", "openvino"):
+            monkeypatch.setitem(sys.modules, package, None)
+        for name, words in (("m.onnx", "needs onnxruntime; pip install"), ("m.xml", "needs openvino; pip install")):
+            assert words in command("export_model", "--run", tiny_run, "--output", tmp_path / name).error
+        assert list(tmp_path.iterdir()) == []
+
+    def test_files_of_somebody_else(self, program, tmp_path):
+        (tmp_path / "a.pt2").write_bytes(b"not a zip")
+        with pytest.raises(UserError, match=r"a.pt2: is no whole .pt2 file"):
+            read_about(tmp_path / "a.pt2")
+        with zipfile.ZipFile(tmp_path / "b.pt2", "w") as archive:
+            archive.writestr("model/version", "3")
+        with pytest.raises(UserError, match=r"b.pt2: is no file of reid-dml export"):
+            read_about(tmp_path / "b.pt2")
+
+    @pytest.mark.parametrize("what", ["a pickle", "a library"])
+    def test_a_program_that_could_run_code(self, program, tmp_path, what, monkeypatch):
+        """torch.export.load would unpickle the one and load the other."""
+        monkeypatch.setenv("REID_DML_VERIFY", "0")
+        bad = tmp_path / "bad.pt2"
+        with zipfile.ZipFile(program) as old, zipfile.ZipFile(bad, "w") as new:
+            for name in old.namelist():
+                content = old.read(name)
+                if name.endswith("sample_inputs/model.pt") and what == "a pickle":
+                    buffer = io.BytesIO()
+                    torch.save(((Path("x"),), {}), buffer)
+                    content = buffer.getvalue()
+                new.writestr(name, content)
+            if what == "a library":
+                new.writestr("model/data/aotinductor/model/model.so", b"")
+        with pytest.raises(UserError, match="not opened, because that could run code"):
+            open_exported(bad)

@@ -1,0 +1,212 @@
+"""Model folders: the networks of a run, handed on; the same features offline, from a folder or from a hub."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reid_dml import FeatureExtractor, FeatureSet
+from reid_dml.config import load_config
+from reid_dml.data.sets import load_data
+from reid_dml.errors import UserError
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run, tmp_path_factory):
+    """A model folder of the tiny run."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    FeatureExtractor.from_run(tiny_run, device="cpu").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paths(tiny_config):
+    return [record.path for record in load_data(load_config(tiny_config)).query]
+
+
+def test_it_gives_the_features_of_the_run(model, tiny_run, paths):
+    for network in ("ensemble", 1):
+        run = FeatureExtractor.from_run(tiny_run, network, device="cpu")
+        ours = FeatureExtractor.from_pretrained(model, network, device="cpu")
+        np.testing.assert_array_equal(ours(paths), run(paths))
+        assert ours.model == run.model
+
+
+def test_one_network_of_a_cohort_is_a_model_too(model, tiny_run, paths, tmp_path):
+    FeatureExtractor.from_run(tiny_run, 1, device="cpu").save_pretrained(tmp_path / "one")
+    assert not (tmp_path / "one" / "network_0.safetensors").exists()
+    one = FeatureExtractor.from_pretrained(tmp_path / "one", device="cpu")
+    expected = FeatureExtractor.from_pretrained(model, 1, device="cpu")
+    np.testing.assert_array_equal(one(paths), expected(paths))
+    assert one.model == expected.model
+
+
+def test_it_holds_no_folder_and_no_person_of_the_training(model, tiny_run, data_root):
+    assert {entry.name for entry in model.iterdir()} == {
+        *("README.md", "config.yml", "result.json", "network_0.safetensors", "network_1.safetensors")
+    }
+    places = [str(path).encode() for path in (data_root, tiny_run, tiny_run.parent)]
+    for file in model.iterdir():
+        content = file.read_bytes()
+        assert not any(place in content for place in places), file.name
+        assert b"person_ids" not in content, file.name
+
+
+def test_the_card_says_what_the_record_says(model, tiny_run):
+    card, record = (model / "README.md").read_text(), json.loads((tiny_run / "result.json").read_text())
+    found = record["metrics"]["ensemble"]["single_query"]
+    assert f"| all together | single query | {100 * found['mAP']:.2f} |" in card
+    assert f"{record['steps']} steps, seed {record['seed']}, on {record['device']}" in card
+    assert "| `network_1.safetensors` | mobilenet_v1_0.25 |" in card
+    assert "Roboflow's package `reid` cannot load it: it knows no mobilenet_v1_0.25." in card
+    assert card.startswith("---\nlicense: other\n")
+
+
+def test_every_command_takes_it(command, model, tiny_run, paths, tiny_config, tmp_path):
+    assert command("extract_features", "--run", model, "--images", paths[0], "--output", tmp_path / "f.npz").code == 0
+    config = ("--config-file", tiny_config, "MODEL.WEIGHTS", model)
+    other = command("extract_features", *config, "--images", paths[0], "--output", tmp_path / "g.npz")
+    assert other.code == 0, other.err
+    one, two = (FeatureSet.load(tmp_path / f"{name}.npz") for name in "fg")
+    np.testing.assert_array_equal(one.features, two.features)
+    assert command("build_index", "--index", tmp_path / "i", "--features", tmp_path / "f.npz").code == 0
+    assert command("search_gallery", "--index", tmp_path / "i", "--run", model, "--query", paths[0]).code == 0
+    assert command("verify", paths[0], paths[1], "--run", model).code == 0
+    # As recorded: the heads are known to be of these classes, though nobody is named.
+    tested = command("test_net", *config, "--json", tmp_path / "m.json")
+    assert tested.code == 0, tested.err
+    assert (
+        json.loads((tmp_path / "m.json").read_text()) == json.loads((tiny_run / "result.json").read_text())["metrics"]
+    )
+
+
+def test_the_command_and_its_refusals(command, model, tiny_run, tmp_path):
+    result = command("save_model", "--run", tiny_run, "--to", tmp_path / "m", "--licence", "mit", "--terms", "Ours.")
+    assert result.code == 0, result.err
+    assert "license: mit" in (tmp_path / "m" / "README.md").read_text()
+    assert "Trained on synthetic. Ours." in (tmp_path / "m" / "README.md").read_text()
+    before = (tmp_path / "m" / "README.md").read_bytes()
+    assert "is not empty" in command("save_model", "--run", model, "--to", tmp_path / "m").error
+    assert (tmp_path / "m" / "README.md").read_bytes() == before
+    assert "gone: not found" in command("save_model", "--run", tmp_path / "gone", "--to", tmp_path / "n").error
+    assert (
+        "network '5' is neither" in command("save_model", "--run", model, "--to", tmp_path / "n", "--network", 5).error
+    )
+    (tmp_path / "file").write_text("")
+    assert "is a file" in command("save_model", "--run", model, "--to", tmp_path / "file").error
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "m"]
+
+
+def test_a_damaged_or_exchanged_file_is_named(model, tmp_path):
+    shutil.copytree(model, tmp_path / "m")
+    first, second = (tmp_path / "m" / f"network_{index}.safetensors" for index in (0, 1))
+    content = bytearray(first.read_bytes())
+    content[-1] ^= 1
+    first.write_bytes(content)
+    with pytest.raises(UserError, match=r"network_0.safetensors: damaged"):
+        FeatureExtractor.from_pretrained(tmp_path / "m")
+    shutil.copy(second, first)
+    with pytest.raises(UserError, match="give every file its own name back"):
+        FeatureExtractor.from_pretrained(tmp_path / "m")
+    first.unlink()
+    with pytest.raises(UserError, match=r"network_0.safetensors: weights not found"):
+        FeatureExtractor.from_pretrained(tmp_path / "m")
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of a Hugging Face hub as a client needs to fetch a model."""
+
+    folder: Path
+    asked: list[str]
+    revision = "0123456789" * 4
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        self.asked.append(self.path)
+        names = [entry.name for entry in self.folder.iterdir()]
+        where, name = self.path.split("?")[0], self.path.split("?")[0].rsplit("/", 1)[-1]
+        if where.startswith("/api/models/someone/tiny/tree"):
+            content = [{"type": "file", "path": each, "oid": each, "size": self.size(each)} for each in names]
+            self.send(json.dumps(content).encode(), body)
+        elif where.startswith("/api/models/someone/tiny"):
+            content = {"id": "someone/tiny", "sha": self.revision, "siblings": [{"rfilename": each} for each in names]}
+            self.send(json.dumps(content).encode(), body)
+        elif where.startswith("/someone/tiny/resolve/") and name in names:
+            self.send((self.folder / name).read_bytes(), body)
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
+
+    def send(self, content: bytes, body: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hash(content):x}"')
+        self.send_header("X-Repo-Commit", self.revision)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_hub_is_asked_where_a_name_says_so_and_once(model, paths, tmp_path):
+    shutil.copytree(model, tmp_path / "remote")
+    (tmp_path / "remote" / "pytorch_model.bin").write_bytes(b"a pickle")
+    Hub.folder, Hub.asked = tmp_path / "remote", []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(tmp_path / "cache"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+    def run(code: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", f"from reid_dml import FeatureExtractor as F\n{code}"],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.stdout + done.stderr
+
+    expected = FeatureExtractor.from_pretrained(model, device="cpu").model
+    fetch = "print(F.from_pretrained('someone/tiny', device='cpu').model)"
+    try:
+        local = f"print(F.from_pretrained({str(model)!r}, device='cpu').model)"
+        lines = run(f"{local}\n{fetch}\nF.from_pretrained('someone/other')").splitlines()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert lines[:2] == [expected, expected]
+    assert "UserError: hf://someone/other: cannot be fetched" in lines[-1]
+    assert any("network_0.safetensors" in path for path in Hub.asked)
+    assert not any("pytorch_model.bin" in path and "resolve" in path for path in Hub.asked)
+    lines = run(f"{fetch}\nF.from_pretrained('hf://someone/third')").splitlines()  # nobody answers any more
+    assert lines[0] == expected  # from the cache
+    assert "there is no copy in the cache" in lines[-1]
