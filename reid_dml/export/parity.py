@@ -33,8 +33,9 @@ class Parity:
 
     def check(self, path: object) -> None:
         """Raise `UserError` unless the features are the same for all that use them."""
-        worst = min(self.cosine, key=lambda batch: self.cosine[batch])
-        if not self.cosine[worst] >= LEAST_COSINE:  # true of NaN as well
+        others = [batch for batch, cosine in self.cosine.items() if not cosine >= LEAST_COSINE]  # NaN among them
+        if others:
+            worst = others[0]
             raise UserError(
                 f"{path}: not written: in batches of {worst} its features are not those of the networks (least cosine "
                 f"{self.cosine[worst]:.6f}, {LEAST_COSINE} is needed); try another format"

@@ -29,6 +29,13 @@ from reid_dml.ranking.metrics import RankingMetrics
 NEEDS = {".pt2": (), ".onnx": ("onnxruntime", "onnx", "onnxscript"), ".xml": ("openvino", "onnx", "onnxscript")}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _short_timing():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reid_dml.commands.export._SECONDS", 0.02)
+        yield
+
+
 @pytest.fixture(scope="module")
 def paths(tiny_config):
     return [record.path for record in load_data(load_config(tiny_config)).query]
