@@ -73,7 +73,7 @@ def cross_tasks(cfg: CfgNode, entries: Sequence[str]) -> dict[str, Task]:
     Raises:
         UserError: a data set that cannot be read or has nothing to test on, or two of one name.
     """
-    if cfg.TEST.TRAIN_ACCURACY:
+    if entries and cfg.TEST.TRAIN_ACCURACY:
         warnings.warn("TEST.TRAIN_ACCURACY: is of the data set that was trained on: not of DATA.TEST", stacklevel=2)
     tasks = []
     for entry in entries:

@@ -36,6 +36,8 @@ OF_THE_PLACE = (
     "TRAIN.RECOMPUTE",
     "MODEL.WEIGHTS",
     "CONTROL",
+    "LOG.TO",
+    "LOG.PROJECT",
 )
 # They may differ when it is resumed, as may what it is called.
 _FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE", "DATA.TEST")
