@@ -34,13 +34,11 @@ class Trackio(Logger):
         self._run.log(dict(values), step=step)
 
     def result(self, result: RunResult) -> None:
-        content = {
-            f"figures/{name}": self._trackio.Html(svg, data_is_not_path=True) for name, svg in result.figures.items()
-        }
+        content = {f"figures/{name}": self._trackio.Html(svg) for name, svg in result.figures.items()}
         if result.markdown:
             content["result"] = self._trackio.Markdown(result.markdown)
         self._run.log({**result.metrics, **content}, step=result.step)
 
     def close(self) -> None:
         with redirect_stdout(io.StringIO()):
-            self._run.finish()
+            self._trackio.finish()
