@@ -17,6 +17,7 @@ from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.runs.sources import run_config
 
 
 def data_set(name, persons, cameras, original_ids=None):
@@ -126,6 +127,9 @@ def test_training_on_two_sets_and_testing_on_each(command, make_config, other_se
     classes = json.loads((run / "classes.json").read_text())
     assert len(classes["original_ids"]) == 10
     assert {name.rpartition("/")[0] for name in classes["original_ids"]} == {"synthetic", "other (own)"}
+    # A weights file names no folders of this machine.
+    header = run_config(run / "network_0.safetensors")
+    assert (header.DATA.TRAIN, header.DATA.TEST) == (["synthetic", "folder"], [])
     kept = {path.name: json.loads(path.read_text())["metrics"] for path in (run / "tests").iterdir()}
     assert sorted(kept) == ["other_own.json", "synthetic.json"]
     assert kept["other_own.json"] == record["metrics"]

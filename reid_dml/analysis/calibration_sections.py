@@ -14,15 +14,15 @@ images; bins with less than {least:.1%} of them are left out.</p>"""
 _LEAST = 0.002  # share of the images: the accuracy of a handful says nothing
 
 
-def calibration_sections(bins: Mapping[str, CalibrationBins]) -> list[Section]:
-    """Reliability diagrams (Guo et al., ICML 2017) of networks by label."""
+def calibration_figures(bins: Mapping[str, CalibrationBins]) -> dict[str, str]:
+    """SVG by name: reliability diagrams (Guo et al., ICML 2017) of networks by label, and the shares of the bins."""
     curves, shares = {}, {}
     for label, found in bins.items():
         filled = found.counts >= _LEAST * found.counts.sum()
         confidence = found.confidence[filled].tolist()
         curves[label] = (confidence, found.accuracy[filled].tolist())
         shares[label] = (confidence, (found.counts[filled] / found.counts.sum()).tolist())
-    figures = [
+    reliability, confidence = (
         draw_lines(
             curves,
             title="Reliability",
@@ -40,6 +40,15 @@ def calibration_sections(bins: Mapping[str, CalibrationBins]) -> list[Section]:
             percent=True,
             markers=True,
         ),
-    ]
+    )
+    return {"reliability": reliability, "confidence": confidence}
+
+
+def calibration_sections(bins: Mapping[str, CalibrationBins]) -> list[Section]:
+    """The section, from the calibration of networks by label."""
     count = max(len(found.counts) for found in bins.values())
-    return [Section("Calibration", _TEXT.format(count=count, least=_LEAST) + plots(figures))]
+    return [
+        Section(
+            "Calibration", _TEXT.format(count=count, least=_LEAST) + plots(list(calibration_figures(bins).values()))
+        )
+    ]

@@ -25,23 +25,31 @@ _PAIRS = """<p>Pairs of a query and a gallery image that count in its ranking{wh
 the better one threshold tells one person from two (<code>reid-dml calibrate</code>).</p>"""
 
 
-def retrieval_sections(metrics: Mapping[str, Any], features: Mapping[str, FeatureSet]) -> list[Section]:
-    """The sections, from a cohort's metrics and the evaluated features by split, `query` and `gallery`."""
-    query, gallery = features["query"], features["gallery"]
-    whose = " by the ensemble" if "ensemble" in metrics else ""
-    cmc = [
-        draw_lines(curves, title=title, x_label="rank", y_label="queries matched", percent=True, y_range=(0, 1))
+def retrieval_figures(metrics: Mapping[str, Any], features: Mapping[str, FeatureSet]) -> dict[str, str]:
+    """SVG by name: the CMC of each protocol, and last the similarities of pairs; arguments as for the sections."""
+    cmc = {
+        f"cmc {protocol}": draw_lines(
+            curves, title=title, x_label="rank", y_label="queries matched", percent=True, y_range=(0, 1)
+        )
         for protocol, title in (("single_query", "Single query"), ("multi_query", "Multi query"))
         if (curves := cmc_curves(metrics, protocol))
-    ]
+    }
     pairs = draw_lines(
-        similarity_histogram(query, gallery),
+        similarity_histogram(features["query"], features["gallery"]),
         title="Similarity of pairs",
         x_label="cosine similarity",
         y_label="share of the pairs",
         percent=True,
         filled=True,
     )
+    return {**cmc, "similarity of pairs": pairs}
+
+
+def retrieval_sections(metrics: Mapping[str, Any], features: Mapping[str, FeatureSet]) -> list[Section]:
+    """The sections, from a cohort's metrics and the evaluated features by split, `query` and `gallery`."""
+    query, gallery = features["query"], features["gallery"]
+    whose = " by the ensemble" if "ensemble" in metrics else ""
+    *cmc, pairs = retrieval_figures(metrics, features).values()
     drawn, worst = choose_lists(query, gallery), worst_lists(query, gallery)
     lists = _LISTS.format(
         whose=whose,

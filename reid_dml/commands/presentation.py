@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from reid_dml.analysis.calibration_sections import calibration_sections
-from reid_dml.analysis.retrieval_sections import retrieval_sections
+from reid_dml.analysis.calibration_sections import calibration_figures, calibration_sections
+from reid_dml.analysis.retrieval_sections import retrieval_figures, retrieval_sections
 from reid_dml.analysis.training_section import training_section
 from reid_dml.errors import UserError, require_file
 from reid_dml.processes import rank
@@ -25,6 +25,11 @@ from reid_dml.timing import stages_line
 SECTIONS: dict[str, Callable[[Any], list[Section]]] = {
     "retrieval": lambda evaluation: retrieval_sections(evaluation.metrics, evaluation.features),
     "classification": lambda evaluation: calibration_sections(evaluation.bins),
+}
+# The figures of an evaluation by name, as SVG.
+FIGURES: dict[str, Callable[[Any], dict[str, str]]] = {
+    "retrieval": lambda evaluation: retrieval_figures(evaluation.metrics, evaluation.features),
+    "classification": lambda evaluation: calibration_figures(evaluation.bins),
 }
 
 

@@ -12,14 +12,15 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.commands.cross import cross_tasks, evaluate_tasks, keep_metrics
-from reid_dml.commands.presentation import print_metrics, read_control, say, single_numbers, task_report
+from reid_dml.commands.presentation import FIGURES, print_metrics, read_control, say, single_numbers, task_report
 from reid_dml.commands.training import Plan, build_training, plan_training
 from reid_dml.config import flatten, warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
 from reid_dml.data.labels import with_lasting_ids
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
-from reid_dml.engine.progress import Interval, Progress, record_result
+from reid_dml.engine.loggers import LoggedRun, Loggers, RunResult, check_loggers
+from reid_dml.engine.progress import Interval, Progress
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
@@ -31,7 +32,9 @@ from reid_dml.mutual.cohort import Member
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
 from reid_dml.reporting.cross_table import cross_rows
-from reid_dml.reporting.tables import format_table, network_labels
+from reid_dml.reporting.markdown import markdown_table
+from reid_dml.reporting.tables import format_table, network_labels, without_empty_columns
+from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.environment import add_segment, describe_environment, read_environment
 from reid_dml.runs.folder import RunFolder, run_fingerprint
 from reid_dml.runs.networks import uses_average
@@ -39,7 +42,7 @@ from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
 from reid_dml.tasks.light import evaluate_lightly, light_task
 from reid_dml.tasks.retrieval import RetrievalEvaluation
-from reid_dml.tasks.task import Task, build_task
+from reid_dml.tasks.task import Evaluation, Task, build_task
 from reid_dml.threads import use_threads
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
     references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
+    check_loggers(cfg.LOG.TO)
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)
     prepare_training()
@@ -74,7 +78,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         control = read_control(cfg.CONTROL, task.kind)
         say(task.summary())
         # Behind it a captured step and resident images have left their memory to the evaluation.
-        networks, seconds = _train(cfg, plan, device, folder, task, earlier)
+        networks, seconds, loggers = _train(cfg, plan, device, folder, task, earlier, held)
         if not task.tested:
             say(f"{task.data.root}: all persons are trained on: nothing to evaluate; the networks are in {folder.path}")
             if rank() == 0:
@@ -92,7 +96,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         if cfg.TEST.SAVE_FEATURES and isinstance(evaluation, RetrievalEvaluation):
             _save_features(folder, evaluation, device)
         record = _record(folder, cfg, task, device, seconds, evaluation.metrics)
-        record_result(folder.path, cfg.TRAIN.STEPS, flatten(cfg), single_numbers(evaluation.metrics))
+        if loggers:
+            loggers.result(_result(cfg, task.kind, evaluation, loggers.draws))
         lines = folder.read_metrics()
         task_report(
             folder.report_file,
@@ -165,9 +170,19 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
 
 
 def _train(
-    cfg: CfgNode, plan: Plan, device: str, folder: RunFolder, task: Task, earlier: _Earlier | None
-) -> tuple[Mapping[int, ReIDNetwork], float]:
-    """Train to the end and export the weights: the networks to evaluate by index, and the seconds it took."""
+    cfg: CfgNode,
+    plan: Plan,
+    device: str,
+    folder: RunFolder,
+    task: Task,
+    earlier: _Earlier | None,
+    held: ExitStack,
+) -> tuple[Mapping[int, ReIDNetwork], float, Loggers | None]:
+    """Train to the end and export the weights: the networks to evaluate by index, and the seconds it took.
+
+    On process 0 also the loggers, which `held` closes.
+    """
+    loggers = None
     training_data = task.data.training_summary()
     if earlier:
         folder.check_data(training_data)
@@ -219,7 +234,10 @@ def _train(
         if rank() == 0:
             folder.cut_metrics(trainer.step)
             folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
-            progress = Progress(folder.metrics_file, folder.path, start=trainer.step, total=cfg.TRAIN.STEPS)
+            logged = LoggedRun(cfg.EXPERIMENT, folder.path, cfg.LOG.PROJECT, run, trainer.step, flatten(cfg))
+            loggers = Loggers(cfg.LOG.TO, logged)
+            held.callback(loggers.close)
+            progress = Progress(folder.metrics_file, loggers, start=trainer.step, total=cfg.TRAIN.STEPS)
             stack.enter_context(progress)
 
             def log(interval: Interval) -> None:
@@ -231,7 +249,19 @@ def _train(
     folder.check_there()
     if plan.placement.shard == 0:
         export_weights(folder, members, run=run, step=trainer.step)
-    return networks, trainer.seconds
+    return networks, trainer.seconds, loggers
+
+
+def _result(cfg: CfgNode, kind: str, evaluation: Evaluation, figures: bool) -> RunResult:
+    """What loggers are told at the end."""
+    rows = without_empty_columns(TABLES[kind].rows(evaluation.metrics, network_labels(cfg.COHORT.NETWORKS)))
+    return RunResult(
+        cfg.TRAIN.STEPS,
+        single_numbers(evaluation.metrics),
+        rows,
+        markdown_table(rows),
+        FIGURES[kind](evaluation) if figures else {},
+    )
 
 
 def _continue_record(

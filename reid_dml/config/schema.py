@@ -101,6 +101,7 @@ _SECTIONS = (
     Section("SCHEDULE", [ScheduleOptions], SCHEDULES),
     Section("EMA", [sections.Ema]),
     Section("TRAIN", [sections.Train]),
+    Section("LOG", [sections.Log]),
     Section("TEST", [sections.Test]),
 )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from reid_dml.data.images import PIXEL_LIMIT
 from reid_dml.data.sets import DATA_SETS
+from reid_dml.engine.loggers import LOGGERS
 from reid_dml.options import option
 
 
@@ -219,6 +220,19 @@ class Train:
         False, "compute the backbones' activations again in the backward pass: less memory, more time"
     )
     channels_last: bool = option(True, "memory layout; faster on CPUs and tensor cores")
+
+
+@dataclass(frozen=True)
+class Log:
+    """Where the numbers of a training go beside metrics.jsonl."""
+
+    to: list[str] = option(
+        ["tensorboard"],
+        "tensorboard | wandb | mlflow | trackio (extra `track`), offline in the run folder; []: only metrics.jsonl",
+        choices=LOGGERS.names,
+        items=str,
+    )
+    project: str = option("reid_dml", "project of wandb and trackio, experiment of mlflow")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ OF_THE_PLACE = (
     "THREADS",
     "DATA.ROOT",
     "DATA.CACHE_DIR",
+    "DATA.TEST",
     "DATA.SOURCE",
     "DATA.PIXEL_LIMIT",
     "DATA.SKIP_BROKEN",
@@ -36,9 +37,11 @@ OF_THE_PLACE = (
     "TRAIN.RECOMPUTE",
     "MODEL.WEIGHTS",
     "CONTROL",
+    "LOG.TO",
+    "LOG.PROJECT",
 )
 # They may differ when it is resumed, as may what it is called.
-_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE", "DATA.TEST")
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE")
 
 
 # What may grow when a run is resumed, and is not part of what makes it this run.

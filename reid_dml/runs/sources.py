@@ -18,6 +18,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.config import default_config, get_option, load_config, parse_config
+from reid_dml.data.sets import split_entry
 from reid_dml.errors import UserError
 from reid_dml.files import expand_path
 from reid_dml.models.exported import is_exported, read_about
@@ -60,6 +61,8 @@ def without_place(cfg: CfgNode) -> CfgNode:
     for key in OF_THE_PLACE:
         *parents, name = key.split(".")
         (get_option(cfg, ".".join(parents)) if parents else cfg)[name] = get_option(defaults, key)
+    names = [split_entry(entry)[0] for entry in cfg.DATA.TRAIN]  # without the folders of this machine
+    cfg.DATA.TRAIN = list(dict.fromkeys(names))
     return cfg
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from reid_dml.config import load_config
+from reid_dml.config import load_config, warn_of_idle_options
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.sets import load_data
 from reid_dml.data.sets.found import Published, compare_counts
@@ -390,3 +390,12 @@ def test_what_is_wrong_is_said(tmp_path, load, name, make, words):
         load(name)
     assert "\n" not in str(refusal.value)
     assert re.search(r"/", str(refusal.value))
+
+
+def test_options_of_other_sets_are_said_to_do_nothing(tmp_path):
+    (tmp_path / "c.yml").write_text("DATA: {NAME: viper}\nPROTOCOL: {SPLIT: 3, CLOTHES: any}")
+    with pytest.warns(
+        UserWarning, match="PROTOCOL.CLOTHES: 'any': has no effect on viper; it is of ltcc, prcc"
+    ) as said:
+        warn_of_idle_options(load_config(tmp_path / "c.yml"))
+    assert len(said) == 1

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from reid_dml.commands.presentation import single_numbers
 from reid_dml.engine import progress
+from reid_dml.engine.loggers import LoggedRun, Loggers
 from reid_dml.engine.progress import Interval, Progress
 from reid_dml.timing import duration
 
@@ -17,7 +18,7 @@ from reid_dml.timing import duration
 def test_off_a_terminal_there_are_plain_lines(tmp_path, monkeypatch, capsys):
     clock = iter([0.0, 1.0, 2.0, 60.0, 61.0])
     monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    with Progress(tmp_path / "metrics.jsonl", tmp_path, start=0, total=4000) as shown:
+    with Progress(tmp_path / "metrics.jsonl", Loggers([], LoggedRun("r", tmp_path)), start=0, total=4000) as shown:
         for step in (10, 20, 600, 4000):
             shown.log(Interval(step, 8, [{"loss": 1.0, "accuracy": 0.5}, {"loss": 2.0, "accuracy": 0.25}], [1, 1], {}))
     said = capsys.readouterr().err

@@ -18,6 +18,7 @@ from torch import nn
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.data.pipeline import sources
 from reid_dml.engine import checkpoints, progress
+from reid_dml.engine.loggers import LoggedRun, Loggers
 from reid_dml.engine.progress import Interval, Progress
 from reid_dml.errors import UserError
 from reid_dml.mutual.cohort import Member
@@ -74,7 +75,7 @@ def test_resuming_after_any_interruption_gives_the_same_run(make_config, tiny_ru
 def test_the_speed_of_an_interval_begun_before_is_that_of_its_rest(tmp_path, monkeypatch):
     clock = iter([10.0, 11.0, 13.0])
     monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    shown = Progress(tmp_path / "metrics.jsonl", tmp_path, start=3, total=6)
+    shown = Progress(tmp_path / "metrics.jsonl", Loggers([], LoggedRun("r", tmp_path)), start=3, total=6)
     for step in (4, 6):  # a line every two steps: one step is left of the first interval
         shown.log(Interval(step, 8, [{"loss": 1.0, "accuracy": 0.0}], [0.1], {}))
     shown.close()

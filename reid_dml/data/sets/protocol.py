@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reid_dml.options import Component, option
+from yacs.config import CfgNode
+
+from reid_dml.options import Component, Warn, option, options_of
 
 SECTION = "PROTOCOL"
 ATTRIBUTES = (
     *("age", "backpack", "bag", "clothes", "down", "downcolour", "gender", "hair", "handbag", "hat", "up", "upcolour"),
 )
+# The data sets that each option concerns.
+_CONCERNED = {
+    "SPLIT": {"viper", "cuhk01", "ilids", "prid2011", "prcc", "grid"},
+    "SWAP_VIEWS": {"viper", "cuhk01"},
+    "VALIDATION": {"msmt17", "msmt17_v1", "msmt17_v2"},
+    "CLOTHES": {"ltcc", "prcc"},
+    "SINGLE_SHOT": {"prcc"},
+    "ATTRIBUTE": {"market1501_attributes"},
+}
 
 
 @dataclass(frozen=True)
@@ -30,3 +41,13 @@ class ProtocolOptions(Component):
     )
     single_shot: bool = option(False, "prcc: one drawn gallery image of each person, as in its paper; else all")
     attribute: str = option("gender", "market1501_attributes: what is learnt", choices=ATTRIBUTES)
+
+    def advise(self, cfg: CfgNode, warn: Warn) -> None:
+        entries = [*(cfg.DATA.TRAIN or [cfg.DATA.NAME]), *cfg.DATA.TEST]
+        read = {entry.partition("=")[0].strip() for entry in entries}
+        for key, found in options_of(type(self)).items():
+            if cfg.PROTOCOL[key] != found.default and not read & _CONCERNED[key]:
+                warn(
+                    f"PROTOCOL.{key}",
+                    f"has no effect on {', '.join(sorted(read))}; it is of {', '.join(sorted(_CONCERNED[key]))}",
+                )
