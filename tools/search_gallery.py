@@ -20,7 +20,10 @@ from reid_dml.errors import UserError, run_command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--index", required=True, metavar="PLACE", help="folder of the index, or postgresql://user@host/database#gallery"
+        "--index",
+        required=True,
+        metavar="PLACE",
+        help="folder of the index, or postgresql://user@host/database#gallery",
     )
     parser.add_argument(
         "--query",

@@ -18,7 +18,7 @@ from reid_dml.search.sources import Source
 
 Place = str | os.PathLike[str]
 # Modules with the four functions of `Engine`, by the scheme of a place; imported at first use.
-_ENGINES = {scheme: "reid_dml.search.postgres.engine" for scheme in ("postgresql", "postgres")}
+_ENGINES = dict.fromkeys(("postgresql", "postgres"), "reid_dml.search.postgres.engine")
 _FOLDERS = "reid_dml.search.folders"
 
 

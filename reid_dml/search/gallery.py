@@ -95,7 +95,9 @@ class Gallery:
             features: a feature set, or feature files (.npz, .parquet or .mat).
             factory, metric, parameters, overwrite: as for `search.build.build_index`; so are the errors.
         """
-        build_index(path, source_of(features), factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
+        build_index(
+            path, source_of(features), factory=factory, metric=metric, parameters=parameters, overwrite=overwrite
+        )
         return Gallery.open(path)
 
     def __len__(self) -> int:

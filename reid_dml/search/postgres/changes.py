@@ -20,8 +20,8 @@ from reid_dml.errors import BusyError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_metric
-from reid_dml.files import exclusive, remove_folder, user_cache
-from reid_dml.search.build import Summary, check_new, named, summarise
+from reid_dml.files import remove_folder, user_cache
+from reid_dml.search.build import check_new, named, summarise
 from reid_dml.search.filters import plain_moment
 from reid_dml.search.index_folder import IndexSpec
 from reid_dml.search.index_types import prepare
@@ -63,7 +63,7 @@ def build(
     with database.transaction(change=True) as connection:
         _make_extension(connection, database.where)
         _check_place(connection, database, overwrite)
-    with _work(database) as folder:
+    with _work(database, source) as folder:
         summary = summarise(source, folder, metric)
         if not len(summary.images):
             raise UserError(f"{database.where}: there are no features to build an index from")
@@ -77,10 +77,21 @@ def build(
             use_vectors(connection, database.where)
             _check_place(connection, database, overwrite)
             create(connection, new, layout)
-            connection.execute("SELECT set_config('search_path', %s || ',' || current_setting('search_path'), true)", [new])
+            connection.execute(
+                "SELECT set_config('search_path', %s || ',' || current_setting('search_path'), true)", [new]
+            )
             _copy(connection, source, folder, spec, layout, len(summary.images))
             _write_names(connection, summary.names)
-            values = [latest(), factory, metric, spec.dimension, spec.model, spec.parameters, spec.next_id, spec.next_id]
+            values = [
+                latest(),
+                factory,
+                metric,
+                spec.dimension,
+                spec.model,
+                spec.parameters,
+                spec.next_id,
+                spec.next_id,
+            ]
             connection.execute(_INSERT.format(", ".join(["%s"] * len(values))), values)
             create_indexes(connection, layout)
             connection.execute(f'DROP SCHEMA IF EXISTS "{database.schema}" CASCADE')
@@ -93,7 +104,7 @@ def add(database: Database, source: Source) -> int:
     with database.transaction() as connection:
         spec = read_head(connection, database.schema, database.where).spec
         names = read_names(connection)
-    with _work(database) as folder:
+    with _work(database, source) as folder:
         summary = summarise(source, folder, spec.metric, spec, names)
         with database.transaction(change=True) as connection:
             use_vectors(connection, database.where)
@@ -170,19 +181,16 @@ def _check_place(connection: Connection[Any], database: Database, overwrite: boo
             "such as #market"
         )
     if not overwrite:
-        raise UserError(
-            f"{database.where}: holds an index; add to it, replace it (overwrite), or name another gallery"
-        )
+        raise UserError(f"{database.where}: holds an index; add to it, replace it (overwrite), or name another gallery")
 
 
 @contextmanager
-def _work(database: Database) -> Iterator[Path]:
-    """A folder for features that are extracted, removed once the change is made."""
-    folder = user_cache() / "galleries" / sha256(database.where.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder.with_suffix(".lock"), f"{database.where}: another process is changing it from here; wait"):
-        yield folder
-        remove_folder(folder)
+def _work(database: Database, source: Source) -> Iterator[Path]:
+    """A folder for features that are extracted, the same for the same images; removed once the change is made."""
+    what = sha256(repr((database.where, source.plan())).encode()).hexdigest()[:32]
+    folder = user_cache() / "galleries" / what
+    yield folder
+    remove_folder(folder)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ _KEPT = 8  # connections that wait for the next call
 # What a connection does unless its URL says otherwise: a server that is gone is noticed within seconds.
 _DEFAULTS = {"connect_timeout": "5", "tcp_user_timeout": "30000", "application_name": "reid_dml"}
 _LEAST = (0, 8)  # pgvector whose searches go on until there are enough images
-_USE = "SELECT set_config('search_path', quote_ident(%s) || ',' || current_setting('search_path'), true)"
+# Makes tables of a schema known without its name, before those that are known already.
+USE = "SELECT set_config('search_path', quote_ident(%s) || ',' || current_setting('search_path'), true)"
 
 
 class Database:
@@ -47,13 +48,13 @@ class Database:
         try:
             import pgvector  # noqa: F401
             import psycopg
-            from psycopg.conninfo import conninfo_to_dict
+            from psycopg.conninfo import conninfo_to_dict, make_conninfo
         except ImportError:
             raise UserError(
                 f"{self.where}: galleries in PostgreSQL need psycopg and pgvector; install reid_dml[db]"
             ) from None
         try:
-            self._options = _DEFAULTS | conninfo_to_dict(url)
+            self._url = make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)})
         except psycopg.Error as error:
             raise UserError(
                 f"{self.where}: not an URL of a database ({_line(error)}); write postgresql://user@host/database"
@@ -89,7 +90,7 @@ class Database:
             try:
                 connection.isolation_level = None if change else IsolationLevel.REPEATABLE_READ
                 connection.read_only = not change
-                connection.execute(_USE, [self.schema])
+                connection.execute(USE, [self.schema])
             except OperationalError:
                 connection.close()
                 if not waited:
@@ -100,7 +101,7 @@ class Database:
     def _connect(self) -> Connection[Any]:
         import psycopg
 
-        return psycopg.connect(**self._options)
+        return psycopg.connect(self._url)
 
     def _commit(self, connection: Connection[Any], change: bool) -> None:
         from psycopg import OperationalError

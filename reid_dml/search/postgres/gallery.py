@@ -212,6 +212,20 @@ def statements(layout: Layout, condition: str) -> tuple[str, str]:
     return f"{select} {by_all}, id LIMIT %(k)s", f"{select} {by_graph} LIMIT %(k)s"
 
 
+def search_by_graph(connection: Connection[Any], candidates: int) -> None:
+    """Set the care of the graph for this transaction, and see to it that it is used.
+
+    The planner takes features that do not fit into their rows for free, and would compare all of them.
+    """
+    settings = {
+        "hnsw.ef_search": str(min(candidates, _MOST_CANDIDATES)),
+        "hnsw.iterative_scan": "relaxed_order",
+        "enable_seqscan": "off",
+    }
+    for setting in settings.items():
+        connection.execute("SELECT set_config(%s, %s, true)", setting)
+
+
 def _search(
     connection: Connection[Any],
     head: Head,
@@ -235,9 +249,7 @@ def _search(
     exact, graph = statements(head.layout, condition.text)
     by_graph = bool(head.layout.degree) and "exact" not in care
     if by_graph:
-        candidates = min(_MOST_CANDIDATES, max(k, care["efSearch"]))
-        for name, value in {"ef_search": str(candidates), "iterative_scan": "relaxed_order"}.items():
-            connection.execute("SELECT set_config(%s, %s, true)", [f"hnsw.{name}", value])
+        search_by_graph(connection, max(k, care["efSearch"]))
     found = []
     for vector in vectors:
         values = {**condition.values, "query": Vector(vector), "k": k}
