@@ -31,7 +31,12 @@ class Engine(Protocol):
     def build_gallery(
         self, place: Place, source: Source, *, factory: str, metric: str, parameters: str = "", overwrite: bool = False
     ) -> tuple[IndexSpec, int]:
-        """Build a gallery from all features of a source; returns what it is, and how many images it has."""
+        """Build a gallery from all features of a source; returns what it is, and how many images it has.
+
+        Args:
+            place: where to.
+            source, factory, metric, parameters, overwrite: as for `search.build.build_index`.
+        """
 
     def add_images(self, place: Place, source: Source) -> int:
         """Add all features of a source; returns how many."""
@@ -39,7 +44,12 @@ class Engine(Protocol):
     def remove_images(
         self, place: Place, names: Sequence[str], *, show: Callable[[list[str]], object] | None = None
     ) -> int:
-        """Remove images by path or pattern, all or none; returns how many."""
+        """Remove images by path or pattern, all or none; returns how many.
+
+        Args:
+            place: of the gallery.
+            names, show: as for `search.build.remove_images`.
+        """
 
 
 def engine_of(place: Place) -> Engine:

@@ -46,5 +46,10 @@ def add_images(place: str | os.PathLike[str], source: Source) -> int:
 def remove_images(
     place: str | os.PathLike[str], names: Sequence[str], *, show: Callable[[list[str]], object] | None = None
 ) -> int:
-    """See `changes.remove`."""
+    """See `changes.remove`.
+
+    Args:
+        place: `postgresql://user@host/database#gallery`.
+        names, show: as for `changes.remove`.
+    """
     return changes.remove(Database(str(place)), names, show=show)

@@ -141,7 +141,13 @@ class Head:
 
 
 def create(connection: Connection[Any], schema: str, layout: Layout) -> None:
-    """Make the tables of a gallery, without indexes, in a new schema."""
+    """Make the tables of a gallery, without indexes.
+
+    Args:
+        connection: in a transaction.
+        schema: a new one, for them.
+        layout: of the features.
+    """
     connection.execute(f'CREATE SCHEMA "{schema}"')
     connection.execute(_TABLES.format(schema=schema, type=layout.column))
 
