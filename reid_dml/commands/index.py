@@ -9,6 +9,7 @@ from pathlib import Path
 from reid_dml.commands.inputs import Inputs, Paths
 from reid_dml.errors import UserError
 from reid_dml.features.formats import SUFFIXES
+from reid_dml.features.part_folder import part_files
 from reid_dml.search.engines import Place, engine_of, shown
 from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 
@@ -16,11 +17,9 @@ _SHOWN = 20  # removed images that are named
 
 
 def feature_source(paths: Paths, inputs: Inputs) -> Source:
-    """The features of files, .npz, .parquet or .mat. Raises `UserError` for a folder, which holds images."""
-    for path in paths:
-        if os.path.isdir(path):
-            raise UserError(f"{path}: is a folder, not a feature file; give folders of images with --images")
-    return FeatureFiles(paths, inputs.read_file)
+    """The features of files, .npz, .parquet or .mat, and of folders of parts. Raises `UserError` for other folders."""
+    files = [file for path in paths for file in (part_files(path) if os.path.isdir(path) else [path])]
+    return FeatureFiles(files, inputs.read_file)
 
 
 def image_source(paths: Paths, inputs: Inputs) -> Source:
