@@ -21,7 +21,12 @@ INTERRUPTED = GOES_ON
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument(
+        "--index",
+        required=True,
+        metavar="PLACE",
+        help="folder of the index, or postgresql://user@host/database#gallery",
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--features", nargs="+", metavar="FILE", help="feature files of reid-dml extract")
     what.add_argument("--images", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images")

@@ -18,7 +18,12 @@ from reid_dml.errors import UserError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument(
+        "--index",
+        required=True,
+        metavar="PLACE",
+        help="folder of the index, or postgresql://user@host/database#gallery",
+    )
     parser.add_argument(
         "--query",
         required=True,
