@@ -37,9 +37,12 @@ def contents(wheel: Path) -> dict[str, bytes]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made from the sdist, as an index would serve it."""
     folder = tmp_path_factory.mktemp("built")
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "__pycache__", "results", "datasets")
-    shutil.copytree(REPOSITORY, folder / "checkout", symlinks=True, ignore=ignored)
-    shutil.copytree(REPOSITORY / "reid_dml" / "runs", folder / "checkout" / "reid_dml" / "runs")
+    (folder / "checkout").mkdir()
+    for name in ("reid_dml", "configs", "tools", "examples", "docs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, folder / "checkout" / name, symlinks=True, ignore=ignored)
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, folder / "checkout")
     with tarfile.open(build(folder / "checkout", "sdist", folder)) as archive:
         archive.extractall(folder / "unpacked", filter="data")
     (unpacked,) = (folder / "unpacked").iterdir()
