@@ -83,8 +83,6 @@ def _refusal(what: str, failure: Exception) -> UserError:
 
 
 def _write_program(graph: nn.Module, images: Tensor, about: Mapping[str, str], path: Path) -> None:
-    for parameter in graph.parameters():
-        parameter.requires_grad_(False)
     with quietly():
         torch.export.save(_program(graph, images), path)
     with zipfile.ZipFile(path, "a") as archive:
