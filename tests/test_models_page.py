@@ -27,7 +27,8 @@ def test_every_block_runs(tiny_run, data_root, tmp_path):
         (tmp_path / name).symlink_to(target)
     torch.save(build_backbone("osnet_x0_25", (64, 32)).state_dict(), tmp_path / "osnet_x0_25.pth")
     packages = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": packages, "OMP_NUM_THREADS": "1"}
+    own = {"PYTHONPATH": packages, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, **own}
     shell, python = [], []
     for kind, block in BLOCKS:
         if kind == "sh":

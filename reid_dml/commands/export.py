@@ -24,7 +24,7 @@ from reid_dml.export.graph import FeatureGraph
 from reid_dml.export.parity import Parity, compare, images_per_second
 from reid_dml.export.quantisation import quantise
 from reid_dml.features.extractor import FeatureExtractor
-from reid_dml.files import check_output, sync
+from reid_dml.files import check_output, sync, user_cache
 from reid_dml.models.exported import format_of, is_exported, open_exported, require
 from reid_dml.runs.folder import config_text
 from reid_dml.runs.sources import without_place
@@ -172,6 +172,7 @@ def _test_data(cfg: CfgNode, data: str) -> dict[str, Sequence[ImageRecord]]:
     if data == "embedded":
         drawn = default_config()
         drawn.DATA.NAME = "synthetic"
+        drawn.DATA.ROOT = str(user_cache() / "datasets")  # in nobody's way
         for name, value in _EMBEDDED:
             drawn.SYNTHETIC[name] = value
         found = load_data(drawn)

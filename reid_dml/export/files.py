@@ -44,7 +44,13 @@ def _write_onnx(graph: nn.Module, images: Tensor, about: Mapping[str, str], path
 
 
 def seal_onnx(model: Any, about: Mapping[str, str], path: Path) -> None:
-    """Write an `onnx.ModelProto` with these metadata, and its digest among them."""
+    """Write an ONNX model with metadata, its digest among them.
+
+    Args:
+        model: `onnx.ModelProto`; its own metadata are replaced.
+        about: what the file says of itself.
+        path: of the file.
+    """
     del model.metadata_props[:]
     for key, value in {**about, KEY: PLACEHOLDER}.items():
         model.metadata_props.add(key=key, value=value)
@@ -83,8 +89,6 @@ def _refusal(what: str, failure: Exception) -> UserError:
 
 
 def _write_program(graph: nn.Module, images: Tensor, about: Mapping[str, str], path: Path) -> None:
-    for parameter in graph.parameters():
-        parameter.requires_grad_(False)
     with quietly():
         torch.export.save(_program(graph, images), path)
     with zipfile.ZipFile(path, "a") as archive:

@@ -41,7 +41,7 @@ class FeatureGraph(nn.Module):
             deviation = torch.tensor(std, dtype=torch.float64)[:, None, None]
             self.register_buffer("scale", (1 / deviation).float())
             self.register_buffer("shift", (-torch.tensor(mean, dtype=torch.float64)[:, None, None] / deviation).float())
-        self.eval()
+        self.eval().requires_grad_(False)  # whose exports take half the time
 
     def forward(self, images: Tensor) -> Tensor:
         if self.normalises:
