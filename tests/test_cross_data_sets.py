@@ -105,9 +105,9 @@ def test_numbers_on_another_set_are_those_by_hand_and_kept(command, run, other_s
     table = command("compare_runs", run, "--csv", tmp_path / "t.csv", "--json", tmp_path / "t.json")
     assert table.code == 0, table.err
     header, row = (tmp_path / "t.csv").read_text().splitlines()
-    assert header == "mAP / rank-1 (%),synthetic,other (own)"
-    assert row.split(",")[0] == "tiny"
-    assert row.split(",")[2] == cell
+    assert header == "mAP / rank-1 (%),trained on,synthetic,other (own)"
+    assert row.split(",")[:2] == ["tiny", "synthetic"]
+    assert row.split(",")[3] == cell
     assert cell in table.out
     assert (
         json.loads((tmp_path / "t.json").read_text())["models"]["tiny"]["other (own)"]

@@ -34,9 +34,11 @@ def compare_runs(
     for output in (json_file, csv_file):
         if output:
             check_output(output)
-    models = {name: read_tests(folder.path) for name, folder in run_folders(runs).items()}
+    folders = {name: folder.path for name, folder in run_folders(runs).items()}
+    models = {name: read_tests(folder) for name, folder in folders.items()}
+    trained_on = {name: _trained_on(folder) for name, folder in folders.items()}
     sets = list(dict.fromkeys(name for found in models.values() for name in found))
-    rows = cross_rows(models, sets, network)
+    rows = cross_rows(models, sets, network, trained_on)
     print(format_table(rows))
     if csv_file:
         write_text(csv_file, csv_text(rows))
@@ -46,6 +48,13 @@ def compare_runs(
             for model, found in models.items()
         }
         write_json(json_file, {"network": network, "models": chosen})
+
+
+def _trained_on(folder: Path) -> str:
+    """The data sets that a finished run was trained on; empty where its record does not say."""
+    file = folder / "result.json"
+    record = read_json(file, "test the run again") if file.is_file() else {}
+    return str(record.get("trained_on") or record.get("dataset", ""))
 
 
 def read_tests(folder: Path) -> dict[str, Mapping[str, Any]]:

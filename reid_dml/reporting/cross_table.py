@@ -9,7 +9,10 @@ from reid_dml.errors import UserError
 
 
 def cross_rows(
-    models: Mapping[str, Mapping[str, Mapping[str, Any]]], sets: Sequence[str], network: str = "ensemble"
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    sets: Sequence[str],
+    network: str = "ensemble",
+    trained_on: Mapping[str, str] | None = None,
 ) -> list[list[str]]:
     """Header, then a row a model with `mAP / rank-1` in percent on every data set; empty where it was not tested.
 
@@ -17,16 +20,17 @@ def cross_rows(
         models: metrics of a cohort by data set, by model.
         sets: names of the data sets, in the order of the columns.
         network: `ensemble` (of a cohort of one, its network), `mean`, or the index of a network.
+        trained_on: data set of each model's training, for a column of it; None: no such column.
 
     Raises:
         UserError: a network that a cohort does not have.
     """
-    rows = [["mAP / rank-1 (%)", *sets]]
+    rows = [["mAP / rank-1 (%)", *(["trained on"] if trained_on else []), *sets]]
     for model, found in models.items():
         cells = [
             _cell(chosen_metrics(found[name], network, f"{model}: {name}")) if name in found else "" for name in sets
         ]
-        rows.append([model, *cells])
+        rows.append([model, *([trained_on.get(model, "")] if trained_on else []), *cells])
     return rows
 
 
