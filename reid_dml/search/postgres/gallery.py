@@ -204,12 +204,17 @@ def statements(layout: Layout, condition: str) -> tuple[str, str]:
         condition: what images must be like.
     """
     whole = "halfvec" if layout.half else "vector"
-    distance = f"feature {layout.operator} %(query)s::{whole}"
     kind = whole if layout.indexed == "feature" else "halfvec"
-    select = f"SELECT id, {distance} FROM images WHERE {condition} ORDER BY "
-    by_all = f"({distance}) + 0" if layout.degree else "2"  # + 0: the graph does not know it
-    by_graph = f"{layout.indexed} {layout.operator} %(query)s::{kind}"
-    return f"{select} {by_all}, id LIMIT %(k)s", f"{select} {by_graph} LIMIT %(k)s"
+    select = f"SELECT id, feature {layout.operator} %(query)s::{whole} FROM images WHERE {condition} ORDER BY "
+    return (
+        f"{select} 2, id LIMIT %(k)s",
+        f"{select} {layout.indexed} {layout.operator} %(query)s::{kind} LIMIT %(k)s",
+    )
+
+
+def compare_all(connection: Connection[Any]) -> None:
+    """Let no graph be used until the end of the transaction."""
+    _set(connection, {"enable_indexscan": "off", "enable_seqscan": "on"})
 
 
 def search_by_graph(connection: Connection[Any], candidates: int) -> None:
@@ -217,13 +222,13 @@ def search_by_graph(connection: Connection[Any], candidates: int) -> None:
 
     The planner takes features that do not fit into their rows for free, and would compare all of them.
     """
-    settings = {
-        "hnsw.ef_search": str(min(candidates, _MOST_CANDIDATES)),
-        "hnsw.iterative_scan": "relaxed_order",
-        "enable_seqscan": "off",
-    }
-    for setting in settings.items():
-        connection.execute("SELECT set_config(%s, %s, true)", setting)
+    care = {"hnsw.ef_search": str(min(candidates, _MOST_CANDIDATES)), "hnsw.iterative_scan": "relaxed_order"}
+    _set(connection, {**care, "enable_indexscan": "on", "enable_seqscan": "off"})
+
+
+def _set(connection: Connection[Any], settings: dict[str, str]) -> None:
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    connection.execute(f"SELECT {calls}", [word for setting in settings.items() for word in setting])
 
 
 def _search(
@@ -248,13 +253,16 @@ def _search(
 
     exact, graph = statements(head.layout, condition.text)
     by_graph = bool(head.layout.degree) and "exact" not in care
-    if by_graph:
-        search_by_graph(connection, max(k, care["efSearch"]))
+    if head.layout.degree and not by_graph:
+        compare_all(connection)
     found = []
     for vector in vectors:
         values = {**condition.values, "query": Vector(vector), "k": k}
+        if by_graph:
+            search_by_graph(connection, max(k, care["efSearch"]))
         rows = connection.execute(graph if by_graph else exact, values, prepare=False).fetchall()
         if by_graph and len(rows) < k:  # the graph gave up, or no more images pass
+            compare_all(connection)
             rows = connection.execute(exact, values, prepare=False).fetchall()
         found.append(rows)
     return found
