@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 LIBRARY = REPOSITORY / "reid_dml"
 # From the top; a room imports rooms further down only. Modules beside the rooms are rooms of one file.
 ROOMS = [
-    *("commands", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
+    *("commands", "service", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
     *("inference", "runs", "config", "engine", "mutual", "models", "classification", "data", "options", "registry"),
     *("processes", "device", "threads", "versions", "heartbeat", "digests", "files", "errors", "logs", "timing"),
     *("waiting", "text"),

@@ -17,7 +17,7 @@ from reid_dml.search.nearest import ExactIndex
 from reid_dml.text import printable
 
 if TYPE_CHECKING:
-    from reid_dml.search.gallery import Gallery
+    from reid_dml.search.engine import Engine
 
 _RESULTS = 1 << 22  # search results held at a time
 
@@ -106,7 +106,7 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
 
 
 def search_lists(
-    gallery: Gallery,
+    gallery: Engine,
     query: FeatureSet,
     k: int,
     *,
@@ -142,7 +142,7 @@ def search_lists(
     return lists
 
 
-def _search_among(gallery: Gallery, query: FeatureSet, k: int, only: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _search_among(gallery: Engine, query: FeatureSet, k: int, only: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Ids and scores of the k nearest of some images for every query: the search goes deeper until there are enough."""
     count, k = len(gallery), min(k, len(only))
     found: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(query)
