@@ -152,7 +152,7 @@ class Pages:
     def remove(self, request: Request, id: Annotated[list[str], Form(default_factory=list)]) -> Response:
         """Erase images from the gallery for good."""
         self.service.remove(id)
-        return Response("") if _is_part(request) else RedirectResponse("/", 303)
+        return self._render(request, "removed.html") if _is_part(request) else RedirectResponse("/", 303)
 
     def export(self, request: Request, kind: str) -> Response:
         """The whole list as a file."""

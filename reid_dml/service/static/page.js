@@ -3,7 +3,7 @@
 (() => {
   const find = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const message = find("#message"), dialog = find("#dialog"), tray = find("#tray");
+  const message = find("#message"), dialog = find("#dialog"), tray = find("#tray"), narrow = matchMedia("(max-width: 52rem)");
   if (!message) return;
 
   function say(text) {
@@ -88,6 +88,10 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     say("");
     const target = event.detail.target;
+    if (target.id === "results") {
+      find("#said").textContent = `${all(".card .score").length} images found`;
+      if (narrow.matches && event.detail.requestConfig.verb === "post") target.scrollIntoView();
+    }
     if (target.id === "comparison" && !dialog.open) dialog.showModal();
     if (target.id === "added") find("#add").reset();
     showTray();
@@ -107,6 +111,6 @@
     say(line.slice(0, 300) || "The service refused this.");
   });
   document.addEventListener("htmx:sendError", () => say("The service does not answer, or the images are too large."));
-  window.addEventListener("popstate", () => window.location.reload());
-  if (matchMedia("(max-width: 52rem)").matches) all("[data-wide]").forEach((part) => part.removeAttribute("open"));
+  find("[data-without-script]").hidden = true; // images are searched for as soon as they are chosen
+  if (narrow.matches) all("[data-wide]").forEach((part) => part.removeAttribute("open"));
 })();
