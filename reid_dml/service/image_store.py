@@ -46,9 +46,9 @@ class ImageStore:
         self._stack.close()
 
     def settle(self, paths: Callable[[], Iterable[str]]) -> None:
-        """End what was begun: an image of the gallery is confirmed, the file of any other is erased.
+        """End what was cut off: a file of an image of the gallery stays, that of any other is erased.
 
-        `paths` gives those of the gallery's images; it is called if anything was begun.
+        `paths` gives those of the gallery's images; it is called if anything was cut off.
         """
         pending = [file for file in self.folder.iterdir() if file.name.endswith(_PENDING)]
         if not pending:
@@ -79,10 +79,22 @@ class ImageStore:
         """Write an image to the disk, to be settled once the gallery has it."""
         write_bytes(path + _PENDING, data)
 
+    def confirm(self, paths: Iterable[str]) -> None:
+        """The gallery has these images, for good."""
+        for path in paths:
+            os.replace(path + _PENDING, path)
+
     def withdraw(self, path: str) -> None:
         """The gallery is about to forget the image."""
         if (file := self._file(path)) and not file.endswith(_PENDING):
             os.replace(file, file + _PENDING)
+
+    def erase(self, paths: Iterable[str]) -> None:
+        """The gallery has forgotten these images, for good; those whose files are elsewhere are passed over."""
+        for path in paths:
+            if file := self._file(path):
+                os.unlink(file)
+        sync(self.folder)
 
     def owns(self, path: str) -> bool:
         """Whether the file of this image is here."""

@@ -179,6 +179,7 @@ class Service:
                     store.keep(path, uploads[rows[path]].data)
                 chosen = features[[rows[path] for path in new]]
                 self.gallery.add(FeatureSet.of(chosen, records, self.extractor.model))
+                store.confirm(new)
             gallery = self.gallery.current()
         known = [path for path in rows if path not in new]
         return [key for path in new for key in _ids(gallery, path)], [
@@ -196,6 +197,7 @@ class Service:
                 store.withdraw(path)
             if paths:
                 self.gallery.remove(paths)
+                store.erase(paths)
         self.queries.forget(keys)
         return len(paths), owned
 
@@ -213,21 +215,20 @@ class Service:
 
     @contextmanager
     def _changing(self, store: ImageStore) -> Iterator[None]:
-        """One change at a time; whatever comes of it, the files are those of the images the gallery has then."""
+        """One change at a time; after one that failed the files are those of the images the gallery has then."""
         with self._changes:
             try:
                 yield
-            except BusyError:
-                raise Refusal(503, "another process is changing the gallery; try again later") from None
-            except (OSError, UserError) as error:
-                full = (isinstance(error, OSError) and error.errno in _FULL) or "is the disk full?" in str(error)
-                if full:
+            except BaseException as error:
+                with suppress(UserError, OSError):  # else settled with the next change that fails, or at the next start
+                    store.settle(self.gallery.current().table["path"].to_pylist)
+                if isinstance(error, BusyError):
+                    raise Refusal(503, "another process is changing the gallery; try again later") from None
+                full = isinstance(error, OSError) and error.errno in _FULL
+                if full or (isinstance(error, UserError) and "is the disk full?" in str(error)):
                     _LOGGER.error("%s", describe_os_error(error) if isinstance(error, OSError) else error)
                     raise Refusal(507, "the server's disk is full; nothing was changed") from None
                 raise
-            finally:
-                with suppress(Unavailable):  # settled with the next change, or at the next start
-                    store.settle(self.gallery.current().table["path"].to_pylist)
 
     def _extract(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return self.extractor(list(images))
