@@ -23,7 +23,7 @@ from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import Verdict, judge
-from reid_dml.search.engine import Engine, Unavailable
+from reid_dml.search.engine import Engine
 from reid_dml.service.answers import Answer, Wanted, answers, image_id, parse_id
 from reid_dml.service.batching import Embedder
 from reid_dml.service.image_store import ImageStore

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -37,14 +36,18 @@ class Upload:
         data: its bytes.
         kind: `.jpg`, `.png`, ...
         pixels: (H, W, 3) uint8 RGB at the stored size of the networks.
-        picture: a small JPEG for pages.
     """
 
     name: str
     data: bytes
     kind: str
     pixels: np.ndarray
-    picture: bytes
+
+    @property
+    def picture(self) -> bytes:
+        """A small JPEG for pages."""
+        with _DECODING:
+            return as_jpeg(decode_image(self.data, self.name), 320)
 
 
 def image_kind(data: bytes) -> str:
@@ -80,11 +83,10 @@ def decode_upload(data: bytes, name: str, size: tuple[int, int], limits: Limits)
         )
     with _DECODING:
         try:
-            with warnings.catch_warnings(action="ignore"):
-                pixels = decode_image(data, shown, limits.image_pixels)
+            pixels = decode_image(data, shown, limits.image_pixels)
         except BrokenImage as error:
             raise Refusal(422, f"{shown}: image is {error.why}") from None
-        return Upload(shown, data, kind, resize_image(pixels, size), as_jpeg(pixels, 320))
+        return Upload(shown, data, kind, resize_image(pixels, size))
 
 
 def as_jpeg(pixels: np.ndarray, side: int) -> bytes:

@@ -11,8 +11,11 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
-uvicorn = pytest.importorskip("uvicorn")
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("uvicorn")
+pytest.importorskip("playwright")
+
+import uvicorn
+from playwright.sync_api import expect, sync_playwright
 
 from reid_dml.ranking.probability import SamePerson
 from reid_dml.ranking.thresholds import Threshold
@@ -22,6 +25,11 @@ from tests.service.conftest import IMAGES, MODEL, open_service, person
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+def image(name, data):
+    """A file to choose."""
+    return {"name": name, "mimeType": "image/png", "buffer": data}
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def address(gallery):
 @pytest.mark.parametrize("size", SIZES)
 def test_a_person_is_found_filtered_compared_added_and_erased(address, size):
     width, height = SIZES[size]
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
         page = browser.new_page(viewport={"width": width, "height": height})
         complaints: list[str] = []
@@ -52,49 +60,48 @@ def test_a_person_is_found_filtered_compared_added_and_erased(address, size):
         page.on("pageerror", lambda error: complaints.append(str(error)))
 
         def search(number):
-            page.set_input_files("#search input[type=file]", {"name": f"{number}.png", "mimeType": "image/png", "buffer": person(number)})  # fmt: skip
-            playwright.expect(page.locator("#results h2")).to_have_text(f"Nearest to {number}.png")
+            page.set_input_files("#search input[type=file]", image(f"{number}.png", person(number)))
+            expect(page.locator("#results h2")).to_have_text(f"Nearest to {number}.png")
 
         page.goto(address)
-        playwright.expect(page.locator(".card")).to_have_count(IMAGES)
+        expect(page.locator(".card")).to_have_count(IMAGES)
         search(5)
         first = page.locator(".card").first
-        playwright.expect(first.locator(".name")).to_have_text("0005<b>.png")
-        playwright.expect(first.locator(".verdict")).to_have_text("same person")
+        expect(first.locator(".name")).to_have_text("0005<b>.png")
+        expect(first.locator(".verdict")).to_have_text("same person")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
 
         if size == "phone":
             page.locator("#filters summary").click()
         page.locator("#filters label", has_text="hall").click()
-        playwright.expect(page.locator(".card")).to_have_count(4)
+        expect(page.locator(".card")).to_have_count(4)
         assert "camera=hall" in page.url
         page.locator("[data-clear]").click()
-        playwright.expect(page.locator(".card")).to_have_count(IMAGES)
+        expect(page.locator(".card")).to_have_count(IMAGES)
 
         page.locator("[data-pick]").nth(1).check()
         page.locator("[data-compare]").click()
-        playwright.expect(page.locator("dialog[open] figure")).to_have_count(2)
+        expect(page.locator("dialog[open] figure")).to_have_count(2)
         page.keyboard.press("Escape")
         page.locator("[data-none]").click()
 
         page.locator("summary", has_text="Add to the gallery").click()
-        page.set_input_files(
-            "#add input[type=file]", {"name": "new.png", "mimeType": "image/png", "buffer": person(40)}
-        )
+        page.set_input_files("#add input[type=file]", image("new.png", person(40)))
         page.locator("#add button").click()
-        playwright.expect(page.locator("#added .good")).to_contain_text("1 image added")
-        playwright.expect(page.locator("#count")).to_contain_text(f"{IMAGES + 1} images")
+        expect(page.locator("#added .good")).to_contain_text("1 image added")
+        expect(page.locator("#count")).to_contain_text(f"{IMAGES + 1} images")
         search(40)
-        playwright.expect(first.locator(".name")).to_have_text("new.png")
+        expect(first.locator(".name")).to_have_text("new.png")
         page.once("dialog", lambda asked: asked.accept())
         first.locator(".danger").click()
-        playwright.expect(page.locator("#count")).to_contain_text(f"{IMAGES} images")
-        playwright.expect(first.locator(".name")).not_to_have_text("new.png")
+        expect(page.locator("#count")).to_contain_text(f"{IMAGES} images")
+        expect(first.locator(".name")).not_to_have_text("new.png")
 
+        name = first.locator(".name").inner_text()
         first.locator(".picture").focus()
         page.keyboard.press("Enter")  # the keyboard searches from a result
-        playwright.expect(page.locator("#results h2")).to_contain_text(".png")
+        expect(page.locator("#results h2")).to_have_text(f"Nearest to {name}")
         assert not complaints
-        page.set_input_files("#search input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": b"no"})
-        playwright.expect(page.locator("#message")).to_contain_text("x.png: is not a JPEG")
+        page.set_input_files("#search input[type=file]", image("x.png", b"no"))
+        expect(page.locator("#message")).to_contain_text("x.png: is not a JPEG")
         browser.close()

@@ -82,9 +82,8 @@ def test_pages_can_run_no_script_but_ours(client):
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-        assert not re.search(
-            r"<script>|<script[^>]*>[^<]|<style| style=| on\w+=|javascript:|https?://(?!www.w3.org)", answer.text
-        )
+        inline = r"<script>|<script[^>]*>[^<]|<style| style=| on\w+=|javascript:|https?://"
+        assert not re.search(inline, answer.text)
 
 
 def test_a_failure_is_one_line_without_its_reason(client, monkeypatch):

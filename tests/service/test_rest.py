@@ -269,7 +269,7 @@ def test_whatever_the_contract_allows_is_no_500(client):
 
     @given(st.one_of(strategies))
     @settings(
-        max_examples=60,
+        max_examples=30,
         deadline=None,
         database=None,
         phases=[Phase.generate],
