@@ -11,9 +11,10 @@ else
 SIZE := about 4
 endif
 
-.PHONY: help env quickstart test lint results site clean
+.PHONY: help env quickstart serve test lint results site clean
 help:
 	@echo "make quickstart   environment, synthetic data, a cohort of two networks, metrics and report.html"
+	@echo "make serve        a page on http://127.0.0.1:8000 that searches the quickstart's gallery by image"
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
 	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"
@@ -37,8 +38,14 @@ quickstart: $(READY)
 	@$(BIN)/python tools/train_net.py --config-file configs/quickstart.yml --resume || \
 	  { echo "To start the quickstart over: rm -r runs/quickstart && make quickstart"; exit 2; }
 	@echo
+	@echo "Search its gallery by image, in a browser: make serve"
 	@echo "Next: put Market-1501 into datasets/ (see datasets/README.md) and train on it:"
 	@echo "  $(BIN)/python tools/train_net.py --config-file configs/market_mobilenet_dml.yml"
+
+serve: $(READY)
+	@test -f runs/quickstart.index/manifest.json || $(BIN)/python tools/build_index.py --index runs/quickstart.index \
+	  --features runs/quickstart/gallery.npz
+	@$(BIN)/python tools/serve.py --run runs/quickstart --gallery runs/quickstart.index
 
 test: $(READY)
 	@$(BIN)/python -m pytest
@@ -56,4 +63,4 @@ site: $(READY)
 	@echo "site/index.html"
 
 clean:
-	rm -rf $(VENV) runs/quickstart site
+	rm -rf $(VENV) runs/quickstart runs/quickstart.index runs/quickstart.index.images site

@@ -200,10 +200,12 @@ def _postgres(record: Mapping[str, Any]) -> list[str]:
     return [
         f"{record['vectors']:,} vectors of {record['dimension']} dimensions, {record['queries']:,} queries.\n",
         markdown_table(rows),
-        f"{record['postgres']}: {record['import_rows_per_second']:,.0f} rows/s imported from Parquet, indexes of ids, "
-        f"paths, persons, cameras and times included; {record['graph']} made in {record['graph_seconds']:.0f} s, by "
-        f"FAISS in {record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database; "
-        f"{record['threads']} threads of FAISS.\n",
+        (
+            f"{record['postgres']}: {record['import_rows_per_second']:,.0f} rows/s imported from Parquet, indexes of "
+            f"ids, paths, persons, cameras and times included; {record['graph']} made in "
+            f"{record['graph_seconds']:.0f} s, by FAISS in {record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database; "
+            f"{record['threads']} threads of FAISS.\n"
+        ),
     ]
 
 
@@ -257,8 +259,8 @@ of the same shapes, blocked into one reused buffer. "Sorting" is what ordering t
 the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
-_POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS alone,
-"index folder" our gallery over it; "camera" searches the images of one camera in six."""
+_POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
+alone, "index folder" our gallery over it; "camera" searches the images of one camera in six."""
 _THREADS = """\
 The quickstart's training. `default`: all free cores, threads asleep after a short wait; `one thread`: `THREADS 1`;
 `spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""

@@ -24,6 +24,7 @@ TOOLS = {
     "networks": "list_networks",
     "save": "save_model",
     "export": "export_model",
+    "serve": "serve",
     "reproduce": "reproduce",
     "compare": "compare_runs",
     "results": "make_results",

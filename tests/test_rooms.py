@@ -15,6 +15,7 @@ ROOMS = [
     *(
         "__main__",
         "commands",
+        "service",
         "paper",
         "analysis",
         "reporting",

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-
-import numpy as np
+from dataclasses import asdict
 
 from reid_dml.called import as_called
 from reid_dml.commands.networks import open_extractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.errors import UserError
-from reid_dml.features.feature_set import normalize
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.thresholds import Threshold
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What two images have in common; what is not known is None."""
-
-    metric: str
-    score: float  # cosine similarity or Euclidean distance
-    threshold: float | None
-    same_person: bool | None
-    probability: float | None
-    prior: float
+from reid_dml.ranking.verdict import Verdict, judge
 
 
 def verify_and_print(
@@ -65,28 +51,11 @@ def verify_and_print(
     extractor = open_extractor(run, config_file, options, network)
     if limit:
         limit.check(metric, extractor.model, "the networks")
-    score = pair_score(extractor.extract(records, "images").features, metric)
-    line = limit.same_person if limit else None
-    verdict = Verdict(
-        metric=metric,
-        score=score,
-        threshold=limit.value if limit else None,
-        same_person=bool(limit.accepts(np.array(score, np.float32), metric)) if limit else None,
-        probability=line.probability(score, prior) if line else None,
-        prior=prior,
-    )
+    verdict = judge(extractor.extract(records, "images").features, metric, limit, prior)
     if json:
         write_json(json, asdict(verdict))
     print(as_called("\n".join(_lines(verdict))))
     return verdict
-
-
-def pair_score(features: np.ndarray, metric: str) -> float:
-    """Cosine similarity or Euclidean distance of two features, (2, D) float32."""
-    if metric == "cosine":
-        first, second = normalize(features)
-        return float(first @ second)
-    return float(np.linalg.norm(features[0] - features[1]))
 
 
 def _lines(verdict: Verdict) -> list[str]:

@@ -61,9 +61,14 @@ def engine_of(place: Place) -> Engine:
     return module
 
 
+def is_url(place: Place) -> bool:
+    """Whether a place is in a database, not a folder."""
+    return "://" in str(place)
+
+
 def shown(place: Place) -> str:
     """What messages call a place: an URL without its password."""
-    if "://" not in str(place):
+    if not is_url(place):
         return str(place)
     parts = urlsplit(str(place))
     user, at, host = parts.netloc.rpartition("@")

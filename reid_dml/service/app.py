@@ -1,0 +1,75 @@
+"""The application: page and REST interface behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from reid_dml.errors import UnavailableError, UserError
+from reid_dml.service.guard import LOOPBACK, Guard
+from reid_dml.service.limits import Refusal
+from reid_dml.service.metrics import Metrics
+from reid_dml.service.pages import Pages
+from reid_dml.service.rest import rest
+from reid_dml.service.service import Service
+from reid_dml.versions import __version__
+
+_RETRY = (429, 503)
+
+
+def create_app(service: Service, *, token: str = "", hosts: Collection[str] = LOOPBACK) -> FastAPI:
+    """The application of a service, which is closed when the application ends.
+
+    Args:
+        service: what is asked.
+        token, hosts: as for `guard.Guard`.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    metrics, pages = Metrics(service), Pages(service, token)
+    app = FastAPI(
+        title="reid_dml",
+        description="Find a person in a gallery of images.",
+        version=__version__,
+        docs_url=None,  # they would fetch scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.include_router(rest(service, metrics))
+    app.include_router(pages.routes, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    app.add_middleware(Guard, token=token, hosts=hosts, limits=service.limits, metrics=metrics)
+
+    def answer(request: Request, status: int, message: str) -> Response:
+        if pages.are_asked(request):
+            return pages.refusal(request, status, message)
+        headers = {"Retry-After": "1"} if status in _RETRY else None
+        return JSONResponse({"error": message}, status, headers)
+
+    @app.exception_handler(UserError)
+    async def refused(request: Request, error: UserError) -> Response:
+        status = error.status if isinstance(error, Refusal) else 503 if isinstance(error, UnavailableError) else 422
+        return answer(request, status, " ".join(service.public(error).split()))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        return answer(request, 422, f"{place or 'request'}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def failed(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail))
+
+    return app

@@ -1,0 +1,104 @@
+"""The gallery that is served: opened again when its files are replaced, changed by one request at a time."""
+
+from __future__ import annotations
+
+import copy
+import glob
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reid_dml.errors import UnavailableError, UserError
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.validation import check_models
+from reid_dml.search import open_gallery
+from reid_dml.search.engines import is_url
+from reid_dml.search.interface import AnyGallery
+
+
+class LiveGallery:
+    """One gallery for many threads. A request asks for `current()` once and sees one state of it, whatever happens.
+
+    Args:
+        open_gallery: opens it as it is now.
+        state: something that differs after another process changed it.
+        model: fingerprint of the networks; a gallery of others is refused.
+
+    Raises:
+        UserError: it cannot be opened, or its features are of other networks.
+    """
+
+    def __init__(self, open_gallery: Callable[[], AnyGallery], state: Callable[[], object], model: str) -> None:
+        self._open, self._state, self._model = open_gallery, state, model
+        self._reading, self._changing = threading.Lock(), threading.Lock()
+        self._seen = state()
+        self._engine = self._opened()
+        self._refused = ""
+
+    @staticmethod
+    def at(place: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
+        """The gallery of a place, with `place` and `parameters` as for `search.open_gallery`.
+
+        A database says itself what it holds now; of a folder it is seen when another process replaces its files.
+        """
+        state = (lambda: None) if is_url(place) else (lambda: _manifest(place))
+        return LiveGallery(lambda: open_gallery(place, parameters=parameters), state, model)
+
+    @property
+    def path(self) -> object:
+        """What messages call it."""
+        return self._engine.path
+
+    def current(self) -> AnyGallery:
+        """The gallery as it is now. Raises `UnavailableError` where what is there now cannot be served."""
+        seen = self._state()
+        if seen != self._seen:
+            with self._reading:
+                if seen != self._seen:
+                    self._reopen(seen)
+        if self._refused:
+            raise UnavailableError(self._refused)
+        return self._engine
+
+    def add(self, features: FeatureSet) -> int:
+        """Add images; they are there for good when it returns."""
+        with self._changing:
+            return self._change(lambda engine: engine.add(features))
+
+    def remove(self, paths: Sequence[str]) -> int:
+        """Remove the images of these paths, which are no patterns."""
+        with self._changing:
+            return self._change(lambda engine: engine.remove([_exactly(path) for path in paths]))
+
+    def _change(self, change: Callable[[AnyGallery], int]) -> int:
+        engine = copy.copy(self.current())  # requests that read the other one go on with it as it was
+        count = change(engine)
+        with self._reading:
+            self._engine = engine
+            self._seen = None  # somebody else may have changed it too: looked at again by the next request
+        return count
+
+    def _reopen(self, seen: object) -> None:
+        try:
+            self._engine, self._refused = self._opened(), ""
+        except UserError as error:
+            self._refused = f"the gallery was replaced by one that cannot be served: {error}"
+        self._seen = seen
+
+    def _opened(self) -> AnyGallery:
+        engine = self._open()
+        check_models("the networks", self._model, str(engine.path), engine.spec.model, for_index=True)
+        return engine
+
+
+def _exactly(path: str) -> str:
+    return path if glob.escape(path) == path else glob.escape(path)
+
+
+def _manifest(path: str | os.PathLike[str]) -> object:
+    try:
+        found = os.stat(Path(path) / "manifest.json")
+    except OSError as error:
+        return error.errno
+    return found.st_ino, found.st_mtime_ns, found.st_size

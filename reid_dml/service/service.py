@@ -1,0 +1,250 @@
+"""What the service does, whether the page or the REST interface asks for it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow.compute as pc
+
+from reid_dml.data.images import BrokenImage, read_image, resize_image
+from reid_dml.data.labels import LabelledImage, records_of, tidy
+from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.errors import BusyError, UserError, describe_os_error
+from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.thresholds import Threshold
+from reid_dml.ranking.verdict import Verdict, judge
+from reid_dml.search.interface import AnyGallery
+from reid_dml.service.answers import Answer, Wanted, answers, image_id, parse_id
+from reid_dml.service.batching import Embedder
+from reid_dml.service.image_store import ImageStore
+from reid_dml.service.limits import Limits, Refusal
+from reid_dml.service.live_gallery import LiveGallery
+from reid_dml.service.queries import Queries
+from reid_dml.service.uploads import Upload, as_jpeg, decode_upload
+from reid_dml.text import printable, to_utf8
+
+_LOGGER = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What somebody knows of the images that are added, as written; empty: not known. Times are ISO 8601."""
+
+    camera: str = ""
+    person: str = ""
+    time: str = ""
+
+
+class Service:
+    """A gallery with the networks that made its features.
+
+    Args:
+        extractor: the networks.
+        gallery: of their features.
+        store: where added images are kept; None: the gallery is not changed.
+        calibration: a threshold of these networks.
+        prior: probability of one person before images are seen, for `ranking.probability`.
+        time_pattern: how times stand in names of files, see `search.filters.ImageFilter`.
+        limits: of requests.
+
+    Raises:
+        UserError: a threshold of other networks or another metric.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        gallery: LiveGallery,
+        *,
+        store: ImageStore | None = None,
+        calibration: Threshold | None = None,
+        prior: float = 0.5,
+        time_pattern: str = "",
+        limits: Limits | None = None,
+    ) -> None:
+        self.extractor, self.gallery, self.store = extractor, gallery, store
+        self.calibration, self.prior, self.time_pattern = calibration, prior, time_pattern
+        self.limits = limits or Limits()
+        spec = gallery.current().spec
+        if calibration:
+            calibration.check(spec.metric, extractor.model, "the gallery")
+        if store:
+            store.settle(gallery.current().table["path"].to_pylist)
+        self.embedder = Embedder(self._extract, waiting=self.limits.waiting)
+        self.queries = Queries()
+        self._changes = threading.Lock()
+
+    def close(self) -> None:
+        """Answer what waits, then end."""
+        self.embedder.close()
+        if self.store:
+            self.store.close()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Stored size of images, height and width."""
+        height, width = self.extractor.cfg.DATA.STORED_SIZE
+        return height, width
+
+    def check_ready(self) -> None:
+        """Raise `UserError` where requests cannot be answered now."""
+        self.gallery.current()
+        if not self.embedder.alive:
+            raise Refusal(503, "the service is being stopped")
+
+    def upload(self, data: bytes, name: str) -> Upload:
+        """An image that was sent. Raises `Refusal` as `uploads.decode_upload`."""
+        return decode_upload(data, name, self.size, self.limits)
+
+    def embed(self, uploads: Sequence[Upload]) -> np.ndarray:
+        """(N, D) float32 features of images, 1 to `limits.images`."""
+        if not 0 < len(uploads) <= self.limits.images:
+            raise Refusal(422, f"{len(uploads)} images were sent; send 1 to {self.limits.images}")
+        return self.embedder([upload.pixels for upload in uploads])
+
+    def feature_of(self, uploads: Sequence[Upload]) -> np.ndarray:
+        """(D,) float32: of one image its own feature, of several of one person their mean."""
+        return self.embed(uploads).mean(0)
+
+    def feature_of_entry(self, key: str) -> np.ndarray:
+        """(D,) float32 of an image of the gallery, from its file."""
+        return self.embedder([resize_image(self.pixels(key), self.size)])[0]
+
+    def search(self, feature: np.ndarray, wanted: Wanted) -> list[Answer]:
+        """The images of the gallery nearest to a feature (D,), nearest first."""
+        if not 0 < wanted.k <= self.limits.results:
+            raise Refusal(422, f"{wanted.k} results were asked for; ask for 1 to {self.limits.results:,}")
+        query = FeatureSet(
+            feature[None],
+            np.array([UNKNOWN_PERSON]),
+            np.array([UNKNOWN_CAMERA]),
+            np.array(["query"]),
+            self.extractor.model,
+        )
+        return answers(self.gallery.current(), query, wanted, self.calibration, self.prior)
+
+    def verify(self, features: np.ndarray) -> Verdict:
+        """Judge two features (2, D)."""
+        return judge(features, self.gallery.current().spec.metric, self.calibration, self.prior)
+
+    def record(self, key: str, gallery: AnyGallery | None = None) -> ImageRecord:
+        """The image of the gallery that an id of ours names; 404 where there is none (any more)."""
+        gallery = self.gallery.current() if gallery is None else gallery
+        try:
+            record = gallery.images([parse_id(key)])[0]
+        except ValueError:
+            record = None
+        if record is None or image_id(parse_id(key), record.path) != key:
+            raise Refusal(404, "the gallery has no such image (any more)")
+        return record
+
+    def pixels(self, key: str) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of an image of the gallery; 404 where its file cannot be read."""
+        path = self.record(key).path
+        try:
+            return read_image(self.store.readable(path) if self.store else path, self.limits.image_pixels)
+        except (BrokenImage, OSError):
+            raise Refusal(404, "the file of this image cannot be read on the server") from None
+
+    def picture(self, key: str, side: int) -> bytes:
+        """A JPEG of an image of the gallery, at most so long."""
+        return as_jpeg(self.pixels(key), side)
+
+    def add(self, uploads: Sequence[Upload], labels: Labels) -> tuple[list[str], list[str]]:
+        """Add images to the gallery: the ids of those that are new, and of those that were there already.
+
+        When this returns, they are on the disk with their features. An image is there already if the bytes of its file
+        are: a client that was not answered may send it again.
+        """
+        store, features = self._writable(), self.embed(uploads)
+        with self._changing(store):
+            gallery, rows = self.gallery.current(), dict[str, int]()
+            for row, upload in enumerate(uploads):
+                rows.setdefault(store.path_for(upload.data, upload.name, upload.kind), row)
+            new = [path for path in rows if not _ids(gallery, path)]
+            if new:
+                records = _records(new, labels)
+                for path in new:
+                    store.keep(path, uploads[rows[path]].data)
+                chosen = features[[rows[path] for path in new]]
+                self.gallery.add(FeatureSet.of(chosen, records, self.extractor.model))
+                store.confirm(new)
+            gallery = self.gallery.current()
+        known = [path for path in rows if path not in new]
+        return [key for path in new for key in _ids(gallery, path)], [
+            key for path in known for key in _ids(gallery, path)
+        ]
+
+    def remove(self, keys: Sequence[str]) -> tuple[int, int]:
+        """Erase images from the gallery for good: how many, and of how many the file was ours and is erased too."""
+        store = self._writable()
+        with self._changing(store):
+            gallery = self.gallery.current()
+            paths = list(dict.fromkeys(self.record(key, gallery).path for key in keys))
+            owned = sum(map(store.owns, paths))
+            for path in paths:
+                store.withdraw(path)
+            if paths:
+                self.gallery.remove(paths)
+                store.erase(paths)
+        self.queries.forget(keys)
+        return len(paths), owned
+
+    def public(self, text: object) -> str:
+        """A message without paths of this machine."""
+        gallery = str(self.gallery.path)
+        for path in (os.path.abspath(gallery), gallery):
+            text = str(text).replace(path, "the gallery")
+        return re.sub(r"(?<![\w.])/(?:[^\s:;,'\"/]+/)*([^\s:;,'\"/]*)", r"\1", str(text))
+
+    def _writable(self) -> ImageStore:
+        if self.store is None:
+            raise Refusal(403, "this gallery is read only here")
+        return self.store
+
+    @contextmanager
+    def _changing(self, store: ImageStore) -> Iterator[None]:
+        """One change at a time; after one that failed the files are those of the images the gallery has then."""
+        with self._changes:
+            try:
+                yield
+            except BaseException as error:
+                with suppress(UserError, OSError):  # else settled with the next change that fails, or at the next start
+                    store.settle(self.gallery.current().table["path"].to_pylist)
+                if isinstance(error, BusyError):
+                    raise Refusal(503, "another process is changing the gallery; try again later") from None
+                full = isinstance(error, OSError) and error.errno in _FULL
+                if full or (isinstance(error, UserError) and "is the disk full?" in str(error)):
+                    _LOGGER.error("%s", describe_os_error(error) if isinstance(error, OSError) else error)
+                    raise Refusal(507, "the server's disk is full; nothing was changed") from None
+                raise
+
+    def _extract(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return self.extractor(list(images))
+
+
+def _ids(gallery: AnyGallery, path: str) -> list[str]:
+    """The id of the image of this path: one, or none."""
+    row = pc.index(gallery.table["path"], to_utf8(path)).as_py()
+    return [] if row < 0 else [image_id(gallery.table["id"][row].as_py(), path)]
+
+
+def _records(paths: Sequence[str], labels: Labels) -> list[ImageRecord]:
+    """What is known of images that are added. Raises `Refusal` for a time that is none."""
+    try:
+        time = datetime.fromisoformat(labels.time).isoformat() if labels.time else ""
+    except ValueError:
+        raise Refusal(422, f"{printable(labels.time)!r} is not a time; write 2026-01-31T12:30:00") from None
+    person, camera = tidy(labels.person), tidy(labels.camera)
+    return records_of([LabelledImage(path, person, camera, "", time, "the request") for path in paths])[0]
