@@ -203,7 +203,8 @@ def _postgres(record: Mapping[str, Any]) -> list[str]:
         (
             f"{record['postgres']}: {record['import_rows_per_second']:,.0f} rows/s imported from Parquet, indexes of "
             f"ids, paths, persons, cameras and times included; {record['graph']} made in "
-            f"{record['graph_seconds']:.0f} s, by FAISS in {record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database; "
+            f"{record['graph_seconds']:.0f} s, by FAISS in "
+            f"{record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database; "
             f"{record['threads']} threads of FAISS.\n"
         ),
     ]

@@ -82,10 +82,15 @@ def trained(installed) -> CommandResult:
     return installed("reid-dml", "train", "--config", "quickstart", "TRAIN.STEPS", 20, *small)
 
 
-def test_the_wheel_holds_every_module_and_config_and_nothing_else(wheel):
+def test_the_wheel_holds_every_module_config_and_page_and_nothing_else(wheel):
     names = {name for name in contents(wheel) if not name.startswith("reid_dml-")}
     modules = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "reid_dml").rglob("*.py")}
-    assert names == modules | {f"reid_dml/configs/{name}.yml" for name in shipped_names()}
+    page = {
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in ("static", "templates")
+        for path in (REPOSITORY / "reid_dml" / "service" / folder).iterdir()
+    }
+    assert names == modules | page | {f"reid_dml/configs/{name}.yml" for name in shipped_names()}
 
 
 def test_a_config_that_comes_along_is_trained(trained):
