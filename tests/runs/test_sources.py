@@ -77,13 +77,15 @@ def test_a_backbone_of_another_toolkit_gives_its_features(tiny_run, make_config,
 def test_a_backbone_that_is_not_whole_is_refused(tiny_run, make_config, tmp_path):
     state = FeatureExtractor.from_run(tiny_run, network=0, device="cpu").networks[0].backbone.state_dict()
     name = next(iter(state))
+    torch.save(state, tmp_path / "whole.pth")
     del state[name]
     torch.save(state, tmp_path / "w.pth")
     weights = ["MODEL.WEIGHTS", str(tmp_path / "w.pth")]
     with pytest.raises(UserError, match=rf"w\.pth: does not give the whole backbone of .*: 1 tensors .* \({name}\)"):
         FeatureExtractor.from_config(make_config(*weights))
-    with pytest.raises(UserError, match=r"w\.pth: has no identity head .* set MODEL\.NECK none"):
-        FeatureExtractor.from_config(make_config(*weights, "MODEL.NECK", "bn"))
+    weights = ["MODEL.WEIGHTS", str(tmp_path / "whole.pth"), "MODEL.NECK", "bn"]
+    with pytest.raises(UserError, match=r"whole\.pth: has no batch-norm neck of width 256; set MODEL\.NECK none"):
+        FeatureExtractor.from_config(make_config(*weights))
 
 
 def test_options_go_with_a_run_in_every_tool(command, tiny_run, query, tmp_path):
