@@ -69,3 +69,10 @@ def test_files_keep_them_or_refuse(rng, tmp_path):
     assert score(read) == score({"query": query, "gallery": gallery})
     with pytest.raises(UserError, match=r"query.parquet: only .npz keeps the clothes"):
         write_features(query, tmp_path / "query.parquet")
+
+
+def test_records_bring_them_along(rng):
+    query = side(rng, 20)
+    again = FeatureSet.of(query.features, query.records())
+    np.testing.assert_array_equal(again.clothes, query.clothes)
+    np.testing.assert_array_equal(again.select(np.array([3, 1])).clothes, query.clothes[[3, 1]])
