@@ -4,9 +4,9 @@
 
 One client asks over a connection that stays open, each request in turn with a plain call of the same work in this
 process: decoding, the forward pass, and for a search the nearest 10 of random features in FAISS's flat index. Medians
-and 99th percentiles of milliseconds, and the milliseconds of a processor, which hardly depend on what else runs. With
---clients N further N clients embed for --seconds at the same time: requests per second, the slowest hundredth, errors,
-and memory before and after.
+and 99th percentiles of milliseconds, and milliseconds of a processor, which hardly depend on what else runs. With
+--clients N as many search at the same time for --seconds: requests per second, the slowest hundredth, errors, and the
+service's memory before and after.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def main() -> None:
                 print(
                     f"{name}: {row['served']['p50']:.2f} ms (p99 {row['served']['p99']:.2f}), plain "
                     f"{row['plain']['p50']:.2f} ms (p99 {row['plain']['p99']:.2f}): "
-                    f"{row['served']['p50'] - row['plain']['p50']:+.2f} ms; of a processor {row['served']['cpu']:.2f} "
-                    f"and {row['plain']['cpu']:.2f} ms"
+                    f"{row['served']['p50'] - row['plain']['p50']:+.2f} ms; of a processor "
+                    f"{row['served']['cpu']:.2f} and {row['plain']['cpu']:.2f} ms"
                 )
             if arguments.clients:
                 record["clients"] = crowd(process.pid, arguments.port, image, arguments.clients, arguments.seconds)
