@@ -193,6 +193,15 @@ def _reranking(record: Mapping[str, Any]) -> list[str]:
     return [markdown_table([header, row])]
 
 
+def _step_counts(record: Mapping[str, Any]) -> list[str]:
+    rows = [["cohort", "step", "operators", "generated kernels", "together"]]
+    for name, ways in record["cohorts"].items():
+        for way, found in ways.items():
+            together = found["operators"] + found["kernels"]
+            rows.append([name, way, str(found["operators"]), str(found["kernels"]), str(together)])
+    return [f"{record['when']}:\n", markdown_table(rows)]
+
+
 def _cohort(record: Mapping[str, Any]) -> list[str]:
     header = ["networks", "input", "batch", "DML step", "bare networks", "ratio", "range"]
     row = [
@@ -238,6 +247,10 @@ the forward passes of the same networks on batches that are there already: large
 extraction has them on a CPU."""
 _COHORT = """`benchmarks/cohort.py`: a simultaneous DML step, with augmentation, exchange of predictions and mimicry,
 beside forward, backward and optimiser of the same networks."""
+_STEP_COUNTS = """`benchmarks/step_counts.py`: the calls of torch's operators that compute or move numbers in one step,
+views and allocations aside, and the kernels that Inductor (its CPU back end) has generated where the step goes through
+torch.compile. On a GPU each operator is a kernel or a few, and small networks wait for the number of kernels.
+`cifar`: 2 x resnet32_cifar, batch 64, SGD; `market`: 2 x mobilenet_v1, batch 16, Adam; both with weight averages."""
 _EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
 of the same shapes, blocked into one reused buffer. "Sorting" is what ordering the gallery of every query takes, from
 the first 100 queries."""
@@ -255,6 +268,7 @@ _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     ),
     "training": ("Training", _TRAINING, _training),
     "cohort": ("A mutual learning step", _COHORT, _cohort),
+    "step_counts": ("Operators and kernels of a step", _STEP_COUNTS, _step_counts),
     "scaling": ("Training at other sizes", _SCALING, _scaling),
     "startup": ("Start", _STARTUP, _startup),
     "input_pipeline": ("Input", _INPUT, _input),
