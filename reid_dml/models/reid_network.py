@@ -100,6 +100,11 @@ class ReIDNetwork(nn.Module):
         return any(isinstance(module, Dropout) and module.probability > 0 for module in self.modules())
 
     def forward(self, images: Tensor) -> Output:
+        # Computed again, a pass has to see every buffer.
+        with nullcontext() if self.recompute or not self.training else _counted_at_once(self):
+            return self._output(images)
+
+    def _output(self, images: Tensor) -> Output:
         if self.recompute and torch.is_grad_enabled():
             maps = self._recomputed(images)
         elif self._compiled and self.training:
@@ -131,6 +136,30 @@ class ReIDNetwork(nn.Module):
             return nullcontext(), _once_more(self.backbone, states, buffers)
 
         return checkpoint(self.backbone, images, use_reentrant=False, context_fn=passes)
+
+
+@contextmanager
+def _counted_at_once(network: nn.Module) -> Iterator[None]:
+    """While it lasts, batch norm's counters of training batches are out of sight; then all of them advance in one call.
+
+    Nothing reads them but files of weights; one by one they would be an operation for every layer.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    places = [
+        (norm, counter)
+        for norm in norms
+        # Without a momentum the running statistics are averages over all batches, which need their number.
+        if (counter := norm.num_batches_tracked) is not None and norm.momentum is not None
+    ]
+    try:
+        for norm, _ in places:
+            norm._buffers["num_batches_tracked"] = None
+        yield
+    finally:
+        for norm, counter in places:
+            norm._buffers["num_batches_tracked"] = counter
+    if places:
+        torch._foreach_add_([counter for _, counter in places], 1)
 
 
 @contextmanager

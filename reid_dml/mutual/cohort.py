@@ -126,13 +126,11 @@ def update_ema(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
         network: of the same architecture.
         decay: 0-d tensor on the device.
     """
-    old, new = [], []
-    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            old.append(kept)
-            new.append(current)
-        else:
-            kept.copy_(current)
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+    if counters:
+        torch._foreach_copy_(*map(list, zip(*counters, strict=True)))
+    old, new = map(list, zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
     difference = torch._foreach_sub(new, old)
     torch._foreach_mul_(difference, (1 - decay).to(difference[0].dtype))
     torch._foreach_add_(old, difference)
