@@ -10,16 +10,14 @@ a GPU's reductions may take two kernels each). MobileNets see 64 x 64 images: th
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 # Neighbours: scripts find those by themselves.
 from measuring import keep_record, new_parser, new_record
+from operator_calls import counts_of
 
 from reid_dml.errors import run_command
 
@@ -35,8 +33,6 @@ COHORTS: dict[str, tuple[str, ...]] = {
         "TRAIN.BATCH_SIZE", "16", *_AVERAGE,
     ),
 }  # fmt: skip
-_IDLE = re.compile(r"aten\.(empty|new_empty|_unsafe_view|promote_types)|profiler\.")  # these start no kernel
-_GENERATED = re.compile(r"^\s+(?:cpp_fused\w*|triton_\w+\.run)\(", re.MULTILINE)
 
 
 def main() -> None:
@@ -53,7 +49,7 @@ def main() -> None:
         record["cohorts"][name] = found
         for way, counts in found.items():
             print(f"{name}, {way}: {counts['operators']} operators, {counts['kernels']} generated kernels")
-            print("  " + ", ".join(f"{number} x {which}" for which, number in counts["most"].items()), flush=True)
+            print("  " + ", ".join(f"{number} x {which}" for which, number in counts["calls"].items()), flush=True)
         keep_record(arguments.json, record)
 
 
@@ -74,47 +70,8 @@ def count(options: Sequence[str]) -> dict[str, Any]:
         for step in range(2):  # optimisers make their state, and what is compiled is compiled
             training.run_step(step)
         batches, scalars = training.batches(2), training.schedule.scalars(2)
-        return counts_of(lambda: training.step(batches, scalars))
-
-
-def counts_of(run: Callable[[], object]) -> dict[str, Any]:
-    """Operators and generated kernels of one call: `operators`, `kernels`, and the `most` frequent operators."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    found: Counter[str] = Counter()
-
-    class Counting(TorchDispatchMode):
-        @classmethod
-        def ignore_compile_internals(cls) -> bool:
-            return True  # what is compiled stays so; the operators that it calls are counted
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            if not func.is_view and not _IDLE.match(str(func)):
-                found[str(func.overloadpacket).removeprefix("aten.")] += 1
-            return func(*args, **(kwargs or {}))
-
-    with _generated_kernels() as kernels, Counting():
-        run()
-    return {"operators": found.total(), "kernels": sum(kernels), "most": dict(found.most_common(12))}
-
-
-@contextmanager
-def _generated_kernels() -> Iterator[list[int]]:
-    """While it lasts, every run of a compiled graph adds the number of kernels that its code calls to the list."""
-    from torch._inductor.output_code import CompiledFxGraph
-
-    kernels: list[int] = []
-    original = CompiledFxGraph.__call__
-
-    def counting(graph: CompiledFxGraph, inputs: Sequence[Any]) -> Any:
-        kernels.append(len(_GENERATED.findall(graph.source_code)))
-        return original(graph, inputs)
-
-    CompiledFxGraph.__call__ = counting  # type: ignore[method-assign]
-    try:
-        yield kernels
-    finally:
-        CompiledFxGraph.__call__ = original  # type: ignore[method-assign]
+        found = counts_of(lambda: training.step(batches, scalars))
+        return {**found, "calls": dict(found["calls"].most_common(12))}
 
 
 if __name__ == "__main__":

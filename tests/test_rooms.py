@@ -14,8 +14,20 @@ LIBRARY = REPOSITORY / "reid_dml"
 ROOMS = [
     *("commands", "paper", "analysis", "reporting", "tasks", "retrieval", "ranking", "search", "features"),
     *("inference", "runs", "config", "engine", "mutual", "models", "classification", "data", "options", "registry"),
-    *("processes", "device", "threads", "versions", "heartbeat", "digests", "files", "errors", "logs", "timing"),
-    *("waiting", "text"),
+    *(
+        "compiling",
+        "processes",
+        "device",
+        "threads",
+        "versions",
+        "heartbeat",
+        "digests",
+        "files",
+        "errors",
+        "logs",
+        "timing",
+    ),
+    *("timing", "waiting", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output, ReIDNetwork
 from reid_dml.models.reid_network import copied_buffers, use_generator
+from reid_dml.mutual.objective import Objective, Scalars
 from reid_dml.mutual.streams import MemberStreams
 from reid_dml.mutual.terms import State
 
@@ -65,7 +66,7 @@ class Cohort:
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
     evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
     in it where torch's autocast says so; weights, gradients and losses stay float32. With `streams` the members'
-    forward and backward passes run on a CUDA stream each.
+    forward and backward passes run on a CUDA stream each. `assess` is the function of that name, compiled or not.
     """
 
     members: Sequence[Member]
@@ -75,6 +76,7 @@ class Cohort:
     teachers: Sequence[ReIDNetwork] = ()
     bfloat16: bool = False
     streams: MemberStreams = field(default_factory=MemberStreams)
+    assess: Callable[..., tuple[Tensor, Tensor]] = field(default_factory=lambda: assess)
 
     def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
         """A network's output at the cohort's precision."""
@@ -93,11 +95,42 @@ class Cohort:
         return [self.predict(teacher, images) for teacher in self.teachers]
 
 
-def add_gradient(terms: Mapping[str, Tensor], batches: int) -> Tensor:
-    """Accumulate the gradient of one of several batches, divided by their number; returns its detached loss, 0-d."""
+def assess(
+    objective: Objective,
+    output: Output,
+    peers: Sequence[Output],
+    batch: Batch,
+    scalars: Scalars,
+    state: Mapping[str, State],
+    batches: int,
+) -> tuple[Tensor, Tensor]:
+    """What one network is to minimise on one of several batches, and what a step reports of it.
+
+    Args:
+        objective: gives the terms of the loss.
+        output: the network's own, with a graph.
+        peers: detached outputs of the others and of frozen teachers.
+        batch, scalars: of this step.
+        state: what the terms keep for the network.
+        batches: number of batches that make one update.
+
+    Returns:
+        0-d, the loss divided by the number of batches, with a graph; (T + 2,): terms, loss, accuracy, without.
+
+    Raises:
+        ValueError: the objective gives other terms than it announces.
+    """
+    terms = objective(output, peers, batch, scalars, state)
+    if terms.keys() != set(objective.names):
+        # Else it would be trained and never logged, or logged and never trained.
+        raise ValueError(f"the objective announces the terms {objective.names} and gives {tuple(terms)}")
     loss = torch.stack(list(terms.values())).sum()
-    (loss / batches).backward()
-    return loss.detach()
+    correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
+    labelled = (batch.labels >= 0).to(loss.dtype)
+    count = labelled.sum().clamp(min=1) if batch.label_count is None else batch.label_count
+    accuracy = (correct * labelled).sum() / count
+    row = torch.stack([*(terms[name].detach() for name in objective.names), loss.detach(), accuracy])
+    return loss / batches, row
 
 
 def update_member(member: Member, learning_rate: Tensor, ema_decay: Tensor) -> None:
