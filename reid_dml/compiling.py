@@ -37,6 +37,11 @@ class Compiled(Generic[Result]):
             function, dynamic=False, options=dict(options or {})
         )
 
+    @property
+    def succeeds(self) -> bool:
+        """Whether it has not failed so far."""
+        return self._compiled is not None
+
     def __call__(self, *arguments: Any) -> Result:
         if self._compiled is None:
             return self.function(*arguments)

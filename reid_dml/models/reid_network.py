@@ -85,6 +85,11 @@ class ReIDNetwork(nn.Module):
         self._compiled = Compiled(self._output, "training")
 
     @property
+    def compiled(self) -> bool:
+        """Whether training passes go through torch.compile, and it has not failed so far."""
+        return self._compiled is not None and self._compiled.succeeds
+
+    @property
     def num_classes(self) -> int:
         return self.head.out_features
 
