@@ -210,7 +210,8 @@ def steps(part: Part, device: str, tiny: bool, duration: float) -> dict[str, Any
                         trainer.advance()
 
         first = seconds(lambda: run(5), device)
-        chunk, rates = (1 if tiny else 100), []
+        rates: list[float] = []
+        chunk = 1 if tiny else 100
         end = time.perf_counter() + (0.1 if tiny else duration)
         while not rates or time.perf_counter() < end:
             rates.append(chunk / seconds(lambda: run(chunk), device))

@@ -23,7 +23,7 @@ def relu6(x: Tensor, *, training: bool) -> Tensor:
     if torch.compiler.is_compiling():
         return F.relu6(x)  # fused with what is around it
     if training and torch.is_grad_enabled() and x.requires_grad:
-        return _ReLU6.apply(x)  # type: ignore[no-untyped-call]
+        return _ReLU6.apply(x)
     return F.relu6(x, inplace=True)
 
 

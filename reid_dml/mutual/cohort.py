@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output, ReIDNetwork
+from reid_dml.models.cast_weights import cast_weights
 from reid_dml.models.reid_network import copied_buffers, use_generator
 from reid_dml.mutual.objective import Objective, Scalars
 from reid_dml.mutual.streams import MemberStreams
@@ -80,8 +81,11 @@ class Cohort:
 
     def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
         """A network's output at the cohort's precision."""
+        if not self.bfloat16:
+            return network(images)
+        cast = nullcontext() if getattr(network, "recompute", False) else cast_weights(network)
         # Without the cache of cast weights: a pass uses each weight once, and a CUDA graph must not rely on it.
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+        with cast, torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
             return network(images)
 
     def forward(self, images: Tensor) -> dict[int, Output]:
@@ -160,10 +164,10 @@ def update_ema(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
         decay: 0-d tensor on the device.
     """
     pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
-    counters = [pair for pair in pairs if not pair[0].is_floating_point()]
-    if counters:
-        torch._foreach_copy_(*map(list, zip(*counters, strict=True)))
-    old, new = map(list, zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
+    if counters := [pair for pair in pairs if not pair[0].is_floating_point()]:
+        torch._foreach_copy_([kept for kept, _ in counters], [current for _, current in counters])
+    old = [kept for kept, _ in pairs if kept.is_floating_point()]
+    new = [current for kept, current in pairs if kept.is_floating_point()]
     difference = torch._foreach_sub(new, old)
     torch._foreach_mul_(difference, (1 - decay).to(difference[0].dtype))
     torch._foreach_add_(old, difference)
