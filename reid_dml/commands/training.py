@@ -141,10 +141,11 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
         keys = " and ".join(term.key() for term in plan.objective.terms if term.needs_peer_features)
         _check_widths(cfg, keys, members, teachers)
     alone = world_size() == 1
+    inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
     return Cohort(
         members,
         size,
-        inputs=partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout),
+        inputs=Compiled(inputs, "augmentation") if compiled else inputs,
         links=LocalLinks() if alone else DistributedLinks(placement, features=features),
         teachers=teachers,
         bfloat16=cfg.TRAIN.PRECISION == "bfloat16",

@@ -207,7 +207,7 @@ class Train:
     graph: bool = option(True, "on a GPU: the whole step as one CUDA graph")
     compile: str = option(
         "auto",
-        "networks and losses through torch.compile: faster steps, a slow start | auto: on a GPU, in long runs",
+        "augmentation, networks and losses through torch.compile: faster steps, a slow start | auto: on a GPU, in long runs",
         choices=("auto", "True", "False"),
     )
     recompute: bool = option(

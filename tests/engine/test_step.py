@@ -183,7 +183,7 @@ def test_a_network_that_cannot_be_compiled_goes_on_and_says_so(make_config, monk
     monkeypatch.setattr(compiling, "_said", set())
     assert_same(train(make_config("TRAIN.COMPILE", "True")), train(make_config()))
     said = [line for line in caplog.messages if "without torch.compile: " in line]
-    assert [line.split(" goes")[0] for line in said] == ["training", "the loss"]
+    assert [line.split(" goes")[0] for line in said] == ["augmentation", "training", "the loss"]
     assert "no compiler" in said[0]
 
 
