@@ -114,7 +114,9 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
     size, placement = len(cfg.COHORT.NETWORKS), plan.placement
     rates = per_network(cfg, "COHORT.LR")
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
-    members, compiled = [], compiles(cfg, device)
+    compiled = compiles(cfg, device)
+    weigh = Compiled(assess, "the loss") if compiled else assess
+    members = []
     for index in placement.networks:
         network = build_network(cfg, index, len(class_names), initialise=initialise)
         network = network.to(device).to(memory_format=layout).train()
@@ -129,7 +131,9 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
         )
         optimizer = build_optimizer(cfg.OPTIM, network, rates[index])
         state = plan.objective.new_state(len(class_names), network.feature_dim, device)
-        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator, state))
+        members.append(
+            Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator, state, weigh)
+        )
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
     if compiled and rank() == 0:
@@ -150,7 +154,6 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
         teachers=teachers,
         bfloat16=cfg.TRAIN.PRECISION == "bfloat16",
         streams=MemberStreams.of(size, device) if alone else MemberStreams(),
-        assess=Compiled(assess, "the loss") if compiled else assess,
     )
 
 

@@ -207,7 +207,7 @@ class Train:
     graph: bool = option(True, "on a GPU: the whole step as one CUDA graph")
     compile: str = option(
         "auto",
-        "augmentation, networks and losses through torch.compile: faster steps, a slow start | auto: on a GPU, in long runs",
+        "all but the update through torch.compile: faster steps, a slow start (auto: long runs on a GPU)",
         choices=("auto", "True", "False"),
     )
     recompute: bool = option(

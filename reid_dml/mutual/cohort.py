@@ -32,6 +32,8 @@ class Member:
     # Of the network's dropout in forward passes for its peers, which leave no trace.
     peer_generator: torch.Generator = field(default_factory=torch.Generator)
     term_state: dict[str, State] = field(default_factory=dict)  # what the objective's terms keep for the network
+    # The function of that name, compiled or not.
+    assess: Callable[..., tuple[Tensor, Tensor]] = field(default_factory=lambda: assess)
 
 
 class Links(Protocol):
@@ -67,7 +69,7 @@ class Cohort:
     `inputs` turns a batch into network inputs (`augment` with the run's spec). `teachers` are frozen networks in
     evaluation mode, in no optimiser, which every member mimics beside its peers. With `bfloat16` the networks compute
     in it where torch's autocast says so; weights, gradients and losses stay float32. With `streams` the members'
-    forward and backward passes run on a CUDA stream each. `assess` is the function of that name, compiled or not.
+    forward and backward passes run on a CUDA stream each.
     """
 
     members: Sequence[Member]
@@ -77,7 +79,6 @@ class Cohort:
     teachers: Sequence[ReIDNetwork] = ()
     bfloat16: bool = False
     streams: MemberStreams = field(default_factory=MemberStreams)
-    assess: Callable[..., tuple[Tensor, Tensor]] = field(default_factory=lambda: assess)
 
     def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
         """A network's output at the cohort's precision."""

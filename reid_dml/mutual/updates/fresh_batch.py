@@ -41,9 +41,7 @@ class FreshBatch(UpdateRule):
                         output if peer is member else predict_for_peers(cohort, peer, images) for peer in cohort.members
                     ]
                     predictions = [*peers, *cohort.teach(images)]
-                reports.append(
-                    add_member_gradient(cohort, member, output, predictions, objective, batch, scalars, len(own))
-                )
+                reports.append(add_member_gradient(member, output, predictions, objective, batch, scalars, len(own)))
             update_from_gradient(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))
         return torch.stack(rows)

@@ -30,9 +30,7 @@ def learn_together(
         predictions = [*cohort.links.exchange(outputs, cohort.size), *cohort.teach(images)]
 
     def learn(member: Member) -> Tensor:
-        row = add_member_gradient(
-            cohort, member, outputs[member.index], predictions, objective, batch, scalars, batches
-        )
+        row = add_member_gradient(member, outputs[member.index], predictions, objective, batch, scalars, batches)
         if update:
             update_from_gradient(cohort, member, scalars)
         return row
@@ -53,7 +51,6 @@ def predict_for_peers(cohort: Cohort, member: Member, images: Tensor) -> Output:
 
 
 def add_member_gradient(
-    cohort: Cohort,
     member: Member,
     output: Output,
     predictions: list[Output],
@@ -65,7 +62,6 @@ def add_member_gradient(
     """One of several batches' share of a member's gradient.
 
     Args:
-        cohort: of the member.
         member: whose gradient it is added to.
         output: its own output, with a graph.
         predictions: detached outputs of the whole cohort by index, then of the teachers; empty if nobody is mimicked.
@@ -79,7 +75,7 @@ def add_member_gradient(
         ValueError: the objective gives other terms than it announces.
     """
     peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
-    share, row = cohort.assess(objective, output, peers, batch, scalars, member.term_state, batches)
+    share, row = member.assess(objective, output, peers, batch, scalars, member.term_state, batches)
     share.backward()
     objective.after_backward(output, peers, batch, member.term_state)
     return row

@@ -44,9 +44,7 @@ class Sequential(UpdateRule):
             reports = []
             for batch, shown, seen in zip(batches, images, predictions, strict=True):
                 output = graphs[member.index] if graphs else cohort.predict(member.network, shown)
-                reports.append(
-                    add_member_gradient(cohort, member, output, seen, objective, batch, scalars, len(batches))
-                )
+                reports.append(add_member_gradient(member, output, seen, objective, batch, scalars, len(batches)))
             update_from_gradient(cohort, member, scalars)
             rows.append(torch.stack(reports).mean(0))
             if objective.uses_peers and member is not cohort.members[-1]:
