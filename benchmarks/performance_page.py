@@ -210,6 +210,37 @@ def _postgres(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _step_counts(record: Mapping[str, Any]) -> list[str]:
+    rows = [["cohort", "step", "operators", "generated kernels", "together"]]
+    for name, ways in record["cohorts"].items():
+        for way, found in ways.items():
+            together = found["operators"] + found["kernels"]
+            rows.append([name, way, str(found["operators"]), str(found["kernels"]), str(together)])
+    return [f"{record['when']}:\n", markdown_table(rows)]
+
+
+def _gpu(record: Mapping[str, Any]) -> list[str]:
+    rows = [["part", "steps/s", "compiled", "graph", "first five steps", "memory", "otherwise"]]
+    for name, found in record["parts"].items():
+        if "steps_per_second" in found:
+            memory = f"{found['memory_gb']:.1f} GB" if "memory_gb" in found else ""
+            yes = ["yes" if found[key] else "no" for key in ("compiled", "graph")]
+            rows.append([name, f"{found['steps_per_second']:.1f}", *yes, f"{found['first_seconds']:.1f} s", memory, ""])
+        else:
+            rows.append([name, "", "", "", "", "", _otherwise(found)])
+    return [markdown_table(without_empty_columns(rows))]
+
+
+def _otherwise(found: Mapping[str, Any]) -> str:
+    if "missing" in found:
+        return f"missing: {found['missing']}"
+    if "summary" in found:
+        return "; ".join([found["summary"], *found["failed"]])
+    if "images_per_second" in found:
+        return ", ".join(f"{way} {speed:,.0f} images/s" for way, speed in found["images_per_second"].items())
+    return f"{found['seconds']:.3f} s"
+
+
 def _cohort(record: Mapping[str, Any]) -> list[str]:
     header = ["networks", "input", "batch", "DML step", "bare networks", "ratio", "range"]
     row = [
@@ -255,6 +286,13 @@ the forward passes of the same networks on batches that are there already: large
 extraction has them on a CPU."""
 _COHORT = """`benchmarks/cohort.py`: a simultaneous DML step, with augmentation, exchange of predictions and mimicry,
 beside forward, backward and optimiser of the same networks."""
+_STEP_COUNTS = """`benchmarks/step_counts.py`: the calls of torch's operators that compute or move numbers in one step,
+views and allocations aside, and the kernels that Inductor (its CPU back end) has generated where the step goes through
+torch.compile. On a GPU each operator is a kernel or a few, and small networks wait for the number of kernels.
+`cifar`: 2 x resnet32_cifar, batch 64, SGD; `market`: 2 x mobilenet_v1, batch 16, Adam; both with weight averages."""
+_GPU = """`benchmarks/gpu.py`: the loop of `tools/train_net.py` (steps a second, the median of timings of 100 steps) and
+what else there was time for; `cifar`: 2 x resnet32_cifar, batch 64; `market_224`: 2 x mobilenet_v1, 224 x 224, batch
+16; `wide`: 2 x wrn_28_10, batch 64."""
 _EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
 of the same shapes, blocked into one reused buffer. "Sorting" is what ordering the gallery of every query takes, from
 the first 100 queries."""
@@ -274,6 +312,8 @@ _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     ),
     "training": ("Training", _TRAINING, _training),
     "cohort": ("A mutual learning step", _COHORT, _cohort),
+    "step_counts": ("Operators and kernels of a step", _STEP_COUNTS, _step_counts),
+    "gpu": ("A GPU in a few minutes", _GPU, _gpu),
     "scaling": ("Training at other sizes", _SCALING, _scaling),
     "startup": ("Start", _STARTUP, _startup),
     "input_pipeline": ("Input", _INPUT, _input),

@@ -209,3 +209,47 @@ def test_ranking_metrics_are_those_of_the_cpu(rng, metric):
     expected = evaluate_rankings(query, gallery, metric=metric, fpr=[1e-2])
     found = evaluate_rankings(query, gallery, metric=metric, fpr=[1e-2], device="cuda")
     assert found.as_dict() == expected.as_dict()
+
+
+def train_compiled(cfg, steps, *, double=False):
+    training = build_training(cfg, load_data(cfg), "cuda:0")
+    cohort = training.cohort
+    networks = [network for member in cohort.members for network in (member.network, member.ema)]
+    if double:
+        for network in networks:
+            network.double()
+        inputs = cohort.inputs
+        cohort.inputs = lambda batch: inputs(batch).double()
+    reports = [training.run_step(number).clone() for number in range(steps)]
+    assert all(member.network.compiled for member in cohort.members) == (cfg.TRAIN.COMPILE == "True")
+    if cfg.TRAIN.GRAPH and steps > 3:
+        assert training.step.replay is not None
+    return [*reports, *(value for network in networks for value in network.state_dict().values())]
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "sequential", "fresh_batch"])
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet20_cifar"])
+def test_compiled_steps_in_a_graph_are_the_plain_ones(make_config, rule, name):
+    options = ("UPDATE.RULE", rule, "COHORT.NETWORKS", f"[{name}, {name}]", "INPUT.SIZE", "[32, 32]")
+    compiled = make_config(*options, "TRAIN.COMPILE", "True")
+    plain = make_config(*options, "TRAIN.COMPILE", "False", "TRAIN.GRAPH", "False")
+    # In float64, where rounding hides nothing.
+    found, expected = train_compiled(compiled, 6, double=True), train_compiled(plain, 6, double=True)
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, wanted, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_compiled_steps_in_a_graph_are_the_compiled_ones_outside(make_config, deterministic, precision):
+    options = ("TRAIN.COMPILE", "True", "TRAIN.PRECISION", precision)
+    graphed, eager = (train_compiled(make_config(*options, "TRAIN.GRAPH", graph), 20) for graph in ("True", "False"))
+    assert all(torch.equal(value, wanted) for value, wanted in zip(graphed, eager, strict=True))
+
+
+def test_two_hundred_bfloat16_steps_stay_near_the_float32_ones(make_config):
+    options = ("TRAIN.COMPILE", "True", "OPTIM.NAME", "sgd", "COHORT.LR", "0.01", "TRAIN.STEPS", "200")
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        reports = train_compiled(make_config(*options, "TRAIN.PRECISION", precision), 200)[:200]
+        losses.append(torch.stack(reports)[-50:, :, -2].mean())  # the whole loss
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.1, atol=0.05)

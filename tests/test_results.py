@@ -133,3 +133,27 @@ def test_published_rows_are_as_printed():
     assert cells(PUBLISHED["cifar100"], "table2/cifar100/wrn_28_10_mobilenet/independent") == [(78.69,), (73.65,)]
     assert cells(PUBLISHED["cifar10"], "table2/cifar10/mobilenet_resnet32/dml") == [(94.24,), (93.32,)]
     assert cells(PUBLISHED["cifar100"], "table4/cifar100/wrn_28_10_resnet32/distilled") == [(69.48,)]
+
+
+def test_the_record_of_a_few_gpu_minutes_makes_a_table(tmp_path):
+    steps = {"steps_per_second": 612.34, "first_seconds": 21.0, "compiled": True, "graph": False, "memory_gb": 1.23}
+    parts = {
+        "cifar, compiled": steps,
+        "tests": {"summary": "1 failed, 35 passed in 40 s", "failed": ["FAILED tests/test_gpu.py::test_x"]},
+        "extraction": {"images_per_second": {"bare": 20_000.0, "files": 12_345.6}, "waiting": 0.1},
+        "evaluation": {"seconds": 0.0123},
+        "wide": {"missing": "stopped after 40 s"},
+    }
+    record = {
+        "benchmark": "gpu",
+        "device": "NVIDIA H200",
+        "versions": {"torch": "2"},
+        "git_revision": "0",
+        "parts": parts,
+    }
+    (tmp_path / "gpu.json").write_text(json.dumps(record))
+    page = performance_page(read_performance(tmp_path))
+    assert "| cifar, compiled | 612.3 | yes | no | 21.0 s | 1.2 GB |  |" in page
+    for words in ("1 failed, 35 passed in 40 s; FAILED tests/test_gpu.py::test_x", "files 12,346 images/s", "0.012 s",
+                  "missing: stopped after 40 s"):  # fmt: skip
+        assert f"| {words} |" in page or f"{words} |" in page

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from reid_dml.compiling import Compiled
 from reid_dml.config import per_network
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.samplers import sampler_kind
@@ -26,7 +27,7 @@ from reid_dml.errors import UserError
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.backbones import check_name
 from reid_dml.models.build import network_seed, new_peer_generator, seed_dropout
-from reid_dml.mutual.cohort import Cohort, LocalLinks, Member
+from reid_dml.mutual.cohort import Cohort, LocalLinks, Member, assess
 from reid_dml.mutual.distributed import DistributedLinks, Placement
 from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.streams import MemberStreams
@@ -36,6 +37,9 @@ from reid_dml.runs.networks import build_network, load_teachers, weights_files
 from reid_dml.runs.sources import known_config
 
 logger = logging.getLogger(__name__)
+
+# Steps after which compiling, some 20 s, has paid for itself on a GPU that takes hundreds of them a second.
+_COMPILING_PAYS = 10_000
 
 
 @dataclass(frozen=True)
@@ -110,13 +114,15 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
     size, placement = len(cfg.COHORT.NETWORKS), plan.placement
     rates = per_network(cfg, "COHORT.LR")
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
+    compiled = compiles(cfg, device)
+    weigh = Compiled(assess, "the loss") if compiled else assess
     members = []
     for index in placement.networks:
         network = build_network(cfg, index, len(class_names), initialise=initialise)
         network = network.to(device).to(memory_format=layout).train()
         # A copy before the dropout gets its generator: the average is only ever evaluated.
         ema = copy.deepcopy(network).eval().requires_grad_(False) if cfg.EMA.ENABLED else None
-        if cfg.TRAIN.COMPILE:
+        if compiled:
             network.compile_training()
         own = index + size * placement.shard
         generator, peer_generator = (
@@ -125,11 +131,13 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
         )
         optimizer = build_optimizer(cfg.OPTIM, network, rates[index])
         state = plan.objective.new_state(len(class_names), network.feature_dim, device)
-        members.append(Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator, state))
+        members.append(
+            Member(index, network, optimizer, generator, ema, cfg.OPTIM.CLIP_NORM, peer_generator, state, weigh)
+        )
     # What else draws from torch's global generator (stochastic depth of a timm network) follows from the seed too.
     torch.manual_seed(network_seed(cfg.SEED, size + rank()))
-    if cfg.TRAIN.COMPILE and rank() == 0:
-        logger.info("the first step compiles the backbones, which takes its time")
+    if compiled and rank() == 0:
+        logger.info("the first step compiles the networks, which takes its time")
     teachers = load_teachers(cfg, class_names, device)
     _warn_of_twins(cfg)
     features = plan.objective.uses_features
@@ -137,15 +145,23 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
         keys = " and ".join(term.key() for term in plan.objective.terms if term.needs_peer_features)
         _check_widths(cfg, keys, members, teachers)
     alone = world_size() == 1
+    inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
     return Cohort(
         members,
         size,
-        inputs=partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout),
+        inputs=Compiled(inputs, "augmentation") if compiled else inputs,
         links=LocalLinks() if alone else DistributedLinks(placement, features=features),
         teachers=teachers,
         bfloat16=cfg.TRAIN.PRECISION == "bfloat16",
         streams=MemberStreams.of(size, device) if alone else MemberStreams(),
     )
+
+
+def compiles(cfg: CfgNode, device: str) -> bool:
+    """Whether networks and losses go through torch.compile; for one config and kind of device always the same."""
+    if cfg.TRAIN.COMPILE != "auto":
+        return cfg.TRAIN.COMPILE == "True"
+    return device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE and cfg.TRAIN.STEPS >= _COMPILING_PAYS
 
 
 def _warn_of_twins(cfg: CfgNode) -> None:

@@ -116,7 +116,7 @@ def _check_training(cfg: CfgNode, refuse: Refuse) -> None:
         refuse("TRAIN.BATCH_SIZE", "must be at least 2: batch norm has no statistics of one image")
     if cfg.SEMI.LABELLED_IDENTITIES == 1:
         refuse("SEMI.LABELLED_IDENTITIES", "must be 0 (all) or at least 2: a classifier needs two")
-    if cfg.TRAIN.COMPILE and cfg.TRAIN.RECOMPUTE:
+    if cfg.TRAIN.COMPILE == "True" and cfg.TRAIN.RECOMPUTE:
         refuse("TRAIN.COMPILE", "cannot go together with TRAIN.RECOMPUTE True; set one of them to False")
 
 

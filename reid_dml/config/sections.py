@@ -215,7 +215,11 @@ class Train:
     log_interval: int = option(50, "steps between two lines of metrics.jsonl", above=0)
     checkpoint_interval: int = option(1000, "steps between two checkpoints", above=0)
     graph: bool = option(True, "on a GPU: the whole step as one CUDA graph")
-    compile: bool = option(False, "the backbones' training passes through torch.compile: faster steps, a slow start")
+    compile: str = option(
+        "auto",
+        "all but the update through torch.compile: faster steps, a slow start (auto: long runs on a GPU)",
+        choices=("auto", "True", "False"),
+    )
     recompute: bool = option(
         False, "compute the backbones' activations again in the backward pass: less memory, more time"
     )

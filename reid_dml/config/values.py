@@ -90,8 +90,11 @@ def _convert_scalar(key: str, value: Any, option: Option, source: object) -> Any
     kind = option.kind
     if isinstance(value, Padded):
         value = value.text if kind is str else int(value)
-    if kind is bool and isinstance(value, str):
+    switch = kind is str and "True" in option.allowed()  # on, off, or something else such as auto
+    if (kind is bool or switch) and isinstance(value, str):
         value = _BOOLEANS.get(value.lower(), value)
+    if switch and isinstance(value, bool):
+        value = str(value)
     if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
         value = _as_float(value)
     if value is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_dml.models.activations import relu6
 from reid_dml.models.backbones import register_backbone
 
 # (channels, blocks) of the five stages behind the 3x3 stem.
@@ -48,8 +49,8 @@ class SeparableBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu6(self.bn1(self.conv_dw(x)), inplace=True)
-        return F.relu6(self.bn2(self.conv_pw(x)), inplace=True)
+        x = relu6(self.bn1(self.conv_dw(x)), training=self.training)
+        return relu6(self.bn2(self.conv_pw(x)), training=self.training)
 
 
 class MobileNetV1(nn.Module):
@@ -77,7 +78,7 @@ class MobileNetV1(nn.Module):
         self.num_features = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(F.relu6(self.bn1(self.conv_stem(x)), inplace=True))
+        return self.blocks(relu6(self.bn1(self.conv_stem(x)), training=self.training))
 
 
 def _register(name: str, width: float, stride: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-logger = logging.getLogger(__name__)
+from reid_dml.compiling import Compiled
 
 
 class Output(NamedTuple):
@@ -76,19 +75,19 @@ class ReIDNetwork(nn.Module):
         if neck == "bn":
             # A shift of the neck would only move all classes alike: fixed at zero.
             self.neck.bias.requires_grad_(False)
-        # In a tuple, where nn.Module does not take a compiled backbone for a second one.
-        self._compiled: tuple[Callable[[Tensor], Tensor], ...] = ()
+        self._compiled: Compiled[Output] | None = None
 
     def compile_training(self) -> None:
-        """Send the backbone's training passes through torch.compile, which fuses what lies between convolutions.
+        """Send training passes through torch.compile, which fuses what lies between convolutions.
 
-        Where it cannot be compiled, one line says so at the first pass and it goes on as it is. Evaluation is as
-        before: it knows other batch sizes, for each of which it would be compiled anew.
+        Evaluation is as before.
         """
-        import torch._dynamo.config as limits  # takes a second to import: only where it is needed
+        self._compiled = Compiled(self._output, "training")
 
-        limits.recompile_limit = max(limits.recompile_limit, 64)  # every network of a cohort counts
-        self._compiled = (torch.compile(self.backbone, dynamic=False),)
+    @property
+    def compiled(self) -> bool:
+        """Whether training passes go through torch.compile, and it has not failed so far."""
+        return self._compiled is not None and self._compiled.succeeds
 
     @property
     def num_classes(self) -> int:
@@ -100,27 +99,19 @@ class ReIDNetwork(nn.Module):
         return any(isinstance(module, Dropout) and module.probability > 0 for module in self.modules())
 
     def forward(self, images: Tensor) -> Output:
+        # Computed again, a pass has to see every buffer.
+        with nullcontext() if self.recompute or not self.training else _counted_at_once(self):
+            return self._compiled(images) if self._compiled and self.training else self._output(images)
+
+    def _output(self, images: Tensor) -> Output:
         if self.recompute and torch.is_grad_enabled():
             maps = self._recomputed(images)
-        elif self._compiled and self.training:
-            maps = self._by_compiled(images)
         else:
             maps = self.backbone(images)
         pooled = maps.mean((2, 3)) if maps.ndim == 4 else maps
         normalized = self.neck(pooled)
         logits = self.head(self.dropout(normalized))
         return Output(logits, pooled if self.training else normalized)
-
-    def _by_compiled(self, images: Tensor) -> Tensor:
-        from torch._dynamo.exc import TorchDynamoException
-
-        try:
-            return self._compiled[0](images)
-        except TorchDynamoException as failure:
-            self._compiled = ()
-            reason = " ".join(str(failure).split("Set TORCHDYNAMO")[0].split())[:200]
-            logger.warning("training goes on without torch.compile: %s", reason)
-            return self.backbone(images)
 
     def _recomputed(self, images: Tensor) -> Tensor:
         dropouts = [module for module in self.backbone.modules() if isinstance(module, Dropout)]
@@ -131,6 +122,30 @@ class ReIDNetwork(nn.Module):
             return nullcontext(), _once_more(self.backbone, states, buffers)
 
         return checkpoint(self.backbone, images, use_reentrant=False, context_fn=passes)
+
+
+@contextmanager
+def _counted_at_once(network: nn.Module) -> Iterator[None]:
+    """While it lasts, batch norm's counters of training batches are out of sight; then all of them advance in one call.
+
+    Nothing reads them but files of weights; one by one they would be an operation for every layer.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    places = [
+        (norm, counter)
+        for norm in norms
+        # Without a momentum the running statistics are averages over all batches, which need their number.
+        if (counter := norm.num_batches_tracked) is not None and norm.momentum is not None
+    ]
+    try:
+        for norm, _ in places:
+            norm._buffers["num_batches_tracked"] = None
+        yield
+    finally:
+        for norm, counter in places:
+            norm._buffers["num_batches_tracked"] = counter
+    if places:
+        torch._foreach_add_([counter for _, counter in places], 1)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output, ReIDNetwork
+from reid_dml.models.cast_weights import cast_weights
 from reid_dml.models.reid_network import copied_buffers, use_generator
+from reid_dml.mutual.objective import Objective, Scalars
 from reid_dml.mutual.streams import MemberStreams
 from reid_dml.mutual.terms import State
 
@@ -30,6 +32,8 @@ class Member:
     # Of the network's dropout in forward passes for its peers, which leave no trace.
     peer_generator: torch.Generator = field(default_factory=torch.Generator)
     term_state: dict[str, State] = field(default_factory=dict)  # what the objective's terms keep for the network
+    # The function of that name, compiled or not.
+    assess: Callable[..., tuple[Tensor, Tensor]] = field(default_factory=lambda: assess)
 
 
 class Links(Protocol):
@@ -78,8 +82,11 @@ class Cohort:
 
     def predict(self, network: ReIDNetwork, images: Tensor) -> Output:
         """A network's output at the cohort's precision."""
+        if not self.bfloat16:
+            return network(images)
+        cast = nullcontext() if getattr(network, "recompute", False) else cast_weights(network)
         # Without the cache of cast weights: a pass uses each weight once, and a CUDA graph must not rely on it.
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+        with cast, torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
             return network(images)
 
     def forward(self, images: Tensor) -> dict[int, Output]:
@@ -93,11 +100,42 @@ class Cohort:
         return [self.predict(teacher, images) for teacher in self.teachers]
 
 
-def add_gradient(terms: Mapping[str, Tensor], batches: int) -> Tensor:
-    """Accumulate the gradient of one of several batches, divided by their number; returns its detached loss, 0-d."""
+def assess(
+    objective: Objective,
+    output: Output,
+    peers: Sequence[Output],
+    batch: Batch,
+    scalars: Scalars,
+    state: Mapping[str, State],
+    batches: int,
+) -> tuple[Tensor, Tensor]:
+    """What one network is to minimise on one of several batches, and what a step reports of it.
+
+    Args:
+        objective: gives the terms of the loss.
+        output: the network's own, with a graph.
+        peers: detached outputs of the others and of frozen teachers.
+        batch, scalars: of this step.
+        state: what the terms keep for the network.
+        batches: number of batches that make one update.
+
+    Returns:
+        0-d, the loss divided by the number of batches, with a graph; (T + 2,): terms, loss, accuracy, without.
+
+    Raises:
+        ValueError: the objective gives other terms than it announces.
+    """
+    terms = objective(output, peers, batch, scalars, state)
+    if terms.keys() != set(objective.names):
+        # Else it would be trained and never logged, or logged and never trained.
+        raise ValueError(f"the objective announces the terms {objective.names} and gives {tuple(terms)}")
     loss = torch.stack(list(terms.values())).sum()
-    (loss / batches).backward()
-    return loss.detach()
+    correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
+    labelled = (batch.labels >= 0).to(loss.dtype)
+    count = labelled.sum().clamp(min=1) if batch.label_count is None else batch.label_count
+    accuracy = (correct * labelled).sum() / count
+    row = torch.stack([*(terms[name].detach() for name in objective.names), loss.detach(), accuracy])
+    return loss / batches, row
 
 
 def update_member(member: Member, learning_rate: Tensor, ema_decay: Tensor) -> None:
@@ -126,13 +164,11 @@ def update_ema(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
         network: of the same architecture.
         decay: 0-d tensor on the device.
     """
-    old, new = [], []
-    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            old.append(kept)
-            new.append(current)
-        else:
-            kept.copy_(current)
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    if counters := [pair for pair in pairs if not pair[0].is_floating_point()]:
+        torch._foreach_copy_([kept for kept, _ in counters], [current for _, current in counters])
+    old = [kept for kept, _ in pairs if kept.is_floating_point()]
+    new = [current for kept, current in pairs if kept.is_floating_point()]
     difference = torch._foreach_sub(new, old)
     torch._foreach_mul_(difference, (1 - decay).to(difference[0].dtype))
     torch._foreach_add_(old, difference)

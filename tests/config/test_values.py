@@ -80,6 +80,8 @@ class TestNumbers:
         assert load(f"EMA: {{ENABLED: {word}}}").EMA.ENABLED is value
         assert load("", "EMA.ENABLED", word).EMA.ENABLED is value
         assert word == load(f"EXPERIMENT: {word}").EXPERIMENT
+        for cfg in (load(f"TRAIN: {{COMPILE: {word}}}"), load("", "TRAIN.COMPILE", word)):
+            assert str(value) == cfg.TRAIN.COMPILE  # on, off or auto
 
     def test_what_was_dumped_is_read_as_it_was(self, load, tmp_path):
         words = ["010", "09", "yes", "12:30:00", "1e5", "1.0e5", "2024-01-01", "~", "0x10", "no", "true", "null"]

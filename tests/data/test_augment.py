@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid_dml.compiling import Compiled
 from reid_dml.data.pipeline.augment import AugmentSpec, augment, erased_pixels
 from reid_dml.data.pipeline.draws import augmentation_draws
 
@@ -211,3 +215,14 @@ def test_the_gpu_gives_the_same_batch(images, draws):
     spec = AugmentSpec((24, 16), MEAN, STD, **options)
     torch.testing.assert_close(augment(images.cuda(), draws.cuda(), spec).cpu(), augment(images, draws, spec))
     assert torch.equal(erased_pixels(draws.cuda(), spec).cpu(), erased_pixels(draws, spec))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_it_gives_the_same_images():
+    spec = AugmentSpec((12, 8), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), flip=0.5, pad=2)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (5, 3, 16, 10), dtype=torch.uint8, generator=generator)
+    draws = torch.rand(5, spec.num_draws, generator=generator)
+    compiled = Compiled(partial(augment, spec=spec), "augmentation")
+    torch.testing.assert_close(compiled(images, draws), augment(images, draws, spec), rtol=1e-5, atol=1e-5)
+    assert compiled.succeeds

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
+from reid_dml.models.activations import relu6
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
 from reid_dml.runs.networks import build_network, load_networks
 
@@ -308,3 +311,28 @@ class TestWeights:
         (tmp_path / "empty.safetensors").touch()
         with pytest.raises(UserError, match="empty \\(0 bytes\\)"):
             read_tensors(tmp_path / "empty.safetensors")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet20_cifar"])
+def test_counters_advance_together_and_only_with_passes_that_learn(name):
+    network = ReIDNetwork(build_backbone(name, (32, 32)), 5, neck="bn").train()
+    counters = [network.state_dict()[key] for key in network.state_dict() if key.endswith("num_batches_tracked")]
+    counters[0].fill_(7)  # as weights of others may have them
+    images = torch.randn(4, 3, 32, 32)
+    for _ in range(3):
+        network(images)
+    network.eval()(images)
+    assert [int(counter) for counter in counters] == [10, *[3] * (len(counters) - 1)]
+    assert len(counters) == sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()) > 10
+
+
+def test_relu6_has_the_values_and_gradients_of_torch_s():
+    values = torch.tensor([-1.0, -0.0, 0.0, 1e-30, 3.0, 5.999999, 6.0, 6.000001, 7.0, torch.nan, torch.inf])
+    incoming = torch.arange(1.0, 12.0)
+    results = []
+    for activation in (partial(relu6, training=True), torch.nn.functional.relu6):
+        x = values.clone().requires_grad_()
+        result = activation(x * 1)
+        (gradient,) = torch.autograd.grad(result, x, incoming)
+        results.append((result.detach().numpy().tobytes(), gradient.numpy().tobytes()))
+    assert results[0] == results[1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 
 from reid_dml.data.pipeline.sources import Batch
-from reid_dml.models import Output
+from reid_dml.models import Output, ReIDNetwork, build_backbone
+from reid_dml.models.cast_weights import cast_weights
 from reid_dml.models.reid_network import Dropout
-from reid_dml.mutual.cohort import Member, add_gradient, update_member
+from reid_dml.mutual.cohort import Member, update_member
 from reid_dml.mutual.updates import UPDATE_RULES
 from tests.mutual.test_updates import C, D, Linear, Normalised, Objective, make_cohort, scalars
 
@@ -91,7 +95,7 @@ def test_the_gradient_is_scaled_down_to_the_limit(limit):
     member = Member(0, network, optimizer, torch.Generator(), clip_norm=limit)
     direction = torch.tensor([[0.6, 0.0], [0.0, -0.8]])  # of length 1
     for _ in range(2):  # the second update starts from an empty gradient
-        add_gradient({"a": (network.weight * direction).sum(), "b": 0.0 * network.weight.sum()}, 1)
+        (network.weight * direction).sum().backward()
         update_member(member, torch.tensor(1.0), torch.tensor(1.0))
     expected = -2 * direction * (0.5 if limit == 0.5 else 1.0)
     torch.testing.assert_close(network.weight.detach(), expected, rtol=0, atol=1e-5)
@@ -126,3 +130,25 @@ def test_bfloat16_computes_the_passes_and_nothing_else(rule):
     for exact, rough in zip(cohorts[0].members, cohorts[1].members, strict=True):
         assert rough.network.weight.dtype == torch.float32
         torch.testing.assert_close(exact.network.weight, rough.network.weight, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "resnet20_cifar", "torchvision/mobilenet_v3_small"])
+def test_weights_cast_in_one_call_are_those_of_autocast(name):
+    torch.manual_seed(0)
+    network = ReIDNetwork(build_backbone(name, (32, 32)), 5, neck="bn").train()
+    network.backbone.requires_grad_(True)
+    next(network.parameters()).requires_grad_(False)  # a frozen one has no gradient
+    networks = [network, copy.deepcopy(network)]
+    images, results = torch.randn(6, 3, 32, 32), []
+    for one, cast in zip(networks, (cast_weights, lambda network: nullcontext()), strict=True):
+        one.dropout.generator = None
+        torch.manual_seed(1)  # of torchvision's own dropout
+        with cast(one), torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            logits = one(images).logits
+        logits.float().square().sum().backward()
+        results.append([logits, *(parameter.grad for parameter in one.parameters()), *one.state_dict().values()])
+    for found, expected in zip(*results, strict=True):
+        assert (found is None) == (expected is None)
+        assert found is None or torch.equal(found, expected)
+        assert found is None or found.dtype == expected.dtype
+    assert all(isinstance(parameter, nn.Parameter) for parameter in network.parameters())

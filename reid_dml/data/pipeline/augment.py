@@ -230,6 +230,10 @@ def _interval(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def _per_channel(values: list[float], like: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():  # numbers inside the kernel, without a copy from the CPU
+        return torch.stack([torch.full((), value, dtype=like.dtype, device=like.device) for value in values])[
+            :, None, None
+        ]
     return _kept(tuple(values), like.dtype, like.device)
 
 

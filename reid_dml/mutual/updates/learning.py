@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
-from reid_dml.mutual.cohort import Cohort, Member, add_gradient, frozen_statistics, update_member
+from reid_dml.mutual.cohort import Cohort, Member, frozen_statistics, update_member
 from reid_dml.mutual.objective import Objective, Scalars
 
 
@@ -75,17 +75,10 @@ def add_member_gradient(
         ValueError: the objective gives other terms than it announces.
     """
     peers = [prediction for index, prediction in enumerate(predictions) if index != member.index]
-    terms = objective(output, peers, batch, scalars, member.term_state)
-    if terms.keys() != set(objective.names):
-        # Else it would be trained and never logged, or logged and never trained.
-        raise ValueError(f"the objective announces the terms {objective.names} and gives {tuple(terms)}")
-    loss = add_gradient(terms, batches)
+    share, row = member.assess(objective, output, peers, batch, scalars, member.term_state, batches)
+    share.backward()
     objective.after_backward(output, peers, batch, member.term_state)
-    correct = (output.logits.argmax(1) == batch.labels).to(loss.dtype)
-    labelled = (batch.labels >= 0).to(loss.dtype)
-    count = labelled.sum().clamp(min=1) if batch.label_count is None else batch.label_count
-    accuracy = (correct * labelled).sum() / count
-    return torch.stack([*(terms[name].detach() for name in objective.names), loss, accuracy])
+    return row
 
 
 def update_from_gradient(cohort: Cohort, member: Member, scalars: Scalars) -> None:
