@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 
 from reid_dml import FeatureExtractor
 from reid_dml.data.sets.pedestrians import Camera, Pedestrian, draw
+from reid_dml.errors import UserError, run_command
 
 PERSONS, VISIT, HEIGHT, WIDTH = 6, 12, 220, 450  # frames of a visit; pixels of a frame
 TALL, WIDE, STEP = 96, 48, 6  # a person, and the pixels it walks in a frame
@@ -123,9 +124,16 @@ def main(run: str, least_similarity: float = 0.75) -> dict[str, int]:
     return kept
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="runs/quickstart", metavar="RUN", help="run folder or weights file")
     parser.add_argument("--similarity", type=float, default=0.75, metavar="X", help="of one person (default: 0.75)")
     arguments = parser.parse_args()
+    if not -1 <= arguments.similarity <= 1:
+        raise UserError(f"--similarity {arguments.similarity}: a cosine similarity lies between -1 and 1")
     main(arguments.run, arguments.similarity)
+
+
+if __name__ == "__main__":
+    run_command(command)

@@ -26,4 +26,4 @@ def test_the_quickstart_lands_between_40_and_90_map(tmp_path, capsys):
     # Its networks know persons again who come back elsewhere, in another pose.
     kept = runpy.run_path(str(REPOSITORY / "examples" / "tracker.py"))["main"](cfg.OUTPUT_DIR)
     assert kept["by overlap alone"] == 0
-    assert kept["and by appearance"] >= 4
+    assert kept["and by appearance"] >= 5  # of six
