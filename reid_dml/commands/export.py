@@ -104,7 +104,8 @@ def export_and_print(
             quantise(folder / path.name, _calibration(int8, records["train"]), exported, draft)
             exported = FeatureExtractor.from_run(draft, device="cpu")
             parity = compare(source, exported, records["query"], records["gallery"])
-            _check_loss(parity, int8, path)
+            print(f"int8: {parity}; {100 * parity.lost:+.2f} points of mAP lost")
+            parity.check_loss(path, int8.most_loss)
         speeds = _speeds(source, draft, normalisation)
         if path.suffix.lower() == ".xml":
             draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
@@ -189,19 +190,6 @@ def _calibration(int8: Int8, train: Sequence[ImageRecord]) -> list[ImageRecord]:
         raise UserError("there are no training images to calibrate with; name some with --calibration")
     step = max(1, len(records) // int8.images)
     return records[::step][: int8.images]
-
-
-def _check_loss(parity: Parity, int8: Int8, path: Path) -> None:
-    batch = max(parity.cosine)
-    print(
-        f"int8: mAP {100 * parity.theirs.mAP:.2f} %, {100 * parity.lost:+.2f} points lost; rank-1 "
-        f"{100 * parity.theirs.cmc[0]:.2f} %; least cosine with the networks' features {parity.cosine[batch]:.4f}"
-    )
-    if not 100 * parity.lost <= int8.most_loss:  # true of NaN as well
-        raise UserError(
-            f"{path}: not written: int8 loses {100 * parity.lost:.2f} points of mAP, more than {int8.most_loss:g}; "
-            "calibrate with images like those it is for (--calibration), or allow it with --most-loss"
-        )
 
 
 def _speeds(source: FeatureExtractor, file: Path, normalisation: str) -> dict[str, float]:

@@ -46,6 +46,19 @@ class Parity:
                 f"{100 * self.ours.cmc[0]:.2f} %; try another format"
             )
 
+    def check_loss(self, path: object, most: float) -> None:
+        """Raise `UserError` if more mAP is lost than may be.
+
+        Args:
+            path: of the file.
+            most: percentage points.
+        """
+        if not 100 * self.lost <= most:  # true of NaN as well
+            raise UserError(
+                f"{path}: not written: int8 loses {100 * self.lost:.2f} points of mAP, more than {most:g}; calibrate "
+                "with images like those it is for (--calibration), or allow it with --most-loss"
+            )
+
     def __str__(self) -> str:
         cosines = ", ".join(f"{value:.7f} in batches of {batch}" for batch, value in self.cosine.items())
         return (
