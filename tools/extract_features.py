@@ -2,7 +2,7 @@
 
     python tools/extract_features.py --run runs/quickstart --images path/to/images --output features.npz
     python tools/extract_features.py --config-file FILE MODEL.WEIGHTS path --images DIR --output features.npz
-    torchrun --nproc-per-node N tools/extract_features.py --run RUN --images list.csv --output parts
+    torchrun --nproc-per-node N -- tools/extract_features.py --run RUN --images list.csv --output parts
 
 Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
 are unknown; with --labels folder the sub-folders are persons, and a table (CSV) names them in columns path, person_id,
