@@ -197,17 +197,13 @@ def _postgres(record: Mapping[str, Any]) -> list[str]:
     rows = [["search", "p50, ms", "p99, ms", "recall@10"]]
     for name, found in record["milliseconds"].items():
         rows.append([name, f"{found['p50']:.2f}", f"{found['p99']:.2f}", f"{record['recall_at_10'][name]:.3f}"])
-    return [
-        f"{record['vectors']:,} vectors of {record['dimension']} dimensions, {record['queries']:,} queries.\n",
-        markdown_table(rows),
-        (
-            f"{record['postgres']}: {record['import_rows_per_second']:,.0f} rows/s imported from Parquet, indexes of "
-            f"ids, paths, persons, cameras and times included; {record['graph']} made in "
-            f"{record['graph_seconds']:.0f} s, by FAISS in "
-            f"{record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database; "
-            f"{record['threads']} threads of FAISS.\n"
-        ),
-    ]
+    what = f"{record['vectors']:,} vectors of {record['dimension']} dimensions, {record['queries']:,} queries"
+    cost = (
+        f"{record['postgres']}: {record['import_rows_per_second']:,.0f} rows/s imported from Parquet, indexes of ids, "
+        f"paths, persons, cameras and times included; {record['graph']} made in {record['graph_seconds']:.0f} s, by "
+        f"FAISS in {record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database"
+    )
+    return [f"{what}; {record['threads']} threads of FAISS.\n", markdown_table(rows), f"{cost}.\n"]
 
 
 def _step_counts(record: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
     reid-dml extract --run runs/quickstart --images path/to/images --output features.npz
     reid-dml extract --config FILE MODEL.WEIGHTS path --images DIR --output features.npz
-    torchrun --nproc-per-node N -m reid_dml extract --run RUN --images list.csv --output parts
+    torchrun --nproc-per-node N -m -- reid_dml extract --run RUN --images list.csv --output parts
 
 Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
 are unknown; with --labels folder the sub-folders are persons, and a table (CSV) names them in columns path, person_id,
