@@ -23,9 +23,10 @@ from reid_dml.export.files import write_exported
 from reid_dml.export.graph import FeatureGraph
 from reid_dml.export.parity import Parity, compare, images_per_second
 from reid_dml.export.quantisation import quantise
+from reid_dml.extras import check
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.files import check_output, sync, user_cache
-from reid_dml.models.exported import format_of, is_exported, open_exported, require
+from reid_dml.models.exported import format_of, is_exported, open_exported
 from reid_dml.runs.folder import config_text
 from reid_dml.runs.sources import without_place
 from reid_dml.threads import cpu_threads, use_threads
@@ -79,7 +80,7 @@ def export_and_print(
     """
     path = Path(output)
     module = format_of(path)
-    require(path, module.WRITERS, module.INSTALL)
+    check(module.WRITERS, module.EXTRA, str(path))
     check_output(path)
     if int8 and path.suffix.lower() != ".onnx":
         raise UserError(f"{path}: int8 is for ONNX Runtime: name a file that ends in .onnx")

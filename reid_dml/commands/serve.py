@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from importlib.util import find_spec
 
 from reid_dml.commands.networks import open_extractor
 from reid_dml.errors import UserError
+from reid_dml.extras import check
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.engines import is_url
 from reid_dml.search.engines import shown as shown_place
@@ -54,8 +54,7 @@ def serve(
     Raises:
         UserError: packages that are not there, an open door, networks and gallery that do not belong together.
     """
-    if missing := [name for name in _NEEDS if find_spec(name) is None]:
-        raise UserError(f"serving needs {', '.join(missing)}; install them: pip install 'reid_dml[serve]'")
+    check(_NEEDS, "serve", "serving")
     if is_url(gallery) and not (store or read_only):
         raise UserError(f"{shown_place(gallery)}: has no folder for images that are added; name one: --store DIR")
     if not 0 < prior < 1:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from reid_dml.commands.train import train_and_evaluate
-from reid_dml.engine import loggers
 from reid_dml.engine.loggers import LOGGERS, LoggedRun, Logger, Loggers, RunResult
 from tests.conftest import REPOSITORY
 
@@ -96,7 +95,7 @@ def test_a_full_disk_is_not_passed_over_where_tensorboard_was_asked_for(tmp_path
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("[wandb]", "LOG.TO: wandb: its package is not installed; pip install wandb"),
+        ("[wandb]", "LOG.TO wandb: needs the package wandb, which is not installed: pip install 'reid_dml[track]'"),
         ("[tensorbord]", "'tensorbord', which is not one of mlflow, tensorboard, trackio, wandb; did you mean"),
         ("7", "LOG.TO"),
     ],
@@ -104,7 +103,7 @@ def test_a_full_disk_is_not_passed_over_where_tensorboard_was_asked_for(tmp_path
 def test_what_cannot_be_logged_to_is_one_line_before_any_work(
     command, tiny_config, tmp_path, monkeypatch, value, words
 ):
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("reid_dml.extras.find_spec", lambda name: None)
     result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", "LOG.TO", value)
     assert words in result.error
     assert not (tmp_path / "run").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
 import zlib
 from dataclasses import replace
@@ -367,7 +366,10 @@ def test_a_place_that_is_none_is_one_line(command, tmp_path, rng, place, words):
 
 
 def test_psycopg_that_is_missing_is_named(command, tmp_path, rng, monkeypatch):
-    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setattr("reid_dml.extras.find_spec", lambda name: None)
     images(rng, 2).save(tmp_path / "q.npz")
     result = command("search_gallery", "--index", "postgresql://h/d", "--query", tmp_path / "q.npz")
-    assert "need psycopg and pgvector; install reid_dml[db]" in result.error
+    assert (
+        "postgresql://h/d: needs the package psycopg, which is not installed: pip install 'reid_dml[db]'"
+        in result.error
+    )

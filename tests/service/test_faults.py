@@ -189,6 +189,6 @@ def test_the_command_refuses(command, tiny_run, gallery, arguments, words, monke
 
 
 def test_the_command_names_what_is_missing(command, tiny_run, gallery, monkeypatch):
-    monkeypatch.setattr("reid_dml.commands.serve.find_spec", lambda name: None)
+    monkeypatch.setattr("reid_dml.extras.find_spec", lambda name: None)
     result = command("serve", "--run", tiny_run, "--gallery", gallery)
     assert "pip install 'reid_dml[serve]'" in result.error

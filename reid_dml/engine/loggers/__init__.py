@@ -5,14 +5,14 @@ To add one: a file here with a `Logger` decorated with `@register_logger`.
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from reid_dml.errors import UserError, describe_os_error
+from reid_dml.errors import describe_os_error
+from reid_dml.extras import check
 from reid_dml.registry import Registry
 
 
@@ -96,11 +96,7 @@ def check_loggers(names: Sequence[str]) -> None:
     """Raise `UserError` for a logger whose package is not installed: before a training, not at its first number."""
     for name in names:
         package = LOGGERS.get(name).package
-        if package and importlib.util.find_spec(package) is None:
-            raise UserError(
-                f"LOG.TO: {name}: its package is not installed; pip install {package} (or 'reid_dml[track]'), or leave "
-                "it out"
-            )
+        check([package] if package else [], "track", f"LOG.TO {name}")
 
 
 class Loggers:

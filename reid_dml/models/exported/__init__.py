@@ -7,7 +7,7 @@ Runtimes are imported where a file of theirs is opened.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_dml.errors import UserError, require_file
+from reid_dml.extras import check
 from reid_dml.models.reid_network import Output
 
 # What every exported file says of itself.
@@ -78,23 +79,8 @@ def format_of(path: str | Path) -> ModuleType:
     if suffix not in _FORMATS:
         raise UserError(f"{path}: exported files end in {', '.join(SUFFIXES)}")
     module = importlib.import_module(_FORMATS[suffix])
-    require(path, module.READERS, module.INSTALL)
+    check(module.READERS, module.EXTRA, str(path))
     return module
-
-
-def require(path: str | Path, packages: Sequence[str], install: str) -> None:
-    """Raise `UserError` where a package is not installed.
-
-    Args:
-        path: the file it is needed for.
-        packages: their names.
-        install: what to install.
-    """
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError:
-            raise UserError(f"{path}: needs {package}; {install}") from None
 
 
 def read_about(path: str | Path) -> dict[str, str]:

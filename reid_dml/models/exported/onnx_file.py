@@ -13,7 +13,7 @@ from reid_dml.errors import UserError
 from reid_dml.models.exported.sealing import check_seal
 
 READERS, WRITERS = ("onnxruntime",), ("onnx", "onnxscript")
-INSTALL = "pip install 'reid_dml[export]'"
+EXTRA = "export"
 TITLE = "ONNX Runtime"
 
 

@@ -15,7 +15,7 @@ from reid_dml.errors import UserError, require_file
 from reid_dml.models.exported.sealing import check_seal
 
 READERS, WRITERS = ("openvino",), ("onnx", "onnxscript")  # written by way of ONNX
-INSTALL = "pip install openvino 'reid_dml[export]'"
+EXTRA = "openvino"
 TITLE = "OpenVINO"
 SECTION = "reid_dml"  # of the model's rt_info
 BIN_DIGEST = "bin_sha256"

@@ -23,7 +23,7 @@ from reid_dml.errors import UserError
 
 READERS: tuple[str, ...] = ()
 WRITERS: tuple[str, ...] = ()
-INSTALL = ""
+EXTRA = "export"
 TITLE = "torch.export"
 ENTRY = "extra/reid_dml.json"
 # Entries of an archive, behind the folder they all stand in.

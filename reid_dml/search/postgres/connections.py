@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag
 
 from reid_dml.errors import UnavailableError, UserError
+from reid_dml.extras import check
 from reid_dml.search.engines import shown
 
 if TYPE_CHECKING:
@@ -45,14 +46,10 @@ class Database:
                 f"{self.where}: {self.schema!r} is no name of a gallery; use small letters, digits and _, such as "
                 "#market"
             )
-        try:
-            import pgvector  # noqa: F401
-            import psycopg
-            from psycopg.conninfo import conninfo_to_dict, make_conninfo
-        except ImportError:
-            raise UserError(
-                f"{self.where}: galleries in PostgreSQL need psycopg and pgvector; install reid_dml[db]"
-            ) from None
+        check(("psycopg", "pgvector"), "db", self.where)
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
         try:
             self._url = make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)})
         except psycopg.Error as error:
