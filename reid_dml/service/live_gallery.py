@@ -37,7 +37,13 @@ class LiveGallery:
 
     @staticmethod
     def of_folder(path: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
-        """A gallery in a folder of tools/build_index.py; `parameters` as for `Gallery.open`."""
+        """A gallery in a folder of tools/build_index.py.
+
+        Args:
+            path: the folder.
+            model: fingerprint of the networks.
+            parameters: as for `Gallery.open`.
+        """
         return LiveGallery(lambda: Gallery.open(path, parameters=parameters), lambda: _manifest(path), model)
 
     @property
