@@ -38,9 +38,13 @@ class LiveGallery:
 
     @staticmethod
     def at(place: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
-        """The gallery of a place, with `place` and `parameters` as for `search.open_gallery`.
+        """The gallery of a place.
 
         A database says itself what it holds now; of a folder it is seen when another process replaces its files.
+
+        Args:
+            place, parameters: as for `search.open_gallery`.
+            model: fingerprint of the networks.
         """
         state = (lambda: None) if is_url(place) else (lambda: _manifest(place))
         return LiveGallery(lambda: open_gallery(place, parameters=parameters), state, model)

@@ -44,18 +44,18 @@ class Pages:
         self._about: tuple[object, dict[str, Any]] = (None, {})
         self.routes = APIRouter()
         routes: list[tuple[str, str, Any]] = [
-            ("GET", "/", self.page),
-            ("GET", "/results", self.results),
-            ("POST", "/search", self.search),
-            ("POST", "/search/{id}", self.search_from),
-            ("GET", "/query/{name}/{number}", self.query_picture),
-            ("GET", "/compare", self.compare),
-            ("POST", "/compare", self.compare_files),
-            ("POST", "/add", self.add),
-            ("POST", "/remove", self.remove),
-            ("GET", "/export.{kind}", self.export),
-            ("GET", "/login", self.login),
-            ("POST", "/login", self.give_token),
+            ("GET", "/", self._page),
+            ("GET", "/results", self._results),
+            ("POST", "/search", self._search),
+            ("POST", "/search/{id}", self._search_from),
+            ("GET", "/query/{name}/{number}", self._query_picture),
+            ("GET", "/compare", self._compare),
+            ("POST", "/compare", self._compare_files),
+            ("POST", "/add", self._add),
+            ("POST", "/remove", self._remove),
+            ("GET", "/export.{kind}", self._export),
+            ("GET", "/login", self._login),
+            ("POST", "/login", self._give_token),
         ]
         for method, path, answer in routes:
             self.routes.add_api_route(path, answer, methods=[method], response_model=None)
@@ -66,18 +66,24 @@ class Pages:
         return request.url.path.split("/")[1].split(".")[0] in self._paths
 
     def refusal(self, request: Request, status: int, message: str) -> Response:
-        """Why a request is refused: text for the page that sent it, or a page."""
+        """Why a request is refused: text for the page that sent it, or a page.
+
+        Args:
+            request: that is refused.
+            status: of HTTP.
+            message: one line for people.
+        """
         headers = {"Retry-After": "1"} if status in (429, 503) else None
         if _is_part(request):
             return Response(message, status, headers, media_type="text/plain; charset=utf-8")
         content = {"message": message, "status": status}
         return self._templates.TemplateResponse(request, "error.html", content, status, headers)
 
-    def page(self, request: Request) -> Response:
+    def _page(self, request: Request) -> Response:
         """The whole page, with the results of the search that its address names."""
         return self._render(request, "page.html", **self._found(request))
 
-    def results(self, request: Request) -> Response:
+    def _results(self, request: Request) -> Response:
         """The results alone, or those behind an offset."""
         content = self._found(request)
         response = self._render(request, "cards.html" if content["offset"] else "results.html", **content)
@@ -85,27 +91,27 @@ class Pages:
             response.headers["HX-Push-Url"] = "/?" + content["address"]
         return response
 
-    def search(self, request: Request, images: Files) -> Response:
+    def _search(self, request: Request, images: Files) -> Response:
         """Search for images of one person."""
         uploads = read_uploads(self.service, images)
         features = self.service.embed(uploads)
         pictures, names = [upload.picture for upload in uploads], [upload.name for upload in uploads]
         return self._begin(request, Query(features.mean(0), pictures, names))
 
-    def search_from(self, request: Request, id: str) -> Response:
+    def _search_from(self, request: Request, id: str) -> Response:
         """Search from an image of the gallery."""
         feature, picture = self.service.feature_of_entry(id), self.service.picture(id, 320)
         name = self._shown(id).name
         return self._begin(request, Query(feature, [picture], [name], id))
 
-    def query_picture(self, name: str, number: int) -> Response:
+    def _query_picture(self, name: str, number: int) -> Response:
         """An image that was searched for."""
         query = self._query(name)
         if not 0 <= number < len(query.pictures):
             raise Refusal(404, "the search has no such image")
         return Response(query.pictures[number], media_type="image/jpeg")
 
-    def compare(
+    def _compare(
         self,
         request: Request,
         id: Annotated[list[str], fastapi.Query(default_factory=list)],
@@ -122,7 +128,7 @@ class Pages:
             features.insert(0, query.feature)
         return self._render(request, "compare.html", sides=sides, verdict=self.service.verify(np.stack(features)))
 
-    def compare_files(self, request: Request, images: Files) -> Response:
+    def _compare_files(self, request: Request, images: Files) -> Response:
         """Two images that are sent, side by side."""
         uploads = read_uploads(self.service, images)
         if len(uploads) != 2:
@@ -136,7 +142,7 @@ class Pages:
         ]
         return self._render(request, "compare.html", sides=sides, verdict=self.service.verify(features))
 
-    def add(
+    def _add(
         self,
         request: Request,
         images: Files,
@@ -149,12 +155,12 @@ class Pages:
         shown = [self._shown(key) for key in new]
         return self._render(request, "added.html", added=shown, known=[self._shown(key) for key in known])
 
-    def remove(self, request: Request, id: Annotated[list[str], Form(default_factory=list)]) -> Response:
+    def _remove(self, request: Request, id: Annotated[list[str], Form(default_factory=list)]) -> Response:
         """Erase images from the gallery for good."""
         self.service.remove(id)
         return self._render(request, "removed.html") if _is_part(request) else RedirectResponse("/", 303)
 
-    def export(self, request: Request, kind: str) -> Response:
+    def _export(self, request: Request, kind: str) -> Response:
         """The whole list as a file."""
         if kind not in ("csv", "json"):
             raise Refusal(404, "lists are exported as .csv or .json")
@@ -166,11 +172,11 @@ class Pages:
         media = "text/csv; charset=utf-8" if kind == "csv" else "application/json"
         return Response(text, headers=headers, media_type=media)
 
-    def login(self, request: Request) -> Response:
+    def _login(self, request: Request) -> Response:
         """Where a browser is asked for the token."""
         return self._templates.TemplateResponse(request, "login.html", {"wrong": False})
 
-    def give_token(self, request: Request, token: Annotated[str, Form()] = "") -> Response:
+    def _give_token(self, request: Request, token: Annotated[str, Form()] = "") -> Response:
         """Take the token and let the browser keep what stands for it."""
         if not self.token or not hmac.compare_digest(token.strip().encode(), self.token.encode()):
             return self._templates.TemplateResponse(request, "login.html", {"wrong": True}, 401)
