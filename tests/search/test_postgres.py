@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 import zlib
 from dataclasses import replace
 from datetime import datetime
@@ -287,6 +288,57 @@ class TestFaults:
         monkeypatch.undo()
         assert len(gallery) == len(gallery.table) == 5
         assert gallery.add(more) == 20_000
+
+    def test_under_load_searches_fail_with_the_one_error_and_recover(self, rng, place, server):  # noqa: F811
+        here = images(rng, 40)
+        gallery = build(place, here)
+        expected, stop = gallery.search(here, 5).ids, threading.Event()
+        right, refused, wrong = [], [], []
+
+        def search():
+            while not stop.is_set():
+                try:
+                    right.append((gallery.search(here, 5).ids == expected).all())
+                except UnavailableError as error:
+                    refused.append(str(error))
+                except Exception as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=search) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        server.kill()
+        server.start()
+        gallery.search(here, 5)
+        before = len(right)
+        deadline = time.monotonic() + 20
+        while len(right) < before + 8 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert refused
+        assert all(right)
+        assert len(right) >= before + 8
+
+    def test_a_server_lost_at_the_commit_is_said_to_be_so(self, rng, place, server, monkeypatch):  # noqa: F811
+        import psycopg
+
+        gallery = build(place, images(rng, 5))
+
+        commit = psycopg.Connection.commit
+
+        def lose(connection):
+            if connection.read_only:
+                return commit(connection)
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(psycopg.Connection, "commit", lose)
+        with pytest.raises(UnavailableError, match=r"while it kept the change .* look whether the images are there"):
+            gallery.add(images(rng, 5, first=50))
+        monkeypatch.undo()
+        assert len(gallery) == 5
 
     def test_an_interrupted_build_leaves_nothing(self, rng, place, monkeypatch):
         def stop(*_):
