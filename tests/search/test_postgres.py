@@ -219,6 +219,33 @@ class TestChange:
         with pytest.raises(UserError, match="features are 8-d"):
             gallery.search(images(rng, 1), 3)
 
+    def test_a_search_amid_a_replacement_finds_the_old_or_the_new(self, rng, place):
+        sets = [images(rng, 30), images(rng, 30)]
+        gallery = build(place, sets[0])
+        query, answers, wrong, stop = images(rng, 3), [], [], threading.Event()
+        expected = []
+        for here in (sets[1], sets[0]):
+            expected.append(build(place, here, overwrite=True).search(query, 5).scores)
+
+        def search():
+            while not stop.is_set():
+                try:
+                    answers.append(gallery.search(query, 5).scores)
+                except Exception as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=search) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for turn in range(12):
+            build(place, sets[turn % 2], overwrite=True)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert answers
+        assert all(any(np.allclose(found, one) for one in expected) for found in answers)
+
     def test_threads_and_openings_that_add_at_once_lose_nothing(self, rng, place):
         build(place, images(rng, 10))
         sets = [images(rng, 5, first=100 * n) for n in range(1, 9)]
