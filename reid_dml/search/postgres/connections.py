@@ -104,6 +104,9 @@ class Database:
                 if not waited:
                     raise
                 continue  # it died while it waited: nothing of this transaction has been done
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     def no_gallery(self) -> UserError:
