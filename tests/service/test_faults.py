@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 
+from reid_dml.commands.serve import open_door
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.search.gallery import Gallery
@@ -197,6 +198,11 @@ def test_the_command_refuses_a_port_that_is_taken(command, tiny_run, gallery):
         index = build_gallery(gallery.parent, range(3), model=run_fingerprint(tiny_run), overwrite=True)
         result = command("serve", "--run", tiny_run, "--gallery", index, "--port", port, "DEVICE", "cpu")
     assert f"127.0.0.1:{port}: nothing can listen there" in result.error
+
+
+def test_answers_do_not_wait_for_more_to_send():
+    with open_door("127.0.0.1", 0) as door:
+        assert door.proto == socket.IPPROTO_TCP
 
 
 def run_fingerprint(run: Path) -> str:
