@@ -108,9 +108,7 @@ class Database:
 
     def no_gallery(self) -> UserError:
         """What to say where there is no gallery of this name."""
-        return UserError(
-            f"{self.where}: the database holds no gallery {self.schema}; make one with tools/build_index.py"
-        )
+        return UserError(f"{self.where}: the database holds no gallery {self.schema}; make one with reid-dml index")
 
     def _connect(self) -> Connection[Any]:
         import psycopg
