@@ -193,6 +193,19 @@ def _reranking(record: Mapping[str, Any]) -> list[str]:
     return [markdown_table([header, row])]
 
 
+def _postgres(record: Mapping[str, Any]) -> list[str]:
+    rows = [["search", "p50, ms", "p99, ms", "recall@10"]]
+    for name, found in record["milliseconds"].items():
+        rows.append([name, f"{found['p50']:.2f}", f"{found['p99']:.2f}", f"{record['recall_at_10'][name]:.3f}"])
+    what = f"{record['vectors']:,} vectors of {record['dimension']} dimensions, {record['queries']:,} queries"
+    cost = (
+        f"{record['postgres']}: {record['import_rows_per_second']:,.0f} rows/s imported from Parquet, indexes of ids, "
+        f"paths, persons, cameras and times included; {record['graph']} made in {record['graph_seconds']:.0f} s, by "
+        f"FAISS in {record['faiss_graph_seconds']:.0f} s; {record['bytes'] / 1e9:.2f} GB in the database"
+    )
+    return [f"{what}; {record['threads']} threads of FAISS.\n", markdown_table(rows), f"{cost}.\n"]
+
+
 def _cohort(record: Mapping[str, Any]) -> list[str]:
     header = ["networks", "input", "batch", "DML step", "bare networks", "ratio", "range"]
     row = [
@@ -243,6 +256,8 @@ of the same shapes, blocked into one reused buffer. "Sorting" is what ordering t
 the first 100 queries."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
+_POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
+alone, "index folder" our gallery over it; "camera" searches the images of one camera in six."""
 _THREADS = """\
 The quickstart's training. `default`: all free cores, threads asleep after a short wait; `one thread`: `THREADS 1`;
 `spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""
@@ -261,4 +276,5 @@ _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     "extraction": ("Feature extraction", _EXTRACTION, _extraction),
     "evaluation": ("Exact ranking metrics", _EVALUATION, _evaluation),
     "reranking": ("k-reciprocal re-ranking", _RERANKING, _reranking),
+    "postgres": ("Galleries in PostgreSQL", _POSTGRES, _postgres),
 }

@@ -29,6 +29,10 @@ class BusyError(UserError):
     """Another process holds what this one would write into."""
 
 
+class UnavailableError(UserError):
+    """A server does not answer now; the same call may succeed later."""
+
+
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, then run the command again (training: add --resume)",
     errno.EDQUOT: "the disk quota is used up: free some space, then run the command again (training: add --resume)",

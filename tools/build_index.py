@@ -20,7 +20,12 @@ from reid_dml.errors import GOES_ON, UserError, run_command
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument(
+        "--index",
+        required=True,
+        metavar="PLACE",
+        help="folder of the index, or postgresql://user@host/database#gallery",
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--features", nargs="+", metavar="FILE", help="feature files of tools/extract_features.py")
     what.add_argument("--images", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images")

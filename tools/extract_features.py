@@ -2,11 +2,15 @@
 
     python tools/extract_features.py --run runs/quickstart --images path/to/images --output features.npz
     python tools/extract_features.py --config-file FILE MODEL.WEIGHTS path --images DIR --output features.npz
+    torchrun --nproc-per-node N -- tools/extract_features.py --run RUN --images list.csv --output parts
 
 Sub-folders are searched too. Person and camera are read from names like 0002_c1s1_000451_03.jpg; of other names both
 are unknown; with --labels folder the sub-folders are persons, and a table (CSV) names them in columns path, person_id,
 camera_id. Rows have length 1. Under torchrun the images are shared out over the processes. The same command continues
 an extraction that was interrupted; what is done stands in .<output>.parts until the end.
+
+An output without an ending is a folder of Parquet files, for more images than one process holds: each process, on any
+number of machines that share the folder, writes its own (docs/many_machines.md).
 """
 
 from __future__ import annotations
@@ -21,7 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run(parser)
     parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
-    parser.add_argument("--output", required=True, metavar="FILE", help="file to write: .npz, .parquet or .mat")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="file (.npz, .parquet or .mat) or, without an ending, folder",
+    )
     add_labels(parser)
     add_frame_step(parser)
     add_network(parser)

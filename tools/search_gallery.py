@@ -19,7 +19,12 @@ from reid_dml.errors import UserError, run_command
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument(
+        "--index",
+        required=True,
+        metavar="PLACE",
+        help="folder of the index, or postgresql://user@host/database#gallery",
+    )
     parser.add_argument(
         "--query",
         required=True,

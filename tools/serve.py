@@ -17,7 +17,7 @@ from reid_dml.errors import run_command
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gallery", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument("--gallery", required=True, metavar="DIR", help="folder of the index, or postgresql://...")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000")
     parser.add_argument(

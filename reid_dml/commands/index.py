@@ -9,18 +9,17 @@ from pathlib import Path
 from reid_dml.commands.inputs import Inputs, Paths
 from reid_dml.errors import UserError
 from reid_dml.features.formats import SUFFIXES
-from reid_dml.search.build import add_images, build_index, remove_images
+from reid_dml.features.part_folder import part_files
+from reid_dml.search.engines import Place, engine_of, shown
 from reid_dml.search.sources import FeatureFiles, ImageFeatures, Source
 
 _SHOWN = 20  # removed images that are named
 
 
 def feature_source(paths: Paths, inputs: Inputs) -> Source:
-    """The features of files, .npz, .parquet or .mat. Raises `UserError` for a folder, which holds images."""
-    for path in paths:
-        if os.path.isdir(path):
-            raise UserError(f"{path}: is a folder, not a feature file; give folders of images with --images")
-    return FeatureFiles(paths, inputs.read_file)
+    """The features of files, .npz, .parquet or .mat, and of folders of parts. Raises `UserError` for other folders."""
+    files = [file for path in paths for file in (part_files(path) if os.path.isdir(path) else [path])]
+    return FeatureFiles(files, inputs.read_file)
 
 
 def image_source(paths: Paths, inputs: Inputs) -> Source:
@@ -33,7 +32,7 @@ def image_source(paths: Paths, inputs: Inputs) -> Source:
 
 
 def build(
-    path: str | os.PathLike[str],
+    path: Place,
     source: Source,
     *,
     factory: str = "Flat",
@@ -41,27 +40,30 @@ def build(
     parameters: str = "",
     overwrite: bool = False,
 ) -> None:
-    """Build the index in a folder and say what it is.
+    """Build an index and say what it is.
 
     Args:
-        path, source, factory, metric, parameters, overwrite: as for `search.build.build_index`.
+        path: a folder, or `postgresql://...`.
+        source, factory, metric, parameters, overwrite: as for `search.build.build_index`.
     """
-    contents = build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
-    spec = contents.spec
+    engine = engine_of(path)
+    spec, count = engine.build_gallery(
+        path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite
+    )
     print(
-        f"{path}: {len(contents.images):,} images, {spec.dimension}-d, {spec.metric}, type {spec.factory}"
+        f"{shown(path)}: {count:,} images, {spec.dimension}-d, {spec.metric}, type {spec.factory}"
         + (f", searched with {spec.parameters}" if spec.parameters else "")
     )
 
 
-def add(path: str | os.PathLike[str], source: Source) -> None:
-    """Add images to the index in a folder; see `search.build.add_images`."""
-    print(f"{path}: {add_images(path, source):,} images added")
+def add(path: Place, source: Source) -> None:
+    """Add images to an index; see `search.build.add_images`."""
+    print(f"{shown(path)}: {engine_of(path).add_images(path, source):,} images added")
 
 
-def remove(path: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Remove images from the index in a folder, and name them first; see `search.build.remove_images`."""
-    print(f"{path}: {remove_images(path, names, show=_show_removed):,} images removed")
+def remove(path: Place, names: Sequence[str]) -> None:
+    """Remove images from an index, and name them first; see `search.build.remove_images`."""
+    print(f"{shown(path)}: {engine_of(path).remove_images(path, names, show=_show_removed):,} images removed")
 
 
 def _show_removed(paths: Sequence[str]) -> None:

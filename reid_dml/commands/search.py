@@ -13,8 +13,9 @@ from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.reporting.tables import format_table
+from reid_dml.search.engines import open_gallery
 from reid_dml.search.filters import ImageFilter
-from reid_dml.search.gallery import Gallery
+from reid_dml.search.interface import AnyGallery
 from reid_dml.text import printable
 
 
@@ -34,7 +35,7 @@ def search_and_print(
     """Search an index, print the first ranked lists, and return all.
 
     Args:
-        index: folder of the index.
+        index: folder of the index, or `postgresql://...`.
         query: a feature file (.npz, .parquet or .mat), an image, a video, or a folder or table of images.
         k: images to find for a query; all where the index holds fewer.
         threshold: a number, or a file of tools/calibrate.py for this metric and these networks.
@@ -53,10 +54,10 @@ def search_and_print(
 
         check_picture(picture)
     limit = None if threshold is None else Threshold.read(threshold)
-    gallery = Gallery.open(index, parameters=parameters)
+    gallery = open_gallery(index, parameters=parameters)
     if limit:
         limit.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))  # before the work
-    among = only.ids(gallery.table, str(gallery.path), gallery.names) if only else None
+    among = gallery.passing(only) if only else None
     inputs = inputs or Inputs()
     if is_of_images(query):
         model = inputs.extractor.model
@@ -80,7 +81,7 @@ def search_and_print(
     return lists
 
 
-def as_json(gallery: Gallery, lists: Sequence[RankedList]) -> dict[str, Any]:
+def as_json(gallery: AnyGallery, lists: Sequence[RankedList]) -> dict[str, Any]:
     """A whole search for a JSON file."""
     spec = gallery.spec
     return {

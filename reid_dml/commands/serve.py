@@ -37,7 +37,7 @@ def serve(
     """Serve a gallery until the process is asked to end.
 
     Args:
-        gallery: folder of its index.
+        gallery: folder of its index, or `postgresql://...`.
         run, config_file, options, network: the networks that made it; see `commands.networks.open_extractor`.
         host, port: where to listen. For any other host than this machine itself, REID_DML_TOKEN must hold a token.
         names: further names by which the service may be addressed, as those of a proxy.
@@ -73,11 +73,11 @@ def serve(
         upload_megabytes * 10**6, image_megapixels * 10**6, images=min(32, max(waiting, 1)), waiting=waiting
     )
     extractor = open_extractor(run, config_file, options, network)
-    live = LiveGallery.of_folder(gallery, extractor.model, parameters=parameters)
+    live = LiveGallery.of_place(gallery, extractor.model, parameters=parameters)
     service = Service(
         extractor,
         live,
-        store=None if read_only else ImageStore(store or f"{os.path.normpath(gallery)}.images"),
+        store=None if read_only else ImageStore(_store(gallery, store)),
         calibration=limit,
         prior=prior,
         time_pattern=time_pattern,
@@ -86,5 +86,11 @@ def serve(
     allowed = {*LOOPBACK, host, *names} - {"0.0.0.0", "::"}
     app = create_app(service, token=token, hosts=() if host in ("0.0.0.0", "::") and not names else allowed)
     shown = f"[{host}]" if ":" in host else host
-    print(f"{gallery}: {len(live.current()):,} images at http://{shown}:{port}", flush=True)
+    print(f"{live.path}: {len(live.current()):,} images at http://{shown}:{port}", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def _store(gallery: str | os.PathLike[str], store: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    if not store and "://" in str(gallery):
+        raise UserError("name a folder for images that are added (--store DIR), or serve the gallery --read-only")
+    return store or f"{os.path.normpath(gallery)}.images"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -70,8 +70,7 @@ def extract_resumably(
         UserError: an image that cannot be read, or, naming the first, features that are not finite.
     """
     widths = feature_widths(networks)
-    size = batch_size * min(max(len(images) // (batch_size * _PARTS), 1), _MOST_BATCHES)
-    positions = np.split(np.arange(len(images)), range(size, len(images), size))
+    positions = part_positions(len(images), batch_size)
     own = range(rank(), len(positions), world_size())
     parts = {
         part: {int(index): values for index, values in arrays.items()}
@@ -82,10 +81,60 @@ def extract_resumably(
         done = sum(len(positions[part]) for part in parts)
         logger.info("%s: %s images were done before", store.folder, f"{done:,}")
     missing = [part for part in own if part not in parts]
-    rows = _concatenated([positions[part] for part in missing])
+    found = features_in_parts(
+        networks,
+        images,
+        spec,
+        [positions[part] for part in missing],
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        title=title,
+        speed=speed,
+    )
+    with closing(found):
+        for part, features in zip(missing, found, strict=True):
+            parts[part] = features
+            store.save(part, {str(index): values for index, values in features.items()})
+    return _concatenated([positions[part] for part in own]), join_rows((parts[part] for part in own), widths)
+
+
+def part_positions(count: int, batch_size: int) -> list[np.ndarray]:
+    """The positions of the images of every part: whole batches, whatever the number of processes.
+
+    Args:
+        count: of all images.
+        batch_size: images per batch.
+    """
+    size = batch_size * min(max(count // (batch_size * _PARTS), 1), _MOST_BATCHES)
+    return np.split(np.arange(count), range(size, count, size))
+
+
+def features_in_parts(
+    networks: Mapping[int, ReIDNetwork],
+    images: StoredImages,
+    spec: AugmentSpec,
+    parts: Sequence[np.ndarray],
+    *,
+    device: str,
+    batch_size: int,
+    workers: int = 2,
+    title: str = "images",
+    speed: Speed | None = None,
+) -> Generator[dict[int, np.ndarray]]:
+    """The features of some images, part after part without a pause between two.
+
+    Args:
+        networks, images, spec: as for `extract_resumably`.
+        parts: positions (n,) of the images of each, such as those of `part_positions`.
+        device, batch_size, workers, title, speed: as in `inference.outputs.outputs_of_images`.
+
+    Yields:
+        (n, D_k) float32 of every network.
+    """
     batches = outputs_of_images(
         networks,
-        images.at(rows),
+        images.at(_concatenated(parts)),
         spec,
         keep=pooled_features,
         what="features",
@@ -96,19 +145,20 @@ def extract_resumably(
         speed=speed,
     )
     with closing(batches):
-        for part in missing:
-            parts[part] = join_rows(_next_rows(batches, len(positions[part])), widths)
-            store.save(part, {str(index): values for index, values in parts[part].items()})
-    return _concatenated([positions[part] for part in own]), join_rows((parts[part] for part in own), widths)
+        rest = dict[int, np.ndarray]()
+        for rows in parts:
+            found, count = [rest] if rest else [], len(rows) - _length(rest)
+            while count > 0:  # a part ends where a batch does, unless broken images are left out
+                found.append(next(batches))
+                count -= _length(found[-1])
+            joined = join_rows(found, feature_widths(networks))
+            yield {index: values[: len(rows)] for index, values in joined.items()}
+            rest = {index: values[len(rows) :] for index, values in joined.items()} if count else {}
 
 
-def _next_rows(batches: Iterator[dict[int, np.ndarray]], count: int) -> Iterator[dict[int, np.ndarray]]:
-    """As many batches as hold so many images; a part ends where a batch does."""
-    while count > 0:
-        batch = next(batches)
-        count -= len(next(iter(batch.values())))
-        yield batch
+def _length(batch: Mapping[int, np.ndarray]) -> int:
+    return len(next(iter(batch.values()))) if batch else 0
 
 
-def _concatenated(positions: list[np.ndarray]) -> np.ndarray:
+def _concatenated(positions: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int64), *positions])

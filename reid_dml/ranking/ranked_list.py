@@ -17,9 +17,8 @@ from reid_dml.search.nearest import ExactIndex
 from reid_dml.text import printable
 
 if TYPE_CHECKING:
-    from reid_dml.search.engine import Engine
-
-_RESULTS = 1 << 22  # search results held at a time
+    from reid_dml.search.filters import ImageFilter
+    from reid_dml.search.interface import AnyGallery
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,12 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
 
 
 def search_lists(
-    gallery: Engine,
+    gallery: AnyGallery,
     query: FeatureSet,
     k: int,
     *,
     threshold: Threshold | float | None = None,
-    only: np.ndarray | None = None,
+    only: ImageFilter | np.ndarray | None = None,
 ) -> list[RankedList]:
     """The k nearest images of every query in an index, whoever they show.
 
@@ -120,7 +119,7 @@ def search_lists(
         query: features of its model.
         k: length of the lists; one is shorter where an approximate index finds fewer, or fewer images may be found.
         threshold: only images at least as similar, or under Euclidean distance at most as far.
-        only: (n,) ids of the images that may be found, rising, such as those of a `search.filters.ImageFilter`.
+        only: what may be found: a filter, what the gallery's `passing` made of one, or (n,) ids, rising.
 
     Raises:
         UserError: what `Gallery.search` refuses; a threshold for another metric or model.
@@ -129,35 +128,13 @@ def search_lists(
         threshold = Threshold(threshold)
     if threshold is not None:
         threshold.check(gallery.spec.metric, gallery.spec.model, str(gallery.path))
-    if only is None:
-        found = list(zip(*gallery.search(query, k), strict=True))
-    else:
-        found = _search_among(gallery, query, k, only)
     lists = []
-    for record, (ids, scores) in zip(query.records(), found, strict=True):
+    for record, ids, scores in zip(query.records(), *gallery.search(query, k, only=only), strict=True):
         kept = ids >= 0
         if threshold is not None:
             kept &= threshold.accepts(scores, gallery.spec.metric)
         lists.append(RankedList(record, gallery.images(ids[kept]), scores[kept].tolist(), ids[kept].tolist()))
     return lists
-
-
-def _search_among(gallery: Engine, query: FeatureSet, k: int, only: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Ids and scores of the k nearest of some images for every query: the search goes deeper until there are enough."""
-    count, k = len(gallery), min(k, len(only))
-    found: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(query)
-    waiting, depth = np.arange(len(query)), min(count, 2 * k * count // len(only))
-    while len(waiting):
-        short, at_once = [], max(1, _RESULTS // depth)
-        for start in range(0, len(waiting), at_once):
-            rows = waiting[start : start + at_once]
-            for row, ids, scores in zip(rows, *gallery.search(query.select(rows), depth), strict=True):
-                places = np.flatnonzero(np.isin(ids, only))[:k]
-                found[row] = ids[places], scores[places]
-                if len(places) < k and depth < count and ids[-1] >= 0:
-                    short.append(row)
-        waiting, depth = np.array(short, np.int64), min(count, 4 * depth)
-    return found
 
 
 def person_name(image: ImageRecord) -> str:

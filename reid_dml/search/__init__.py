@@ -1,12 +1,13 @@
-"""Searching a gallery: FAISS indexes in memory and on disk. Never loads torch."""
+"""Searching a gallery: FAISS indexes in memory and on disk, and databases. Never loads torch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Gallery"]
+__all__ = ["Gallery", "open_gallery"]
 
 if TYPE_CHECKING:
+    from reid_dml.search.engines import open_gallery
     from reid_dml.search.gallery import Gallery
 
 
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> object:
         from reid_dml.search.gallery import Gallery
 
         return Gallery
+    if name == "open_gallery":
+        from reid_dml.search.engines import open_gallery
+
+        return open_gallery
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,7 +43,7 @@ _SAVE_SECONDS = 60  # between two copies of a half-filled index
 
 
 @dataclass(frozen=True)
-class _Summary:
+class Summary:
     """Images, their names, width, model and part sizes of a source."""
 
     images: pa.Table
@@ -82,7 +82,7 @@ def build_index(
         if folder.exists() and not overwrite:
             raise UserError(f"{path}: holds an index; add to it, replace it (overwrite), or name another folder")
         _begin(folder, source, [factory, metric])
-        summary = _summarise(source, folder.building, metric)
+        summary = summarise(source, folder.building, metric)
         if not len(summary.images):
             raise UserError(f"{path}: there are no features to build an index from")
         index = _trained(folder.building, source, summary, factory, metric)
@@ -112,15 +112,11 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
         contents = folder.read(mapped=False)
         spec = contents.spec
         _begin(folder, source, [])
-        summary = _summarise(source, folder.building, spec.metric, like=contents)
+        summary = summarise(source, folder.building, spec.metric, spec, contents.names)
         there = pc.filter(
             summary.images["path"], pc.is_in(summary.images["path"], contents.images["path"].combine_chunks())
         )
-        if len(there):
-            raise UserError(
-                f"{path}: {len(there)} of these {len(summary.images)} images are in the index already, first "
-                f"{there[0]}; remove them from it first, or add the others only"
-            )
+        check_new(there.to_pylist(), len(summary.images), path)
         _fill(contents.index, source, folder.building, spec, len(summary.images), first=spec.next_id, save=False)
         ids = pa.array(np.arange(len(summary.images)) + spec.next_id)
         added = summary.images.set_column(0, IMAGES.field("id"), ids)
@@ -129,6 +125,21 @@ def add_images(path: str | os.PathLike[str], source: Source) -> int:
         folder.write(Contents(spec, contents.index, images, summary.names))
         remove_folder(folder.building)
     return len(added)
+
+
+def check_new(there: Sequence[str], count: int, where: object) -> None:
+    """Refuse images that are in an index already.
+
+    Args:
+        there: their paths.
+        count: of all images that are to be added.
+        where: what messages call the index.
+    """
+    if there:
+        raise UserError(
+            f"{where}: {len(there)} of these {count} images are in the index already, first {there[0]}; remove them "
+            "from it first, or add the others only"
+        )
 
 
 def remove_images(
@@ -149,7 +160,7 @@ def remove_images(
     with folder.lock(new=False):
         contents = folder.read(mapped=False)
         paths = list(map(from_utf8, contents.images["path"].to_pylist()))
-        gone = _named(paths, names, path)
+        gone = named(paths, names, path)
         if show:
             show([entry for entry, goes in zip(paths, gone, strict=True) if goes])
         ids = contents.images["id"].to_numpy()[gone]
@@ -158,8 +169,20 @@ def remove_images(
     return len(ids)
 
 
-def _named(paths: Sequence[str], names: Sequence[str], where: object) -> np.ndarray:
-    """(N,) bool: the paths that are meant by any of the names; see `remove_images`."""
+def named(paths: Sequence[str], names: Sequence[str], where: object) -> np.ndarray:
+    """Which images are meant by names.
+
+    Args:
+        paths: (N,) of all images.
+        names: as of `remove_images`.
+        where: what messages call the index.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        UserError: a name fits no image.
+    """
     rows = {entry: row for row, entry in enumerate(paths)}
     gone = np.zeros(len(paths), bool)
     for name in names:
@@ -191,14 +214,24 @@ def _begin(folder: IndexFolder, source: Source, kind: Sequence[str]) -> None:
     write_json(file, plan)
 
 
-def _summarise(source: Source, building: Path, metric: str, like: Contents | None = None) -> _Summary:
-    """Check every part of a source: features of one width, model and naming, those of `like` if given; no image twice.
+def summarise(
+    source: Source, building: Path, metric: str, like: IndexSpec | None = None, names: Names | None = None
+) -> Summary:
+    """Check every part of a source: features of one width, model and naming, and no image twice.
 
-    The names are those of `like` too.
+    Args:
+        source: the features.
+        building: where work may be kept.
+        metric: `cosine` or `euclidean`.
+        like: of the index they are to be added to, if there is one.
+        names: of that index; they are among those of the summary.
+
+    Raises:
+        UserError: what does not fit, naming the part.
     """
     tables, sizes = [IMAGES.empty_table()], list[int]()
-    first = ("the index", like.spec.dimension, like.spec.model) if like else None
-    names = like.names if like else Names()
+    first = ("the index", like.dimension, like.model) if like else None
+    names = names or Names()
     for number in range(len(source)):
         name, features = source.part(number, building)
         first = first or (name, features.features.shape[1], features.model)
@@ -217,7 +250,7 @@ def _summarise(source: Source, building: Path, metric: str, like: Contents | Non
             f"{len(repeated)} images are named more than once, first {repeated[0]['values']}; give every feature file "
             "and every image once"
         )
-    return _Summary(images, names, dimension, model, sizes)
+    return Summary(images, names, dimension, model, sizes)
 
 
 def _images(features: FeatureSet, first: int) -> pa.Table:
@@ -230,7 +263,7 @@ def _images(features: FeatureSet, first: int) -> pa.Table:
     )
 
 
-def _trained(building: Path, source: Source, summary: _Summary, factory: str, metric: str) -> faiss.Index:
+def _trained(building: Path, source: Source, summary: Summary, factory: str, metric: str) -> faiss.Index:
     """The half-filled index of an interrupted build, or an empty one, trained on a random sample."""
     file = building / _FILLED
     if file.is_file() and file_digest(file) in _saved_digests(building):  # a damaged one is filled anew

@@ -53,9 +53,9 @@ class ImageFilter:
         cameras = images["camera_id"].to_numpy()
         passes = np.ones(len(images), bool)
         if self.cameras:
-            passes &= np.isin(cameras, _camera_ids(self.cameras, called, where))
+            passes &= np.isin(cameras, camera_ids(self.cameras, called, where))
         if self.not_cameras:
-            passes &= ~np.isin(cameras, _camera_ids(self.not_cameras, called, where))
+            passes &= ~np.isin(cameras, camera_ids(self.not_cameras, called, where))
         if not passes.any():
             known = ", ".join(called.get(camera, str(camera)) for camera in np.unique(cameras)[:20].tolist())
             raise UserError(f"{where}: no image is of the cameras that are asked for; it has cameras {known}")
@@ -66,7 +66,7 @@ class ImageFilter:
                     f"{where}: the times of its images are not known; say how they stand in the file names with "
                     "--time-pattern, such as %Y%m%d_%H%M%S, or build the index from a list with a column `time`"
                 )
-            passes &= np.array([time is not None and self._in_time(time) for time in times], bool)
+            passes &= np.array([time is not None and self.in_time(time) for time in times], bool)
             if not passes.any():
                 known_times = [time for time in times if time is not None]
                 raise UserError(
@@ -75,11 +75,22 @@ class ImageFilter:
                 )
         return images["id"].to_numpy()[passes]
 
-    def _in_time(self, time: datetime) -> bool:
+    def in_time(self, time: datetime) -> bool:
+        """Whether a moment without a time zone is of the time that is asked for."""
         return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
 
-def _camera_ids(cameras: Collection[int | str], called: Mapping[int, str], where: str) -> list[int]:
+def camera_ids(cameras: Collection[int | str], called: Mapping[int, str], where: str) -> list[int]:
+    """Ids of cameras that are given by id or name.
+
+    Args:
+        cameras: as of an `ImageFilter`.
+        called: names by id.
+        where: what messages call the gallery.
+
+    Raises:
+        UserError: no camera has such a name.
+    """
     found = []
     for camera in cameras:
         number = id_of(camera, called) if isinstance(camera, str) else camera
@@ -98,7 +109,7 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         end: the first moment behind it: of a day the next day, of a minute or second the next one.
     """
     try:
-        moment = _plain(datetime.fromisoformat(text))
+        moment = plain_moment(datetime.fromisoformat(text))
     except ValueError:
         raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00") from None
     if not end:
@@ -114,7 +125,7 @@ def image_times(images: pa.Table, pattern: str = "") -> list[datetime | None]:
     times: list[datetime | None] = []
     for path, time in zip(images["path"].to_pylist(), own, strict=True):
         if time:
-            times.append(_plain(datetime.fromisoformat(time)))
+            times.append(plain_moment(datetime.fromisoformat(time)))
         else:
             times.append(_name_time(path, find, pattern) if find else None)
     return times
@@ -140,6 +151,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(texts))
 
 
-def _plain(moment: datetime) -> datetime:
+def plain_moment(moment: datetime) -> datetime:
     """A moment without a time zone: of one that has one, in UTC."""
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)

@@ -9,28 +9,20 @@ from typing import NamedTuple
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
-from reid_dml.errors import UserError
+from reid_dml.data.records import ImageRecord
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_models, check_not_empty, check_widths
 from reid_dml.search.build import add_images, build_index, remove_images
+from reid_dml.search.filters import ImageFilter
 from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
 from reid_dml.search.index_types import fits_gpu, on_gpu, prepare, search, set_parameters
-from reid_dml.search.sources import FeatureFiles, FeatureSets
-from reid_dml.text import from_utf8
+from reid_dml.search.interface import GoneError, Neighbours, check_query
+from reid_dml.search.sources import source_of
+from reid_dml.text import from_utf8, to_utf8
 
-
-class Neighbours(NamedTuple):
-    """The images nearest to each query, nearest first.
-
-    ids (Q, k) int64: of the images, -1 where an approximate index found fewer; scores (Q, k) float32: cosine
-    similarity (falling) or Euclidean distance (rising), NaN where there is no image.
-    """
-
-    ids: np.ndarray
-    scores: np.ndarray
+_RESULTS = 1 << 22  # search results held at a time
 
 
 class _Opened(NamedTuple):
@@ -104,19 +96,24 @@ class Gallery:
             features: a feature set, or feature files (.npz, .parquet or .mat).
             factory, metric, parameters, overwrite: as for `search.build.build_index`; so are the errors.
         """
-        source = FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
-        build_index(path, source, factory=factory, metric=metric, parameters=parameters, overwrite=overwrite)
+        build_index(
+            path, source_of(features), factory=factory, metric=metric, parameters=parameters, overwrite=overwrite
+        )
         return Gallery.open(path)
 
     def __len__(self) -> int:
         return len(self._opened.ids)
 
-    def search(self, query: FeatureSet | np.ndarray, k: int = 10) -> Neighbours:
+    def search(
+        self, query: FeatureSet | np.ndarray, k: int = 10, *, only: ImageFilter | np.ndarray | None = None
+    ) -> Neighbours:
         """The k nearest images of every query.
 
         Args:
             query: features of the index's model; of a plain array (Q, D) float32 that is for you to know.
             k: at most the number of images.
+            only: what may be found: a filter, or (n,) ids, rising. The search goes deeper until a query has its k
+                images, or all that pass.
 
         Raises:
             FeatureError: features of another model or width, NaN, infinite or zero ones, or none.
@@ -125,32 +122,31 @@ class Gallery:
         """
         opened = self._opened  # once: another thread may replace it
         spec, count = opened.contents.spec, len(opened.ids)
-        if not isinstance(query, FeatureSet):
-            query = _unlabelled(query, spec.model)
-        check_not_empty("query", len(query))
-        if not count:
-            raise UserError(f"{self.path}: holds no images; add some first")
-        check_widths("query", query.features.shape[1], str(self.path), spec.dimension)
-        check_models("query", query.model, str(self.path), spec.model, for_index=True)
-        if not 0 < k <= count:
-            raise UserError(f"{k} neighbours were asked for, {self.path} holds {count} images; ask for 1 to {count}")
-        on_device = opened.gpu_index if fits_gpu(k) else None
-        index = on_device or opened.contents.index
-        scores, ids = search(index, prepare(query, spec.metric, "query"), k)
-        if spec.metric == "euclidean":
-            scores = np.sqrt(np.maximum(scores, 0))  # FAISS gives squares
-        return Neighbours(ids, np.where(ids < 0, np.float32(np.nan), scores))
+        query, k = check_query(query, k, spec, count, where=str(self.path), some=only is not None)
+        vectors = prepare(query, spec.metric, "query")
+        if isinstance(only, ImageFilter):
+            only = self._passing(opened, only)
+        if only is None:
+            return _nearest(opened, vectors, k)
+        return _nearest_among(opened, vectors, k, only)
+
+    def passing(self, only: ImageFilter) -> np.ndarray:
+        """(n,) ids of the images that pass a filter, rising. Raises `UserError` if there are none, saying why."""
+        return self._passing(self._opened, only)
+
+    def _passing(self, opened: _Opened, only: ImageFilter) -> np.ndarray:
+        return only.ids(opened.contents.images, str(self.path), opened.contents.names)
 
     def images(self, ids: Sequence[int] | np.ndarray) -> list[ImageRecord]:
         """Path, person, camera and time of the images of these ids.
 
-        Raises `ValueError` for an id that is not there, as of an image removed since the search that found it.
+        Raises `GoneError` for an id that is not there, as of an image removed since the search that found it.
         """
         opened = self._opened
         wanted = np.asarray(ids, np.int64)
         rows = np.minimum(np.searchsorted(opened.ids, wanted), len(opened.ids) - 1)
         if not len(opened.ids) or (opened.ids[rows] != wanted).any():
-            raise ValueError("there are ids that no image of the gallery has")
+            raise GoneError(f"{self.path}: there are ids that no image of the gallery has; search again")
         found = opened.contents.images.take(rows)
         columns = (found[name].to_pylist() for name in ("path", "person_id", "camera_id", "time"))
         persons, cameras = opened.contents.names.persons, opened.contents.names.cameras
@@ -171,11 +167,29 @@ class Gallery:
         """All images as a table: id, path, person_id, camera_id and time."""
         return self._opened.contents.images
 
+    def find(self, paths: Sequence[str]) -> dict[str, int]:
+        """The ids of the images of these paths; a path that no image has is left out."""
+        images = self._opened.contents.images
+        rows = {path: pc.index(images["path"], to_utf8(path)).as_py() for path in paths}
+        return {path: images["id"][row].as_py() for path, row in rows.items() if row >= 0}
+
+    def cameras(self) -> list[int]:
+        """Ids of the cameras whose images it holds, rising; -1: unknown."""
+        return np.unique(self.table["camera_id"].to_numpy()).tolist()
+
+    def some(self, count: int) -> list[int]:
+        """Ids of at most so many images, spread over all."""
+        ids = self._opened.ids
+        return ids[np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int))].tolist()
+
+    def has_times(self) -> bool:
+        """Whether the time of any image is known."""
+        table = self.table
+        return table["time"].null_count < len(table)
+
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
         """Add a feature set, or feature files, here and on disk; see `search.build.add_images`."""
-        added = add_images(
-            self.path, FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
-        )
+        added = add_images(self.path, source_of(features))
         self._show(IndexFolder(self.path).read())
         return added
 
@@ -186,12 +200,27 @@ class Gallery:
         return removed
 
 
-def _unlabelled(query: np.ndarray, model: str) -> FeatureSet:
-    count = len(np.atleast_1d(query))
-    return FeatureSet(
-        query,
-        np.full(count, UNKNOWN_PERSON),
-        np.full(count, UNKNOWN_CAMERA),
-        np.array([f"row {row}" for row in range(count)]),
-        model,
-    )
+def _nearest(opened: _Opened, vectors: np.ndarray, k: int) -> Neighbours:
+    on_device = opened.gpu_index if fits_gpu(k) else None
+    scores, ids = search(on_device or opened.contents.index, vectors, k)
+    if opened.contents.spec.metric == "euclidean":
+        scores = np.sqrt(np.maximum(scores, 0))  # FAISS gives squares
+    return Neighbours(ids, np.where(ids < 0, np.float32(np.nan), scores))
+
+
+def _nearest_among(opened: _Opened, vectors: np.ndarray, k: int, only: np.ndarray) -> Neighbours:
+    """The k nearest of some images for every query: the search goes deeper until there are enough."""
+    count, enough = len(opened.ids), min(k, len(only))
+    found = Neighbours(np.full((len(vectors), k), -1), np.full((len(vectors), k), np.nan, np.float32))
+    waiting, depth = np.arange(len(vectors)), min(count, 2 * enough * count // max(len(only), 1))
+    while len(waiting) and enough:
+        short, at_once = [], max(1, _RESULTS // depth)
+        for start in range(0, len(waiting), at_once):
+            rows = waiting[start : start + at_once]
+            for row, ids, scores in zip(rows, *_nearest(opened, vectors[rows], depth), strict=True):
+                places = np.flatnonzero(np.isin(ids, only))[:enough]
+                found.ids[row, : len(places)], found.scores[row, : len(places)] = ids[places], scores[places]
+                if len(places) < enough and depth < count and ids[-1] >= 0:
+                    short.append(row)
+        waiting, depth = np.array(short, np.int64), min(count, 4 * depth)
+    return found

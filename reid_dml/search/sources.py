@@ -72,6 +72,11 @@ class FeatureSets:
         return "features" if len(self) == 1 else f"features {number}", self.sets[number]
 
 
+def source_of(features: FeatureSet | Sequence[str | os.PathLike[str]]) -> Source:
+    """The source of a feature set, or of feature files."""
+    return FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
+
+
 class ImageFeatures:
     """Features that are extracted from image files part by part; each part is kept until the index is whole."""
 

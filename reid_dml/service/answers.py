@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-
-import numpy as np
+from typing import Any
 
 from reid_dml.data.records import UNKNOWN_PERSON, ImageRecord
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import decide
-from reid_dml.search.engine import Engine
 from reid_dml.search.filters import ImageFilter
+from reid_dml.search.interface import AnyGallery, GoneError
 from reid_dml.service.image_store import shown_name
 from reid_dml.text import printable
 
@@ -55,7 +54,7 @@ class Answer(Shown):
 
 
 def answers(
-    gallery: Engine, query: FeatureSet, wanted: Wanted, calibration: Threshold | None, prior: float
+    gallery: AnyGallery, query: FeatureSet, wanted: Wanted, calibration: Threshold | None, prior: float
 ) -> list[Answer]:
     """The images nearest to a query of one row, nearest first.
 
@@ -70,7 +69,7 @@ def answers(
     """
     if not (count := len(gallery)):
         return []
-    only = wanted.only.ids(gallery.table, "the gallery", gallery.names) if wanted.only else None
+    only = gallery.passing(wanted.only) if wanted.only else None
     found = _searched(gallery, query, min(wanted.k, count), wanted.threshold, only)
     assert found.ids is not None
     listed = []
@@ -82,13 +81,11 @@ def answers(
     return listed
 
 
-def _searched(
-    gallery: Engine, query: FeatureSet, k: int, threshold: float | None, only: np.ndarray | None
-) -> RankedList:
+def _searched(gallery: AnyGallery, query: FeatureSet, k: int, threshold: float | None, only: Any) -> RankedList:
     for attempt in range(3):
         try:
             return search_lists(gallery, query, k, threshold=threshold, only=only)[0]
-        except ValueError:  # an image was removed from a database between the search and the look at what it is
+        except GoneError:  # an image was removed from a database between the search and the look at what it is
             if attempt == 2:
                 raise
     raise AssertionError

@@ -12,8 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from reid_dml.errors import UserError
-from reid_dml.search.engine import Unavailable
+from reid_dml.errors import UnavailableError, UserError
 from reid_dml.service.guard import LOOPBACK, Guard
 from reid_dml.service.limits import Refusal
 from reid_dml.service.metrics import Metrics
@@ -60,7 +59,7 @@ def create_app(service: Service, *, token: str = "", hosts: Collection[str] = LO
 
     @app.exception_handler(UserError)
     async def refused(request: Request, error: UserError) -> Response:
-        status = error.status if isinstance(error, Refusal) else 503 if isinstance(error, Unavailable) else 422
+        status = error.status if isinstance(error, Refusal) else 503 if isinstance(error, UnavailableError) else 422
         return answer(request, status, " ".join(service.public(error).split()))
 
     @app.exception_handler(RequestValidationError)

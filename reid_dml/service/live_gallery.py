@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reid_dml.errors import UserError
+from reid_dml.errors import UnavailableError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_models
-from reid_dml.search.engine import Engine, Unavailable
-from reid_dml.search.gallery import Gallery
+from reid_dml.search.engines import open_gallery
+from reid_dml.search.interface import AnyGallery
+
+_UNKNOWN = object()
 
 
 class LiveGallery:
@@ -28,38 +30,40 @@ class LiveGallery:
         UserError: it cannot be opened, or its features are of other networks.
     """
 
-    def __init__(self, open_gallery: Callable[[], Engine], state: Callable[[], object], model: str) -> None:
+    def __init__(self, open_gallery: Callable[[], AnyGallery], state: Callable[[], object], model: str) -> None:
         self._open, self._state, self._model = open_gallery, state, model
         self._reading, self._changing = threading.Lock(), threading.Lock()
-        self._seen = state()
+        self._seen: object = state()
         self._engine = self._opened()
         self._refused = ""
 
     @staticmethod
-    def of_folder(path: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
-        """A gallery in a folder of tools/build_index.py.
+    def of_place(place: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
+        """A gallery in a folder or a database; databases are always as they are now.
 
         Args:
-            path: the folder.
+            place: as for `search.open_gallery`.
             model: fingerprint of the networks.
-            parameters: as for `Gallery.open`.
+            parameters: of searches in place of the gallery's own.
         """
-        return LiveGallery(lambda: Gallery.open(path, parameters=parameters), lambda: _manifest(path), model)
+        in_folder = "://" not in str(place)
+        state = (lambda: _manifest(place)) if in_folder else (lambda: None)
+        return LiveGallery(lambda: open_gallery(place, parameters=parameters), state, model)
 
     @property
     def path(self) -> object:
         """What messages call it."""
         return self._engine.path
 
-    def current(self) -> Engine:
-        """The gallery as it is now. Raises `Unavailable` where what is there now cannot be served."""
+    def current(self) -> AnyGallery:
+        """The gallery as it is now. Raises `UnavailableError` where what is there now cannot be served."""
         seen = self._state()
         if seen != self._seen:
             with self._reading:
                 if seen != self._seen:
                     self._reopen(seen)
         if self._refused:
-            raise Unavailable(self._refused)
+            raise UnavailableError(self._refused)
         return self._engine
 
     def add(self, features: FeatureSet) -> int:
@@ -72,22 +76,24 @@ class LiveGallery:
         with self._changing:
             return self._change(lambda engine: engine.remove([_exactly(path) for path in paths]))
 
-    def _change(self, change: Callable[[Engine], int]) -> int:
+    def _change(self, change: Callable[[AnyGallery], int]) -> int:
         engine = copy.copy(self.current())  # requests that read the other one go on with it as it was
         count = change(engine)
         with self._reading:
             self._engine = engine
-            self._seen = None  # somebody else may have changed it too: looked at again by the next request
+            self._seen = _UNKNOWN  # somebody else may have changed it too: looked at again by the next request
         return count
 
     def _reopen(self, seen: object) -> None:
         try:
             self._engine, self._refused = self._opened(), ""
+        except UnavailableError:  # a database that does not answer now
+            raise
         except UserError as error:
             self._refused = f"the gallery was replaced by one that cannot be served: {error}"
         self._seen = seen
 
-    def _opened(self) -> Engine:
+    def _opened(self) -> AnyGallery:
         engine = self._open()
         check_models("the networks", self._model, str(engine.path), engine.spec.model, for_index=True)
         return engine

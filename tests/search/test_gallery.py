@@ -194,11 +194,14 @@ class TestChange:
         gallery = Gallery.build(tmp_path / "i", here)
         before = gallery.search(query, 30)
 
-        def change_meanwhile(*_):  # as another thread may
+        check = index_gallery.check_query
+
+        def change_meanwhile(*arguments, **options):  # as another thread may
             monkeypatch.undo()
             gallery.remove(here.paths[1:].tolist())
+            return check(*arguments, **options)
 
-        monkeypatch.setattr(index_gallery, "check_widths", change_meanwhile)
+        monkeypatch.setattr(index_gallery, "check_query", change_meanwhile)
         np.testing.assert_array_equal(gallery.search(query, 30).ids, before.ids)
         assert len(gallery) == 1
         with pytest.raises(ValueError, match="no image of the gallery has"):

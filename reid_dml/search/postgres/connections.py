@@ -1,0 +1,169 @@
+"""Connections to a database: kept for the next call, made anew where the server was started again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urldefrag
+
+from reid_dml.errors import UnavailableError, UserError
+from reid_dml.search.engines import shown
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_NAME = "gallery"  # of a gallery whose place does not name it
+_KEPT = 8  # connections that wait for the next call
+# What a connection does unless its URL says otherwise: a server that is gone is noticed within seconds.
+_DEFAULTS = {"connect_timeout": "5", "tcp_user_timeout": "30000", "application_name": "reid_dml"}
+_LEAST = (0, 8)  # pgvector whose searches go on until there are enough images
+# Makes tables of a schema known without its name, before those that are known already.
+USE = "SELECT set_config('search_path', quote_ident(%s) || ',' || current_setting('search_path'), true)"
+
+
+class Database:
+    """The database of a gallery, for any number of threads.
+
+    Attributes:
+        schema: of the gallery.
+        where: what messages call the gallery: its place without a password.
+
+    Args:
+        place: `postgresql://user@host/database?option=value#name`, an URL as libpq takes it and the gallery's name.
+
+    Raises:
+        UserError: no such URL or name, or psycopg is not installed.
+    """
+
+    def __init__(self, place: str) -> None:
+        url, name = urldefrag(place)
+        self.schema, self.where = name or _NAME, shown(place)
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,49}", self.schema) or self.schema.startswith("pg_"):
+            raise UserError(
+                f"{self.where}: {self.schema!r} is no name of a gallery; use small letters, digits and _, such as "
+                "#market"
+            )
+        try:
+            import pgvector  # noqa: F401
+            import psycopg
+            from psycopg.conninfo import conninfo_to_dict, make_conninfo
+        except ImportError:
+            raise UserError(
+                f"{self.where}: galleries in PostgreSQL need psycopg and pgvector; install reid_dml[db]"
+            ) from None
+        try:
+            self._url = make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)})
+        except psycopg.Error as error:
+            raise UserError(
+                f"{self.where}: not an URL of a database ({_line(error)}); write postgresql://user@host/database"
+            ) from None
+        self._idle: list[Connection[Any]] = []
+
+    @contextmanager
+    def transaction(self, *, change: bool = False) -> Iterator[Connection[Any]]:
+        """A transaction, in which tables of the gallery need no schema's name; committed at the end or undone.
+
+        A reader sees the gallery as it was at one moment.
+
+        Raises:
+            UnavailableError: the server does not answer, or was lost meanwhile.
+            UserError: it refuses what the user may not do.
+        """
+        with _in_words(self.where):
+            connection = self._begun(change)
+            try:
+                yield connection
+                self._commit(connection, change)
+            finally:
+                self._give_back(connection)
+
+    def _begun(self, change: bool) -> Connection[Any]:
+        from psycopg import IsolationLevel, OperationalError
+
+        while True:
+            try:
+                connection, waited = self._idle.pop(), True
+            except IndexError:
+                connection, waited = self._connect(), False
+            try:
+                connection.isolation_level = None if change else IsolationLevel.REPEATABLE_READ
+                connection.read_only = not change
+                connection.execute(USE, [self.schema])
+            except OperationalError:
+                connection.close()
+                if not waited:
+                    raise
+                continue  # it died while it waited: nothing of this transaction has been done
+            return connection
+
+    def _connect(self) -> Connection[Any]:
+        import psycopg
+
+        return psycopg.connect(self._url)
+
+    def _commit(self, connection: Connection[Any], change: bool) -> None:
+        from psycopg import OperationalError
+
+        try:
+            connection.commit()
+        except OperationalError as error:
+            if not change:
+                raise
+            raise UnavailableError(
+                f"{self.where}: the server was lost while it kept the change ({_line(error)}); look whether the images "
+                "are there before you try again"
+            ) from None
+
+    def _give_back(self, connection: Connection[Any]) -> None:
+        from psycopg import Error
+
+        with suppress(Error):
+            connection.rollback()  # without effect behind a commit
+            if not connection.closed and len(self._idle) < _KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def use_vectors(connection: Connection[Any], where: str) -> None:
+    """Let a connection exchange vectors, once. Raises `UserError` where the database has no pgvector, or an old one."""
+    from pgvector.psycopg import register_vector
+
+    if connection.adapters.types.get("vector"):
+        return
+    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+    if not row:
+        raise UserError(f"{where}: the database has no pgvector; ask for CREATE EXTENSION vector")
+    if tuple(int(number) for number in row[0].split(".")[:2]) < _LEAST:
+        raise UserError(
+            f"{where}: pgvector {row[0]} is too old; update it to 0.8 or later (ALTER EXTENSION vector UPDATE)"
+        )
+    register_vector(connection)
+
+
+@contextmanager
+def _in_words(where: str) -> Iterator[None]:
+    """Turn what the server says of itself into one line."""
+    import psycopg
+    from psycopg import errors
+
+    try:
+        yield
+    except errors.DiskFull as error:
+        raise UserError(f"{where}: the server's disk is full ({_line(error)}); nothing was changed") from None
+    except errors.InsufficientPrivilege as error:
+        raise UserError(f"{where}: not permitted ({_line(error)}); ask whoever keeps the database") from None
+    except errors.ReadOnlySqlTransaction as error:
+        raise UserError(f"{where}: cannot be changed there ({_line(error)}); name the primary server") from None
+    except errors.ProgramLimitExceeded as error:
+        raise UserError(f"{where}: beyond a limit of PostgreSQL ({_line(error)}); nothing was changed") from None
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise UnavailableError(
+            f"{where}: the database does not answer ({_line(error)}); check the URL and the server, then try again"
+        ) from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).strip().split("\n")[0].split())

@@ -1,0 +1,373 @@
+"""Galleries in PostgreSQL: found as FAISS finds, changed as a whole or not at all, back after the server was killed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+import zlib
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reid_dml.data.sets import load_data
+from reid_dml.errors import UnavailableError, UserError
+from reid_dml.features import FeatureSet
+from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.features.feature_set import normalize
+from reid_dml.features.names import Names
+from reid_dml.files import user_cache
+from reid_dml.ranking.ranked_list import search_lists
+from reid_dml.search import Gallery, open_gallery, sources
+from reid_dml.search.engines import engine_of
+from reid_dml.search.filters import ImageFilter
+from reid_dml.search.interface import GoneError
+from reid_dml.search.postgres import changes, schema
+from reid_dml.search.postgres.gallery import search_by_graph, statements
+from reid_dml.search.sources import FeatureSets
+from tests.search.database import server  # noqa: F401
+
+
+@pytest.fixture
+def place(server, request, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return f"{server.url}#g{zlib.crc32(request.node.name.encode())}"
+
+
+def images(rng, count, *, width=8, first=0, model="a" * 32):
+    return FeatureSet(
+        rng.normal(size=(count, width)).astype(np.float32),
+        rng.integers(-1, 9, count),
+        rng.integers(1, 4, count),
+        [f"folder/{first + row:04d}_c{row % 3}.jpg" for row in range(count)],
+        model,
+        [f"2026-01-{1 + row % 28:02d}T12:00:00" if row % 5 else "" for row in range(count)],
+    )
+
+
+def build(place, features, **options):
+    options = {"factory": "Flat", "metric": "cosine"} | options
+    engine_of(place).build_gallery(place, FeatureSets([features]), **options)
+    return open_gallery(place)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("width", [8, 512, 2048])
+def test_exact_search_is_that_of_faiss(rng, tmp_path, place, metric, width):
+    here, query = images(rng, 300, width=width), images(rng, 20, width=width)
+    ours, faiss = build(place, here, metric=metric), Gallery.build(tmp_path / "i", here, metric=metric)
+    found, expected = ours.search(query, 30), faiss.search(query, 30)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-6)
+    assert ours.images(found.ids[0]) == faiss.images(expected.ids[0])
+    assert (len(ours), ours.spec, ours.names) == (len(faiss), faiss.spec, faiss.names)
+    assert ours.table.equals(faiss.table)
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "factory"),
+    [(1200, 32, "HNSW16"), (400, 2048, "HNSW8"), (1200, 32, "HNSW16,SQfp16"), (400, 2048, "HNSW8,SQfp16")],
+)
+def test_a_graph_is_used_and_finds_nearly_all(rng, place, count, width, factory):
+    here, query = images(rng, count, width=width), images(rng, 30, width=width)
+    gallery = build(place, here, factory=factory, parameters="efSearch=200")
+    with gallery._reading() as (connection, head):
+        from pgvector import Vector
+
+        search_by_graph(connection, 200)
+        plan = connection.execute(
+            "EXPLAIN " + statements(head.layout, "true")[1], {"query": Vector(query.features[0]), "k": 10}
+        ).fetchall()
+    assert "Index Scan using images_feature_idx" in str(plan) or "Index Scan using images_expr_idx" in str(plan)
+    exact = open_gallery(place, parameters="exact=1").search(query, 10)
+    found = gallery.search(query, 10)
+    assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(exact.ids, found.ids, strict=True)]) > 0.9
+    truth = (normalize(query.features) @ normalize(here.features).T).argsort(1)[:, ::-1][:, :10]
+    assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(exact.ids, truth, strict=True)]) > 0.97
+    # As many as are asked for, though the graph gives up before.
+    few = gallery.search(query, 7, only=np.array([3, 5, 390]))
+    assert (np.sort(few.ids, 1) == [[-1, -1, -1, -1, 3, 5, 390]] * 30).all()
+    assert np.isnan(few.scores[:, 3:]).all()
+    assert (gallery.search(query, count).ids >= 0).all()
+
+
+class TestFilters:
+    CASES = (
+        ImageFilter(cameras=[1, 3]),
+        ImageFilter(not_cameras=["hall"]),
+        ImageFilter(cameras=["hall"], since=datetime(2026, 1, 5), until=datetime(2026, 1, 20)),
+        ImageFilter(until=datetime(2026, 1, 3), time_pattern="%Y%m%d"),
+        ImageFilter(since=datetime(2026, 3, 1), time_pattern="%Y%m%d", not_cameras=[1]),
+    )
+
+    @pytest.mark.parametrize("only", CASES)
+    def test_they_pass_what_they_pass_in_an_index_folder(self, rng, tmp_path, place, only):
+        here, query = self.named(rng), images(rng, 4)
+        ours, faiss = build(place, here), Gallery.build(tmp_path / "i", here)
+        lists = [search_lists(gallery, query, 9, only=only) for gallery in (ours, faiss)]
+        assert [[image.path for image in entry.images] for entry in lists[0]] == [
+            [image.path for image in entry.images] for entry in lists[1]
+        ]
+        everything = ours.search(query, 120, only=ours.passing(only)).ids
+        assert (np.sort(everything[everything >= 0].reshape(4, -1)) == faiss.passing(only)).all()
+
+    def test_one_that_nothing_passes_says_why(self, rng, tmp_path, place):
+        ours = build(place, self.named(rng))
+        faiss = Gallery.build(tmp_path / "i", self.named(rng))
+        for only in (
+            ImageFilter(cameras=[9]),
+            ImageFilter(cameras=["attic"]),
+            ImageFilter(since=datetime(2027, 1, 1)),
+        ):
+            words = []
+            for gallery in (ours, faiss):
+                with pytest.raises(UserError) as refused:
+                    gallery.passing(only)
+                words.append(str(refused.value).removeprefix(str(gallery.path)))
+            assert words[0] == words[1]
+
+    def named(self, rng):
+        here = images(rng, 120)
+        paths = [f"p/{row}_2026{1 + row % 12:02d}05.jpg" for row in range(120)]
+        return replace(here, paths=paths, names=Names({1: "anna"}, {2: "hall"}))
+
+
+class TestChange:
+    def test_adding_and_removing_is_as_in_an_index_folder(self, rng, tmp_path, place):
+        first, second = images(rng, 60), images(rng, 20, first=60)
+        second = replace(second, paths=[*second.paths[:-1], "odd \udce9\\x41.jpg"])
+        galleries = build(place, first), Gallery.build(tmp_path / "i", first)
+        for gallery in galleries:
+            assert gallery.remove(["folder/0007_c1.jpg", "*_c2.jpg"]) == 21
+            assert gallery.add(second) == 20
+            assert gallery.remove([second.paths[-1]]) == 1
+            assert gallery.add(second.select([19])) == 1
+        ours, faiss = galleries
+        assert len(ours) == len(faiss) == 59
+        assert ours.table.equals(faiss.table)
+        assert ours.spec == faiss.spec
+        np.testing.assert_array_equal(ours.search(second, 59).ids, faiss.search(second, 59).ids)
+        assert ours.images(ours.table["id"].to_numpy()[-1:])[0].path == second.paths[-1]
+        for gallery in galleries:
+            gallery.remove(["*"])
+            with pytest.raises(UserError, match="holds no images; add some"):
+                gallery.search(second, 1)
+            gallery.add(second)
+            assert gallery.search(second, 1).ids.min() == 81  # ids are never used twice
+
+    def test_names_go_with_the_last_image(self, rng, place):
+        here = replace(images(rng, 3), person_ids=[5, 5, 6], names=Names({5: "anna", 6: "ben"}, {}))
+        gallery = build(place, here)
+        assert gallery.images([0])[0].person == "anna"
+        gallery.remove([here.paths[0]])
+        assert gallery.names.persons == {5: "anna", 6: "ben"}
+        gallery.remove([here.paths[1]])
+        assert gallery.names.persons == {6: "ben"}
+        with pytest.raises(GoneError, match="no image of the gallery has"):
+            gallery.images([0, 2])
+        other = replace(images(rng, 1, first=9), person_ids=[7], names=Names({7: "ben"}, {}))
+        with pytest.raises(UserError, match="person 'ben' is 6, but 7"):
+            gallery.add(other)
+
+    def test_what_does_not_fit_is_refused_and_changes_nothing(self, rng, place):
+        gallery = build(place, images(rng, 10))
+        twice = images(rng, 2, first=50)
+        cases = [
+            (lambda: gallery.add(images(rng, 3)), "3 of these 3 images are in the index already, first folder/0000_c0"),
+            (lambda: gallery.add(replace(twice, paths=["a", "a"])), "1 images are named more than once, first a"),
+            (lambda: gallery.add(images(rng, 3, first=50, model="")), "an unknown model, but the index is of model aa"),
+            (lambda: gallery.add(images(rng, 3, first=50, width=4)), "4-d, those of the index are 8-d"),
+            (lambda: gallery.remove(["folder/0001_c1.jpg", "folder/x"]), "no image folder/x; nothing was removed"),
+            (lambda: build(place, images(rng, 3)), r"holds an index; add to it, replace it \(overwrite\)"),
+            (lambda: build(place, images(rng, 3), factory="IVF4,Flat", overwrite=True), "PostgreSQL has Flat"),
+            (lambda: build(place, images(rng, 3), parameters="efSearch=9", overwrite=True), "exact types have none"),
+            (
+                lambda: build(place, images(rng, 3, width=4001), factory="HNSW8", overwrite=True),
+                "at most 4,000 dimensions for it, these features have 4,001",
+            ),
+            (lambda: gallery.search(images(rng, 1, model="b" * 32), 2), "they cannot be compared"),
+            (lambda: gallery.search(images(rng, 1, width=5), 2), "features are 5-d"),
+            (lambda: gallery.search(images(rng, 1), 11), "11 neighbours were asked for, .* holds 10 images"),
+            (lambda: open_gallery(place, parameters="nprobe=8"), "graphs .* have efSearch=N"),
+        ]
+        for change, words in cases:
+            with pytest.raises(UserError, match=words):
+                change()
+        assert len(open_gallery(place)) == len(gallery) == 10
+
+    def test_another_schema_is_left_alone(self, rng, place, server):  # noqa: F811
+        import psycopg
+
+        with psycopg.connect(server.url) as connection:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS mine; CREATE TABLE IF NOT EXISTS mine.gallery (n int)")
+        other = server.url + "#mine"
+        for act in (lambda: build(other, images(rng, 3), overwrite=True), lambda: open_gallery(other)):
+            with pytest.raises(UserError, match=r"holds other tables than a gallery|holds no gallery mine"):
+                act()
+
+    def test_a_gallery_that_is_replaced_is_picked_up_or_refused(self, rng, place):
+        gallery = build(place, images(rng, 10))
+        build(place, images(rng, 30), overwrite=True)
+        assert len(gallery) == 30
+        assert gallery.search(images(rng, 1), 30).ids.max() == 29
+        build(place, images(rng, 20, model="b" * 32, width=4), overwrite=True)
+        with pytest.raises(UserError, match="features are 8-d"):
+            gallery.search(images(rng, 1), 3)
+
+    def test_threads_and_openings_that_add_at_once_lose_nothing(self, rng, place):
+        build(place, images(rng, 10))
+        sets = [images(rng, 5, first=100 * n) for n in range(1, 9)]
+
+        def add(part):
+            open_gallery(place).add(part)
+
+        shared = open_gallery(place)
+        threads = [threading.Thread(target=add, args=(part,)) for part in sets[:4]]
+        threads += [threading.Thread(target=shared.add, args=(part,)) for part in sets[4:]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(shared) == 50
+        assert shared.table["id"].to_pylist() == list(range(50))
+        assert {*shared.table["path"].to_pylist()} >= {path for part in sets for path in part.paths}
+
+    def test_one_of_an_earlier_version_is_brought_up_to_date_and_of_a_newer_refused(self, rng, place, monkeypatch):
+        gallery = build(place, images(rng, 3))
+        monkeypatch.setattr(schema, "MIGRATIONS", ("ALTER TABLE images ADD note text DEFAULT 'new'",))
+        open_gallery(place)
+        open_gallery(place)
+        with gallery._reading() as (connection, head):
+            assert connection.execute("SELECT note FROM images").fetchall() == [("new",)] * 3
+            assert head.version == 2
+        monkeypatch.undo()
+        with pytest.raises(UserError, match="newer version of reid_dml"):
+            gallery.search(images(rng, 1), 1)
+
+
+class TestFaults:
+    def test_a_killed_server_is_said_and_found_again(self, rng, place, server):  # noqa: F811
+        here = images(rng, 40)
+        gallery = build(place, here)
+        expected = gallery.search(here, 5).ids
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="the database does not answer"):
+                gallery.search(here, 5)
+        with pytest.raises(UnavailableError, match="the database does not answer"):
+            open_gallery(place)
+        server.start()
+        np.testing.assert_array_equal(gallery.search(here, 5).ids, expected)
+
+    def test_a_server_that_is_restarted_between_two_calls_is_not_noticed(self, rng, place, server):  # noqa: F811
+        gallery = build(place, images(rng, 5))
+        server.kill()
+        server.start()
+        assert gallery.add(images(rng, 5, first=50)) == 5
+        assert len(gallery) == 10
+
+    def test_a_server_killed_amid_an_addition_leaves_the_gallery_as_it_was(self, rng, place, server, monkeypatch):  # noqa: F811
+        gallery = build(place, images(rng, 5))
+        rows = changes._rows
+
+        def kill_amid(*arguments):
+            for number, row in enumerate(rows(*arguments)):
+                if number == 1000:
+                    server.kill()
+                yield row
+
+        monkeypatch.setattr(changes, "_rows", kill_amid)
+        more = images(rng, 20_000, first=50)
+        with pytest.raises(UnavailableError):
+            gallery.add(more)
+        server.start()
+        monkeypatch.undo()
+        assert len(gallery) == len(gallery.table) == 5
+        assert gallery.add(more) == 20_000
+
+    def test_an_interrupted_build_leaves_nothing(self, rng, place, monkeypatch):
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(changes, "create_indexes", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(place, images(rng, 5))
+        monkeypatch.undo()
+        with pytest.raises(UserError, match="holds no gallery"):
+            open_gallery(place)
+        assert len(build(place, images(rng, 5))) == 5
+
+
+class TestCommands:
+    def test_building_searching_adding_and_removing(self, rng, place, command, tmp_path):
+        for name, features in (("g", images(rng, 30)), ("m", images(rng, 5, first=50)), ("q", images(rng, 2))):
+            features.save(tmp_path / f"{name}.npz")
+        assert "no gallery" in command("search_gallery", "--index", place, "--query", tmp_path / "q.npz").error
+        built = command("build_index", "--index", place, "--features", tmp_path / "g.npz", "--type", "HNSW16")
+        assert "30 images, 8-d, cosine, type HNSW16, searched with efSearch=64" in built.out, built.err
+        assert "holds an index" in command("build_index", "--index", place, "--features", tmp_path / "g.npz").error
+        added = command("build_index", "--index", place, "--add", "--features", tmp_path / "m.npz")
+        assert "5 images added" in added.out, added.err
+        found = command("search_gallery", "--index", place, "--query", tmp_path / "q.npz", "--camera", 2, "--json",
+                        tmp_path / "f.json", "--k", 3, "--since", "2026-01-02")  # fmt: skip
+        assert found.code == 0, found.err
+        answer = json.loads((tmp_path / "f.json").read_text())["answers"][1]
+        assert [image["camera_id"] for image in answer["images"]] == [2, 2, 2]
+        removed = command("build_index", "--index", place, "--remove", "folder/0050_c0.jpg")
+        assert "removing folder/0050_c0.jpg" in removed.out
+        assert "1 images removed" in removed.out
+
+    def test_extracted_features_are_kept_until_the_gallery_is_whole(
+        self, place, command, tiny_run, make_config, monkeypatch
+    ):
+        monkeypatch.setattr(sources, "_PART", 8)
+        root = Path(load_data(make_config()).root)
+        index = ("build_index", "--index", place, "--images", root / "bounding_box_test", "--run", tiny_run)
+        kept = user_cache() / "galleries"
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(changes, "create_indexes", stop)
+        assert command(*index).code == 130
+        count = len(list(kept.glob("*/*.npz")))
+        assert count > 1
+        monkeypatch.undo()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(kept.parents[1]))
+        monkeypatch.setattr(sources, "_PART", 8)
+        monkeypatch.setattr(FeatureExtractor, "extract", stop)  # nothing is left to be extracted
+        built = command(*index)
+        assert "512-d, cosine, type Flat" in built.out, built.err
+        assert not list(kept.iterdir())
+        monkeypatch.undo()
+        query = sorted((root / "query").iterdir())[0]
+        found = command("search_gallery", "--index", place, "--query", query, "--run", tiny_run, "--k", 2)
+        assert found.code == 0, found.err
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/db", "postgresql://me@127.0.0.1:1/db: the database does not answer"),
+        ("postgresql://127.0.0.1/db?nonsense=1", 'not an URL of a database .*invalid URI query parameter: "nonsense"'),
+        ("postgresql://127.0.0.1/db#Not/Mine", "'Not/Mine' is no name of a gallery"),
+        ("mysql://127.0.0.1/db", "no engine for mysql://"),
+    ],
+)
+def test_a_place_that_is_none_is_one_line(command, tmp_path, rng, place, words):
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    images(rng, 2).save(tmp_path / "q.npz")
+    error = command("search_gallery", "--index", place, "--query", tmp_path / "q.npz").error
+    assert re.search(words, error)
+    assert "secret" not in error
+
+
+def test_psycopg_that_is_missing_is_named(command, tmp_path, rng, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    images(rng, 2).save(tmp_path / "q.npz")
+    result = command("search_gallery", "--index", "postgresql://h/d", "--query", tmp_path / "q.npz")
+    assert "need psycopg and pgvector; install reid_dml[db]" in result.error
