@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 
@@ -85,9 +86,29 @@ def serve(
     )
     allowed = {*LOOPBACK, host, *names} - {"0.0.0.0", "::"}
     app = create_app(service, token=token, hosts=() if host in ("0.0.0.0", "::") and not names else allowed)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"{live.path}: {len(live.current()):,} images at http://{shown}:{port}", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    with open_door(host, port) as door:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"{live.path}: {len(live.current()):,} images at http://{shown}:{door.getsockname()[1]}", flush=True)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        uvicorn.Server(config).run([door])
+
+
+def open_door(host: str, port: int) -> socket.socket:
+    """Where to listen. Raises `UserError` where nobody may."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # Of a named protocol: of another socket asyncio does not know that it is TCP, and answers wait 40 ms (Nagle).
+        door = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
+        try:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+        except BaseException:
+            door.close()
+            raise
+        return door
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{host}:{port}: nothing can listen there ({why}); choose another --port or --host") from None
 
 
 def _store(gallery: str | os.PathLike[str], store: str | os.PathLike[str]) -> str | os.PathLike[str]:

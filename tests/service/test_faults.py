@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 
+from reid_dml.commands.serve import open_door
 from reid_dml.errors import UserError
+from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.search.gallery import Gallery
 from reid_dml.service.answers import Wanted
 from reid_dml.service.service import Labels
@@ -186,6 +189,24 @@ def test_the_command_refuses(command, tiny_run, gallery, arguments, words, monke
     pytest.importorskip("uvicorn")
     result = command("serve", "--run", tiny_run, "--gallery", gallery, *arguments, "DEVICE", "cpu")
     assert words in result.error
+
+
+def test_the_command_refuses_a_port_that_is_taken(command, tiny_run, gallery):
+    pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        index = build_gallery(gallery.parent, range(3), model=run_fingerprint(tiny_run), overwrite=True)
+        result = command("serve", "--run", tiny_run, "--gallery", index, "--port", port, "DEVICE", "cpu")
+    assert f"127.0.0.1:{port}: nothing can listen there" in result.error
+
+
+def test_answers_do_not_wait_for_more_to_send():
+    with open_door("127.0.0.1", 0) as door:
+        assert door.proto == socket.IPPROTO_TCP
+
+
+def run_fingerprint(run: Path) -> str:
+    return FeatureExtractor.from_run(run, device="cpu").model
 
 
 def test_the_command_names_what_is_missing(command, tiny_run, gallery, monkeypatch):
