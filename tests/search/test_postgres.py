@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import threading
+import time
 import zlib
 from dataclasses import replace
 from datetime import datetime
@@ -209,6 +210,37 @@ class TestChange:
             with pytest.raises(UserError, match=r"holds other tables than a gallery|holds no gallery mine"):
                 act()
 
+    def test_who_may_read_only_searches_and_is_told_that_no_more_is_permitted(self, rng, place, server):  # noqa: F811
+        import psycopg
+
+        here, name = images(rng, 10), place.partition("#")[2]
+        build(place, here)
+        with psycopg.connect(server.url) as connection:
+            connection.execute("DROP ROLE IF EXISTS reader")
+            connection.execute(f"CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA {name} TO reader")
+            connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO reader")
+        gallery = open_gallery(place.replace("postgres@", "reader@"))
+        assert gallery.search(here, 3).ids[:, 0].tolist() == list(range(10))
+        for change in (lambda: gallery.remove(["*"]), lambda: gallery.add(images(rng, 2, first=50))):
+            with pytest.raises(UserError, match=r"not permitted .permission denied for table"):
+                change()
+        assert len(gallery) == 10
+        with psycopg.connect(server.url) as connection:
+            connection.execute("DROP OWNED BY reader; DROP ROLE reader")
+
+    def test_a_server_without_pgvector_is_told_apart_from_one_without_a_gallery(self, rng, server):  # noqa: F811
+        import psycopg
+
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("DROP DATABASE IF EXISTS bare")
+            connection.execute("CREATE DATABASE bare")
+        bare = server.url.replace("/postgres?", "/bare?")
+        with pytest.raises(UserError, match="the database holds no gallery gallery"):
+            open_gallery(bare)
+        with pytest.raises(UserError, match="the server has no pgvector; install it there"):
+            build(bare + "&options=-cextension_control_path%3D/nowhere", images(rng, 3))
+        assert len(build(bare, images(rng, 3))) == 3
+
     def test_a_gallery_that_is_replaced_is_picked_up_or_refused(self, rng, place):
         gallery = build(place, images(rng, 10))
         build(place, images(rng, 30), overwrite=True)
@@ -217,6 +249,33 @@ class TestChange:
         build(place, images(rng, 20, model="b" * 32, width=4), overwrite=True)
         with pytest.raises(UserError, match="features are 8-d"):
             gallery.search(images(rng, 1), 3)
+
+    def test_a_search_amid_a_replacement_finds_the_old_or_the_new(self, rng, place):
+        sets = [images(rng, 30), images(rng, 30)]
+        gallery = build(place, sets[0])
+        query, answers, wrong, stop = images(rng, 3), [], [], threading.Event()
+        expected = []
+        for here in (sets[1], sets[0]):
+            expected.append(build(place, here, overwrite=True).search(query, 5).scores)
+
+        def search():
+            while not stop.is_set():
+                try:
+                    answers.append(gallery.search(query, 5).scores)
+                except Exception as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=search) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for turn in range(12):
+            build(place, sets[turn % 2], overwrite=True)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert answers
+        assert all(any(np.allclose(found, one) for one in expected) for found in answers)
 
     def test_threads_and_openings_that_add_at_once_lose_nothing(self, rng, place):
         build(place, images(rng, 10))
@@ -288,6 +347,57 @@ class TestFaults:
         monkeypatch.undo()
         assert len(gallery) == len(gallery.table) == 5
         assert gallery.add(more) == 20_000
+
+    def test_under_load_searches_fail_with_the_one_error_and_recover(self, rng, place, server):  # noqa: F811
+        here = images(rng, 40)
+        gallery = build(place, here)
+        expected, stop = gallery.search(here, 5).ids, threading.Event()
+        right, refused, wrong = [], [], []
+
+        def search():
+            while not stop.is_set():
+                try:
+                    right.append((gallery.search(here, 5).ids == expected).all())
+                except UnavailableError as error:
+                    refused.append(str(error))
+                except Exception as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=search) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        server.kill()
+        server.start()
+        gallery.search(here, 5)
+        before = len(right)
+        deadline = time.monotonic() + 20
+        while len(right) < before + 8 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert refused
+        assert all(right)
+        assert len(right) >= before + 8
+
+    def test_a_server_lost_at_the_commit_is_said_to_be_so(self, rng, place, server, monkeypatch):  # noqa: F811
+        import psycopg
+
+        gallery = build(place, images(rng, 5))
+
+        commit = psycopg.Connection.commit
+
+        def lose(connection):
+            if connection.read_only:
+                return commit(connection)
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(psycopg.Connection, "commit", lose)
+        with pytest.raises(UnavailableError, match=r"while it kept the change .* look whether the images are there"):
+            gallery.add(images(rng, 5, first=50))
+        monkeypatch.undo()
+        assert len(gallery) == 5
 
     def test_an_interrupted_build_leaves_nothing(self, rng, place, monkeypatch):
         def stop(*_):

@@ -102,13 +102,13 @@ def build(
 def add(database: Database, source: Source) -> int:
     """Add all features of a source; returns how many. Raises `UserError` as `search.build.add_images` does."""
     with database.transaction() as connection:
-        spec = read_head(connection, database.schema, database.where).spec
+        spec = read_head(connection, database).spec
         names = read_names(connection)
     with _work(database, source) as folder:
         summary = summarise(source, folder, spec.metric, spec, names)
         with database.transaction(change=True) as connection:
             use_vectors(connection, database.where)
-            head = read_head(connection, database.schema, database.where, lock=True)
+            head = read_head(connection, database, lock=True)
             if replace(head.spec, next_id=0) != replace(spec, next_id=0):
                 raise UserError(f"{database.where}: was replaced by another gallery meanwhile; nothing was added")
             paths = summary.images["path"].to_pylist()
@@ -129,7 +129,7 @@ def remove(database: Database, names: Sequence[str], *, show: Callable[[list[str
         names, show: as for `search.build.remove_images`; so are the errors.
     """
     with database.transaction(change=True) as connection:
-        read_head(connection, database.schema, database.where, lock=True)
+        read_head(connection, database, lock=True)
         asked = [to_utf8(name) for name in names]
         rows = connection.execute("SELECT id, path FROM images WHERE path = ANY(%s) ORDER BY id", [asked]).fetchall()
         if len(rows) < len(set(asked)):  # patterns are among them

@@ -67,9 +67,12 @@ class Database:
 
         A reader sees the gallery as it was at one moment.
 
+        Args:
+            change: the gallery is to be made or changed.
+
         Raises:
             UnavailableError: the server does not answer, or was lost meanwhile.
-            UserError: it refuses what the user may not do.
+            UserError: there is no gallery to read, or the server refuses what the user may not do.
         """
         with _in_words(self.where):
             connection = self._begun(change)
@@ -80,7 +83,7 @@ class Database:
                 self._give_back(connection)
 
     def _begun(self, change: bool) -> Connection[Any]:
-        from psycopg import IsolationLevel, OperationalError
+        from psycopg import IsolationLevel, OperationalError, errors
 
         while True:
             try:
@@ -90,13 +93,27 @@ class Database:
             try:
                 connection.isolation_level = None if change else IsolationLevel.REPEATABLE_READ
                 connection.read_only = not change
+                if not change:  # before anything is seen: nobody replaces what this transaction will see
+                    connection.execute(f'LOCK TABLE "{self.schema}".gallery IN ACCESS SHARE MODE')
                 connection.execute(USE, [self.schema])
+            except (errors.UndefinedTable, errors.InvalidSchemaName):
+                self._give_back(connection)
+                raise self.no_gallery() from None
             except OperationalError:
                 connection.close()
                 if not waited:
                     raise
                 continue  # it died while it waited: nothing of this transaction has been done
+            except BaseException:
+                connection.close()
+                raise
             return connection
+
+    def no_gallery(self) -> UserError:
+        """What to say where there is no gallery of this name."""
+        return UserError(
+            f"{self.where}: the database holds no gallery {self.schema}; make one with tools/build_index.py"
+        )
 
     def _connect(self) -> Connection[Any]:
         import psycopg

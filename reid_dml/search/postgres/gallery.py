@@ -58,7 +58,7 @@ class PostgresGallery:
         self.path: str | os.PathLike[str] = database.where
         self.parameters, self._database = parameters, database
         with database.transaction() as connection:
-            head = read_head(connection, database.schema, database.where)
+            head = read_head(connection, database)
         head.layout.care(parameters)
         if head.version < latest():
             with database.transaction(change=True) as connection:
@@ -68,7 +68,7 @@ class PostgresGallery:
     def _reading(self) -> Iterator[tuple[Connection[Any], Head]]:
         """One moment of the gallery, and what it is then."""
         with self._database.transaction() as connection:
-            head = read_head(connection, self._database.schema, self._database.where)
+            head = read_head(connection, self._database)
             use_vectors(connection, self._database.where)
             yield connection, head
 

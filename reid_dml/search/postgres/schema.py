@@ -20,6 +20,8 @@ from reid_dml.search.index_folder import IndexSpec
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from reid_dml.search.postgres.connections import Database
+
 _TABLES = """
 CREATE TABLE "{schema}".gallery (
     version integer NOT NULL, factory text NOT NULL, metric text NOT NULL, dimension integer NOT NULL,
@@ -160,13 +162,12 @@ def create_indexes(connection: Connection[Any], layout: Layout) -> None:
     connection.execute("ANALYZE images")
 
 
-def read_head(connection: Connection[Any], schema: str, where: str, *, lock: bool = False) -> Head:
+def read_head(connection: Connection[Any], database: Database, *, lock: bool = False) -> Head:
     """What the gallery is.
 
     Args:
         connection: in a transaction.
-        schema: of the gallery.
-        where: what messages call it.
+        database: of the gallery.
         lock: until the end of the transaction nobody else changes the gallery.
 
     Raises:
@@ -177,15 +178,15 @@ def read_head(connection: Connection[Any], schema: str, where: str, *, lock: boo
     try:
         row = connection.execute(
             "SELECT version, factory, metric, dimension, model, parameters, next_id, count "
-            f'FROM "{schema}".gallery {"FOR UPDATE" if lock else ""}'
+            f'FROM "{database.schema}".gallery {"FOR UPDATE" if lock else ""}'
         ).fetchone()
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn):
         row = None
     if not row:
-        raise UserError(f"{where}: the database holds no gallery {schema}; make one with tools/build_index.py")
+        raise database.no_gallery()
     version, *values, count = row
     if version > latest():
-        raise UserError(f"{where}: written by a newer version of reid_dml; update reid_dml")
+        raise UserError(f"{database.where}: written by a newer version of reid_dml; update reid_dml")
     spec = IndexSpec(*values)
     return Head(spec, count, Layout.of(spec.factory, spec.dimension, spec.metric), version)
 
