@@ -77,11 +77,11 @@ def serve(
         upload_megabytes * 10**6, image_megapixels * 10**6, images=min(32, max(waiting, 1)), waiting=waiting
     )
     extractor = open_extractor(run, config_file, options, network)
-    live = LiveGallery.at(gallery, extractor.model, parameters=parameters)
+    live = LiveGallery.of_place(gallery, extractor.model, parameters=parameters)
     service = Service(
         extractor,
         live,
-        store=None if read_only else ImageStore(store or f"{os.path.normpath(gallery)}.images"),
+        store=None if read_only else ImageStore(_store(gallery, store)),
         calibration=limit,
         prior=prior,
         time_pattern=time_pattern,
@@ -115,3 +115,9 @@ def open_door(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{host}:{port}: nothing can listen there ({why}); choose another --port or --host") from None
+
+
+def _store(gallery: str | os.PathLike[str], store: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    if not store and "://" in str(gallery):
+        raise UserError("name a folder for images that are added (--store DIR), or serve the gallery --read-only")
+    return store or f"{os.path.normpath(gallery)}.images"

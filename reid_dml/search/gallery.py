@@ -9,6 +9,7 @@ from typing import NamedTuple
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reid_dml.data.records import ImageRecord
 from reid_dml.features.feature_set import FeatureSet
@@ -19,7 +20,7 @@ from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
 from reid_dml.search.index_types import fits_gpu, on_gpu, prepare, search, set_parameters
 from reid_dml.search.interface import GoneError, Neighbours, check_query
 from reid_dml.search.sources import source_of
-from reid_dml.text import from_utf8
+from reid_dml.text import from_utf8, to_utf8
 
 _RESULTS = 1 << 22  # search results held at a time
 
@@ -165,6 +166,26 @@ class Gallery:
     def table(self) -> pa.Table:
         """All images as a table: id, path, person_id, camera_id and time."""
         return self._opened.contents.images
+
+    def find(self, paths: Sequence[str]) -> dict[str, int]:
+        """The ids of the images of these paths; a path that no image has is left out."""
+        images = self._opened.contents.images
+        rows = {path: pc.index(images["path"], to_utf8(path)).as_py() for path in paths}
+        return {path: images["id"][row].as_py() for path, row in rows.items() if row >= 0}
+
+    def cameras(self) -> list[int]:
+        """Ids of the cameras whose images it holds, rising; -1: unknown."""
+        return np.unique(self.table["camera_id"].to_numpy()).tolist()
+
+    def some(self, count: int) -> list[int]:
+        """Ids of at most so many images, spread over all."""
+        ids = self._opened.ids
+        return ids[np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int))].tolist()
+
+    def has_times(self) -> bool:
+        """Whether the time of any image is known."""
+        table = self.table
+        return table["time"].null_count < len(table)
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
         """Add a feature set, or feature files, here and on disk; see `search.build.add_images`."""

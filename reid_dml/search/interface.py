@@ -56,6 +56,18 @@ class AnyGallery(Protocol):
     def __len__(self) -> int:
         """How many images there are."""
 
+    def find(self, paths: Sequence[str]) -> dict[str, int]:
+        """The ids of the images of these paths; a path that no image has is left out."""
+
+    def cameras(self) -> list[int]:
+        """Ids of the cameras whose images it holds, rising; -1: unknown."""
+
+    def some(self, count: int) -> list[int]:
+        """Ids of at most so many images, spread over all."""
+
+    def has_times(self) -> bool:
+        """Whether the time of any image is known."""
+
     def passing(self, only: ImageFilter) -> Any:
         """The images that pass a filter, for `search`. Raises `UserError` if there are none, saying why."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -45,15 +45,16 @@ class ImageStore:
         """Let others use the folder."""
         self._stack.close()
 
-    def settle(self, paths: Callable[[], Iterable[str]]) -> None:
+    def settle(self, find: Callable[[list[str]], Collection[str]]) -> None:
         """End what was cut off: a file of an image of the gallery stays, that of any other is erased.
 
-        `paths` gives those of the gallery's images; it is called if anything was cut off.
+        `find` tells which of some paths are those of images of the gallery; it is called if anything was cut off.
         """
         pending = [file for file in self.folder.iterdir() if file.name.endswith(_PENDING)]
         if not pending:
             return
-        known = {os.path.basename(path) for path in paths()}
+        names = [file.name.removesuffix(_PENDING) for file in pending]
+        known = set(map(os.path.basename, find([str(self.folder / name) for name in names])))
         for file in pending:
             if (name := file.name.removesuffix(_PENDING)) in known:
                 file.replace(self.folder / name)

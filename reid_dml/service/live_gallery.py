@@ -12,9 +12,10 @@ from pathlib import Path
 from reid_dml.errors import UnavailableError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_models
-from reid_dml.search import open_gallery
-from reid_dml.search.engines import is_url
+from reid_dml.search.engines import is_url, open_gallery
 from reid_dml.search.interface import AnyGallery
+
+_UNKNOWN = object()
 
 
 class LiveGallery:
@@ -32,19 +33,18 @@ class LiveGallery:
     def __init__(self, open_gallery: Callable[[], AnyGallery], state: Callable[[], object], model: str) -> None:
         self._open, self._state, self._model = open_gallery, state, model
         self._reading, self._changing = threading.Lock(), threading.Lock()
-        self._seen = state()
+        self._seen: object = state()
         self._engine = self._opened()
         self._refused = ""
 
     @staticmethod
-    def at(place: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
-        """The gallery of a place.
-
-        A database says itself what it holds now; of a folder it is seen when another process replaces its files.
+    def of_place(place: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
+        """A gallery in a folder or a database; databases are always as they are now.
 
         Args:
-            place, parameters: as for `search.open_gallery`.
+            place: as for `search.open_gallery`.
             model: fingerprint of the networks.
+            parameters: of searches in place of the gallery's own.
         """
         state = (lambda: None) if is_url(place) else (lambda: _manifest(place))
         return LiveGallery(lambda: open_gallery(place, parameters=parameters), state, model)
@@ -80,12 +80,14 @@ class LiveGallery:
         count = change(engine)
         with self._reading:
             self._engine = engine
-            self._seen = None  # somebody else may have changed it too: looked at again by the next request
+            self._seen = _UNKNOWN  # somebody else may have changed it too: looked at again by the next request
         return count
 
     def _reopen(self, seen: object) -> None:
         try:
             self._engine, self._refused = self._opened(), ""
+        except UnavailableError:  # a database that does not answer now
+            raise
         except UserError as error:
             self._refused = f"the gallery was replaced by one that cannot be served: {error}"
         self._seen = seen

@@ -247,13 +247,10 @@ class Pages:
         )
 
     def _start(self) -> list[Shown]:
-        """Some images of the gallery, evenly spread."""
+        """Some images of the gallery, spread over all."""
         gallery = self.service.gallery.current()
-        if not (count := len(gallery)):
-            return []
-        rows = np.unique(np.linspace(0, count - 1, min(count, _START)).astype(int))
-        ids = gallery.table["id"].take(rows).to_pylist()
-        return [shown(number, record) for number, record in zip(ids, gallery.images(ids), strict=True)]
+        ids = gallery.some(_START) if len(gallery) else []
+        return [shown(number, record) for number, record in zip(ids, gallery.images(ids), strict=True)] if ids else []
 
     def _query(self, name: str) -> Query:
         if (query := self.service.queries.get(name)) is None:
@@ -279,20 +276,20 @@ class Pages:
     def _gallery(self) -> dict[str, Any]:
         """What the page says of the gallery; looked up once for each state of it."""
         gallery = self.service.gallery.current()
-        if self._about[0] is not gallery:
-            table, names = gallery.table, gallery.names
-            ids = np.unique(table["camera_id"].to_numpy())
-            cameras = [names.cameras.get(number, str(number)) for number in ids[ids >= 0].tolist()]
-            has_times = table["time"].null_count < len(table) or bool(self.service.time_pattern)
+        count = len(gallery)
+        if self._about[0] != (gallery, count):
+            names = gallery.names
+            cameras = [names.cameras.get(number, str(number)) for number in gallery.cameras() if number >= 0]
+            metric = gallery.spec.metric
             about = {
-                "count": len(gallery),
+                "count": count,
                 "cameras": cameras if 1 < len(cameras) <= _MANY else [],
                 "many_cameras": len(cameras) > _MANY,
-                "has_times": has_times,
-                "metric": gallery.spec.metric,
-                "score": "similarity" if gallery.spec.metric == "cosine" else "distance",
+                "has_times": gallery.has_times() or bool(self.service.time_pattern),
+                "metric": metric,
+                "score": "similarity" if metric == "cosine" else "distance",
             }
-            self._about = (gallery, about)
+            self._about = ((gallery, count), about)
         return self._about[1]
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import pyarrow.compute as pc
 
 from reid_dml.data.images import BrokenImage, read_image, resize_image
 from reid_dml.data.labels import LabelledImage, records_of, tidy
@@ -31,7 +30,7 @@ from reid_dml.service.limits import Limits, Refusal
 from reid_dml.service.live_gallery import LiveGallery
 from reid_dml.service.queries import Queries
 from reid_dml.service.uploads import Upload, as_jpeg, decode_upload
-from reid_dml.text import printable, to_utf8
+from reid_dml.text import printable
 
 _LOGGER = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -80,7 +79,7 @@ class Service:
         if calibration:
             calibration.check(spec.metric, extractor.model, "the gallery")
         if store:
-            store.settle(gallery.current().table["path"].to_pylist)
+            store.settle(lambda paths: gallery.current().find(paths))
         self.embedder = Embedder(self._extract, waiting=self.limits.waiting)
         self.queries = Queries()
         self._changes = threading.Lock()
@@ -99,7 +98,7 @@ class Service:
 
     def check_ready(self) -> None:
         """Raise `UserError` where requests cannot be answered now."""
-        self.gallery.current()
+        len(self.gallery.current())  # asks a database
         if not self.embedder.alive:
             raise Refusal(503, "the service is being stopped")
 
@@ -169,10 +168,11 @@ class Service:
         """
         store, features = self._writable(), self.embed(uploads)
         with self._changing(store):
-            gallery, rows = self.gallery.current(), dict[str, int]()
+            rows = dict[str, int]()
             for row, upload in enumerate(uploads):
                 rows.setdefault(store.path_for(upload.data, upload.name, upload.kind), row)
-            new = [path for path in rows if not _ids(gallery, path)]
+            there = self.gallery.current().find(list(rows))
+            new = [path for path in rows if path not in there]
             if new:
                 records = _records(new, labels)
                 for path in new:
@@ -180,11 +180,8 @@ class Service:
                 chosen = features[[rows[path] for path in new]]
                 self.gallery.add(FeatureSet.of(chosen, records, self.extractor.model))
                 store.confirm(new)
-            gallery = self.gallery.current()
-        known = [path for path in rows if path not in new]
-        return [key for path in new for key in _ids(gallery, path)], [
-            key for path in known for key in _ids(gallery, path)
-        ]
+            found = {path: image_id(number, path) for path, number in self.gallery.current().find(list(rows)).items()}
+        return [found[path] for path in new], [found[path] for path in there]
 
     def remove(self, keys: Sequence[str]) -> tuple[int, int]:
         """Erase images from the gallery for good: how many, and of how many the file was ours and is erased too."""
@@ -221,7 +218,7 @@ class Service:
                 yield
             except BaseException as error:
                 with suppress(UserError, OSError):  # else settled with the next change that fails, or at the next start
-                    store.settle(self.gallery.current().table["path"].to_pylist)
+                    store.settle(lambda paths: self.gallery.current().find(paths))
                 if isinstance(error, BusyError):
                     raise Refusal(503, "another process is changing the gallery; try again later") from None
                 full = isinstance(error, OSError) and error.errno in _FULL
@@ -232,12 +229,6 @@ class Service:
 
     def _extract(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return self.extractor(list(images))
-
-
-def _ids(gallery: AnyGallery, path: str) -> list[str]:
-    """The id of the image of this path: one, or none."""
-    row = pc.index(gallery.table["path"], to_utf8(path)).as_py()
-    return [] if row < 0 else [image_id(gallery.table["id"][row].as_py(), path)]
 
 
 def _records(paths: Sequence[str], labels: Labels) -> list[ImageRecord]:

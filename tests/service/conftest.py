@@ -38,8 +38,8 @@ def person(number: int, suffix: str = ".png", size: tuple[int, int] = (64, 32)) 
     return cv2.imencode(suffix, cv2.resize(noise, size[::-1], interpolation=cv2.INTER_NEAREST))[1].tobytes()
 
 
-def build_gallery(folder: Path, numbers: Sequence[int], *, model: str = MODEL, overwrite: bool = False) -> Path:
-    """An index of such images, whose files are beside it: cameras 1 to 3, a minute apart."""
+def gallery_features(folder: Path, numbers: Sequence[int], model: str = MODEL) -> FeatureSet:
+    """Features of such images, whose files are in the folder: cameras 1 to 3, a minute apart."""
     from reid_dml.data.images import read_image, resize_image
 
     (folder / "files").mkdir(exist_ok=True)
@@ -50,8 +50,12 @@ def build_gallery(folder: Path, numbers: Sequence[int], *, model: str = MODEL, o
         time = f"2026-01-31T12:{number % 60:02}:00"
         records.append(ImageRecord(str(path), number, 1 + number % 3, None, time, "", ["", "hall", ""][number % 3]))
     pixels = [resize_image(read_image(record.path), (32, 16)) for record in records]
-    features = FeatureSet.of(Networks()(pixels), records, model)
-    build_index(folder / "g.index", FeatureSets([features]), overwrite=overwrite)
+    return FeatureSet.of(Networks()(pixels), records, model)
+
+
+def build_gallery(folder: Path, numbers: Sequence[int], *, model: str = MODEL, overwrite: bool = False) -> Path:
+    """An index of such images."""
+    build_index(folder / "g.index", FeatureSets([gallery_features(folder, numbers, model)]), overwrite=overwrite)
     return folder / "g.index"
 
 
@@ -67,7 +71,7 @@ def open_service(gallery: Path, networks: Any = None, *, store: bool = True, **o
     from reid_dml.service.service import Service
 
     networks = networks or Networks()
-    live = LiveGallery.at(gallery, networks.model)
+    live = LiveGallery.of_place(gallery, networks.model)
     return Service(networks, live, store=ImageStore(f"{gallery}.images") if store else None, **options)
 
 

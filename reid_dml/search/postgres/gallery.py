@@ -21,7 +21,7 @@ from reid_dml.search.postgres import changes
 from reid_dml.search.postgres.connections import Database, use_vectors
 from reid_dml.search.postgres.schema import Head, Layout, latest, migrate, read_head
 from reid_dml.search.sources import source_of
-from reid_dml.text import from_utf8
+from reid_dml.text import from_utf8, to_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,6 +154,30 @@ class PostgresGallery:
         if not known.keys() >= set(wanted):
             raise GoneError(f"{self.path}: there are ids that no image of the gallery has; search again")
         return [known[number] for number in wanted]
+
+    def find(self, paths: Sequence[str]) -> dict[str, int]:
+        """The ids of the images of these paths; a path that no image has is left out."""
+        written = [to_utf8(path) for path in paths]
+        with self._reading() as (connection, _):
+            found = connection.execute("SELECT path, id FROM images WHERE path = ANY(%s)", [written]).fetchall()
+        return {from_utf8(path): number for path, number in found}
+
+    def cameras(self) -> list[int]:
+        """Ids of the cameras whose images it holds, rising; -1: unknown."""
+        with self._reading() as (connection, _):
+            return [row[0] for row in connection.execute("SELECT DISTINCT camera_id FROM images ORDER BY 1").fetchall()]
+
+    def some(self, count: int) -> list[int]:
+        """Ids of at most so many images, spread over all."""
+        with self._reading() as (connection, head):
+            words = "SELECT id FROM images WHERE id %% %s = 0 ORDER BY id LIMIT %s"
+            step = max(1, head.count // max(count, 1))
+            return [row[0] for row in connection.execute(words, [step, count]).fetchall()]
+
+    def has_times(self) -> bool:
+        """Whether the time of any image is known."""
+        with self._reading() as (connection, _):
+            return connection.execute("SELECT FROM images WHERE time IS NOT NULL LIMIT 1").fetchone() is not None
 
     def add(self, features: FeatureSet | Sequence[str | os.PathLike[str]]) -> int:
         """Add a feature set, or feature files, all or none; returns how many images."""

@@ -1,0 +1,62 @@
+"""A gallery in PostgreSQL is served like one in a folder, and the service outlives the database."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("psycopg")
+
+from starlette.testclient import TestClient
+
+from reid_dml.search.engines import engine_of
+from reid_dml.search.sources import FeatureSets
+from reid_dml.service.app import create_app
+from reid_dml.service.image_store import ImageStore
+from reid_dml.service.live_gallery import LiveGallery
+from reid_dml.service.service import Service
+from tests.search.database import server as server
+from tests.service.conftest import IMAGES, MODEL, Networks, files, gallery_features
+
+
+@pytest.fixture
+def one(server, tmp_path):
+    """A client of a service of the images 0 to 11 in a database."""
+    place = f"{server.url}#g{uuid.uuid4().hex[:8]}"
+    features = gallery_features(tmp_path, range(IMAGES))
+    engine_of(place).build_gallery(place, FeatureSets([features]), factory="Flat", metric="cosine")
+    service = Service(Networks(), LiveGallery.of_place(place, MODEL), store=ImageStore(tmp_path / "store"))
+    with TestClient(create_app(service, hosts=())) as client:
+        yield client
+
+
+def test_searching_adding_and_erasing(one, tmp_path):
+    found = one.post("/v1/search", files=files(5), data={"k": 3, "camera": ["hall", "3"]}).json()["images"]
+    assert (found[0]["person"], found[0]["score"]) == ("5", pytest.approx(1, abs=1e-5))
+    (key,) = one.post("/v1/gallery", files=files(40), data={"camera": "yard"}).json()["added"]
+    assert one.post("/v1/gallery", files=files(40)).json() == {"added": [], "known": [key]}
+    assert 'value="yard"' in one.get("/").text
+    assert one.post("/v1/search", data={"id": key, "k": 1}).json()["images"][0]["id"] == key
+    assert one.request("DELETE", "/v1/gallery", params={"id": key}).json() == {"removed": 1, "files": 1}
+    assert one.get(f"/v1/gallery/{key}").status_code == 404
+    assert one.get("/v1/gallery").json()["count"] == IMAGES
+    assert [entry.name for entry in (tmp_path / "store").iterdir()] == [".lock"]
+
+
+def test_a_killed_database_is_503_and_comes_back_by_itself(one, server):
+    assert one.get("/readyz").status_code == 200
+    server.kill()
+    for answer in (
+        one.post("/v1/search", files=files(5)),
+        one.post("/v1/gallery", files=files(41)),
+        one.get("/readyz"),
+    ):
+        assert answer.status_code == 503, answer.text
+        assert "\n" not in answer.json()["error"]
+    server.start()
+    assert one.post("/v1/search", files=files(5), data={"k": 1}).json()["images"][0]["person"] == "5"
+    assert len(one.post("/v1/gallery", files=files(41)).json()["added"]) == 1
+    assert one.get("/readyz").status_code == 200
