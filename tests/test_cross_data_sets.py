@@ -14,7 +14,7 @@ from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.joined import join_training, with_tests_of
 from reid_dml.data.records import ImageRecord, ReIDData
-from reid_dml.data.sets import load_data
+from reid_dml.data.sets import alone, load_data
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.runs.sources import run_config
@@ -48,6 +48,16 @@ def test_one_set_trains_as_it_does_alone():
     assert joined.training_summary() == data.training_summary()
     assert (joined.name, joined.trained_on, joined.query) == ("b", "a", other.query)
     assert with_tests_of(join_training([data]), data) == data
+
+
+def test_a_drawn_set_is_not_put_into_a_folder_of_photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = ["DATA.NAME", "folder_per_person", "DATA.ROOT", "photos"]
+    cfg = load_config("quickstart", own)
+    assert alone(cfg, "synthetic").DATA.ROOT == "datasets"
+    assert alone(cfg, "folder_per_person").DATA.ROOT == "photos"
+    assert alone(cfg, "folder=elsewhere").DATA.ROOT == "elsewhere"
+    assert alone(load_config("quickstart", ["DATA.ROOT", "sets"]), "market1501").DATA.ROOT == "sets"
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,11 @@ def test_a_search_shows_the_names_of_folders_and_cameras(command, config, tmp_pa
     assert (first["query"]["person"], last["query"]["camera"]) == ("anna", "yard")
     assert {(image["camera"], image["time"]) for image in first["images"]} == {("yard", "2026-02-01T00:00:00")}
     assert {image["person"] for image in first["images"]} == {"anna", "berta"}
+    # One image of the gallery, whose folder cannot be told from a camera's, is known by the gallery.
+    alone = (tmp_path / "new" / "anna" / "hall_20260131.png", *networks)
+    assert "anna/hall_20260131.png (person anna, camera hall)" in command(*search, *alone).out
+    query = json.loads((tmp_path / "found.json").read_text())["answers"][0]["query"]
+    assert (query["person"], query["camera"]) == ("anna", "hall")
     result = command(*search, *folder, "--cameras", "ignore", "--k", 1)
     assert "(person anna, camera unknown)" in result.out
     error = command(*search, *folder, "OWN.CAMERA_PATTERN", "side(?P<camera>[0-9])").error

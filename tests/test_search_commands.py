@@ -166,7 +166,7 @@ def test_the_same_person(command, tiny_run, folders, features, tmp_path):
     for arguments, words in (
         ([], "for a decision give --threshold"),
         (["--threshold", -1], "the same person: similarity"),
-        (["--threshold", 1.5], "different persons: similarity"),
+        (["--threshold", 1], "different persons: similarity"),
         (["--threshold", threshold], "probability of one person"),
     ):
         result = command("verify", *images, "--run", tiny_run, "--json", tmp_path / "v.json", *arguments)
@@ -194,6 +194,8 @@ def test_the_same_person(command, tiny_run, folders, features, tmp_path):
         ("not a threshold file of tools/calibrate.py", ("--threshold", tmp_path / "bad.json")),
         ("gone.json: the threshold, a number or a file", ("--threshold", tmp_path / "gone.json")),
         ("nan: is not a finite number", ("--threshold", "nan")),
+        ("threshold 7: cosine scores lie between -1 and 1", ("--threshold", 7)),
+        (f"{images[0]}: two images are compared", (images[0],)),
         ("--prior 1.0: must lie between 0 and 1", ("--prior", 1)),
     ):
         assert words in command(*verify, *more).error
@@ -229,10 +231,13 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
     np.savez(f"{rows}.npz", **{name: getattr(gallery, name) for name in columns})
     assert command("build_index", "--index", rows, "--features", f"{rows}.npz").code == 0
     search = ("search_gallery", "--index", index, "--query")
+    two = sorted(Path(folders[0]).iterdir())[:2]
+    twice = (*two, *two, "--run", tiny_run)
     for words, arguments in (
         ("they cannot be compared", (*search, folders[0], "--run", tiny_run, "--network", "0")),
-        ("images need networks", (*search, folders[0])),
-        ("images need networks", (*search, folders[0], "--run", tiny_run, "--config-file", tiny_config)),
+        ("networks are needed: give --run", (*search, folders[0])),
+        ("not both", (*search, folders[0], "--run", tiny_run, "--config-file", tiny_config)),
+        ("2 images are named more than once", ("build_index", "--index", tmp_path / "no", "--images", *twice)),
         ("features are 5-d", (*search, tmp_path / "narrow.npz")),
         ("NaN or infinite, first rows 0", (*search, tmp_path / "nan.npz")),
         (f"0 neighbours were asked for, {index} holds", (*search, features[0], "--k", 0)),

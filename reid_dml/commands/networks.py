@@ -28,7 +28,7 @@ def chosen_config(
     """
     if run and config_file:
         raise UserError(
-            "images need networks: give --run or --config-file, not both; --run uses the run's own config, and options "
+            "the networks: give --run or --config-file, not both; --run uses the run's own config, and options "
             "behind it as KEY VALUE"
         )
     if run:
@@ -37,7 +37,11 @@ def chosen_config(
         return load_config(config_file, options)
     words = [*options, ""]
     weights = words[words.index("MODEL.WEIGHTS") + 1] if "MODEL.WEIGHTS" in words else ""
-    raise UserError(f"images need networks: give --run {weights or 'and a run folder or a .safetensors file of one'}")
+    what = (
+        weights
+        or "and a run folder, a model folder, one of their .safetensors files, an exported file or hf://owner/name"
+    )
+    raise UserError(f"networks are needed: give --run {what}")
 
 
 def open_extractor(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from reid_dml.commands.inputs import Inputs
 from reid_dml.data.image_paths import is_of_images
+from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_models
 from reid_dml.files import check_output, write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
@@ -63,6 +67,8 @@ def search_and_print(
         model = inputs.extractor.model
         check_models("query", model, str(gallery.path), gallery.spec.model, for_index=True)  # before the work
     features = inputs.read(query)
+    if is_of_images(query):
+        features = _as_in_gallery(features, gallery, cameras=inputs.cameras == "use")
     if k > len(gallery) > 0:
         print(f"{gallery.path} holds {len(gallery):,} images: all of them are ranked, not {k:,}")
         k = len(gallery)
@@ -79,6 +85,24 @@ def search_and_print(
         draw_lists(lists[:show], picture)
         print(picture)
     return lists
+
+
+def _as_in_gallery(features: FeatureSet, gallery: AnyGallery, *, cameras: bool) -> FeatureSet:
+    """The features of query images, those that the gallery holds too with the person and the camera it knows of them.
+
+    A file's own name may say less, or something else, than the folders or the table that the gallery was made of.
+    """
+    found = gallery.find(features.paths.tolist())
+    if not found:
+        return features
+    rows = np.array([row for row, path in enumerate(features.paths.tolist()) if path in found])
+    records = gallery.images([found[features.paths[row]] for row in rows])
+    person_ids, camera_ids = features.person_ids.copy(), features.camera_ids.copy()
+    person_ids[rows] = [record.person_id for record in records]
+    if cameras:
+        camera_ids[rows] = [record.camera_id for record in records]
+    names = features.names.joined(gallery.names, str(gallery.path), "the query")
+    return replace(features, person_ids=person_ids, camera_ids=camera_ids, names=names)
 
 
 def as_json(gallery: AnyGallery, lists: Sequence[RankedList]) -> dict[str, Any]:

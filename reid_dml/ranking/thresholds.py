@@ -60,6 +60,12 @@ class Threshold:
                 f"{self.source}: a threshold for {self.metric} scores, those of {where} are {metric}; calibrate with "
                 f"--metric {metric}"
             )
+        least, most = (-1.0, 1.0) if metric == "cosine" else (0.0, float("inf"))
+        if not least <= self.value <= most:
+            raise UserError(
+                f"threshold {self.value:g}: {metric} scores lie between {least:g} and {most:g}; take one that reid-dml "
+                "calibrate finds"
+            )
         if self.source:
             check_models(self.source, self.model, where, model)
 

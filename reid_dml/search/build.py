@@ -80,7 +80,9 @@ def build_index(
     folder = IndexFolder(path)
     with folder.lock():
         if folder.exists() and not overwrite:
-            raise UserError(f"{path}: holds an index; add to it, replace it (overwrite), or name another folder")
+            raise UserError(
+                f"{path}: holds an index; add to it (--add), replace it (--overwrite), or name another folder"
+            )
         _begin(folder, source, [factory, metric])
         summary = summarise(source, folder.building, metric)
         if not len(summary.images):

@@ -17,6 +17,10 @@ from reid_dml.files import expand_path
 from reid_dml.options import Component
 from reid_dml.registry import Registry
 
+_ROOT = "datasets"  # the default of DATA.ROOT
+# Of these DATA.ROOT is the data set itself: no other one lies in it.
+_OWN_ROOT = ("folder", "folder_per_person", "csv", "class_folders", "npz")
+
 Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
 
 
@@ -80,11 +84,13 @@ def first_entry(cfg: CfgNode) -> str:
 def alone(cfg: CfgNode, entry: str) -> CfgNode:
     """The config of one data set by itself, as if `DATA.NAME` and `DATA.ROOT` named it."""
     name, root = split_entry(entry)
-    cfg = cfg.clone()
+    cfg, before = cfg.clone(), cfg.DATA.NAME
     cfg.defrost()
     cfg.DATA.NAME, cfg.DATA.TRAIN, cfg.DATA.TEST = name, [], []
     if root:
         cfg.DATA.ROOT = expand_path(root, f"DATA: {entry}")
+    elif name != before and before in _OWN_ROOT:
+        cfg.DATA.ROOT = _ROOT
     cfg.freeze()
     return cfg
 
