@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_dml.commands.presentation import expected_rows
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.joined import join_training, with_tests_of
@@ -18,6 +19,9 @@ from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.runs.sources import run_config
+from tests.conftest import REPOSITORY
+
+PUBLISHED_ROW = "cvpr/mobilenet_dml_imagenet"
 
 
 def data_set(name, persons, cameras, original_ids=None):
@@ -142,6 +146,34 @@ def test_training_on_two_sets_and_testing_on_each(command, make_config, other_se
     assert record["dataset"] == "synthetic"
     with pytest.raises(UserError, match=r"DATA.TRAIN was \['synthetic', 'folder="):
         train_and_evaluate(make_config("TRAIN.STEPS", "8"), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ((), 1),
+        (("DATA.TRAIN", "[market1501]"), 1),
+        (("DATA.TRAIN", "[market1501=elsewhere]", "DATA.TEST", "[market1501=elsewhere, dukemtmc]"), 1),
+        (("DATA.TEST", "[dukemtmc]"), 0),
+        (("DATA.TRAIN", "[msmt17]"), 0),
+        (("DATA.TRAIN", "[msmt17]", "DATA.TEST", "[market1501]"), 0),
+        (("DATA.TRAIN", "[market1501, msmt17]"), 0),
+        (("DATA.NAME", "msmt17", "DATA.TRAIN", "[market1501]"), 1),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:EXPECTED")
+def test_published_rows_are_of_training_and_testing_on_their_set(options, rows):
+    cfg = load_config(REPOSITORY / "configs" / "market_mobilenet_dml.yml", [*options, "EXPECTED", f"[{PUBLISHED_ROW}]"])
+    assert len(expected_rows(cfg)) == rows
+
+
+def test_no_published_row_stands_beside_results_of_another_set(command, tiny_config, tmp_path):
+    options = ("DATA.NAME", "market1501", "DATA.TRAIN", "[synthetic]", "EXPECTED", f"[{PUBLISHED_ROW}]")
+    result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", *options)
+    assert result.code == 0, result.err
+    assert f"EXPECTED: the published row {PUBLISHED_ROW} is of market1501, not of synthetic: not shown" in result.err
+    assert "CVPR" not in result.out
+    assert "CVPR" not in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.commands.cross import evaluate_on_sets
-from reid_dml.commands.presentation import print_metrics, read_control, task_report
+from reid_dml.commands.presentation import expected_rows, print_metrics, read_control, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_output, write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.exported import ExportedNetwork
-from reid_dml.paper.published import published_rows
 from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
 from reid_dml.runs.networks import load_networks
@@ -45,7 +44,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             raise UserError(f"--report {report_file}: shows one data set; name it by DATA.NAME in place of DATA.TEST")
         evaluate_on_sets(cfg, json_file=json_file)
         return
-    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)
+    references = expected_rows(cfg)
     keep_freed_memory()
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)

@@ -12,7 +12,15 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.commands.cross import cross_tasks, evaluate_tasks, keep_metrics
-from reid_dml.commands.presentation import FIGURES, print_metrics, read_control, say, single_numbers, task_report
+from reid_dml.commands.presentation import (
+    FIGURES,
+    expected_rows,
+    print_metrics,
+    read_control,
+    say,
+    single_numbers,
+    task_report,
+)
 from reid_dml.commands.training import Plan, build_training, plan_training
 from reid_dml.config import flatten, warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
@@ -29,7 +37,6 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
-from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
 from reid_dml.reporting.cross_table import cross_rows
 from reid_dml.reporting.markdown import markdown_table
@@ -56,7 +63,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         resume: whether the folder may hold this run already, which is then continued; None: also leave one alone that
             has ended, be it that another process has ended it just now.
     """
-    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
+    references = expected_rows(cfg)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     check_loggers(cfg.LOG.TO)
