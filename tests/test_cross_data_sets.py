@@ -148,6 +148,56 @@ def test_training_on_two_sets_and_testing_on_each(command, make_config, other_se
         train_and_evaluate(make_config("TRAIN.STEPS", "8"), resume=True)
 
 
+def write_viper(root, images):
+    """A set in VIPeR's layout of images of a drawn set, two views of each person."""
+    views: dict[int, list] = {}
+    for record in images:
+        views.setdefault(record.person_id, []).append(record.path)
+    for view, folder in enumerate(("cam_a", "cam_b")):
+        (root / "VIPeR" / folder).mkdir(parents=True)
+        for person, paths in enumerate(views.values()):
+            shutil.copy(paths[view], root / "VIPeR" / folder / f"{person:03d}_0{Path(paths[view]).suffix}")
+    return root
+
+
+@pytest.mark.filterwarnings("ignore:.*results are not comparable")
+def test_every_protocol_keeps_its_own_results(command, run, tiny_config, data_root, tmp_path):
+    viper = write_viper(tmp_path / "sets", load_data(load_config(tiny_config)).train)
+    tested = ("test_net", "--run", run, "DATA.ROOT", data_root, "DATA.TEST", f"[synthetic, viper={viper}]")
+    for split in (0, 1, 2):
+        result = command(*tested, "PROTOCOL.SPLIT", split, "--json", tmp_path / f"{split}.json")
+        assert result.code == 0, result.err
+        assert ("viper (split " in result.out) == bool(split)
+    # Nothing of synthetic depends on the split.
+    names = {path.name for path in (run / "tests").iterdir()}
+    assert names == {"synthetic.json", "viper.json", "viper_split_1.json", "viper_split_2.json"}
+    for split, name in enumerate(("viper", "viper_split_1", "viper_split_2")):
+        kept = json.loads((run / "tests" / f"{name}.json").read_text())
+        shown = json.loads((tmp_path / f"{split}.json").read_text())["data_sets"]["viper"]
+        assert (kept["dataset"], kept["protocol"]["split"], kept["metrics"]) == ("viper", split, shown)
+    table = command("compare_runs", run, "--csv", tmp_path / "t.csv")
+    assert table.code == 0, table.err
+    header = (tmp_path / "t.csv").read_text().splitlines()[0]
+    assert header == "mAP / rank-1 (%),trained on,synthetic,viper,viper (split 1),viper (split 2)"
+
+
+@pytest.mark.filterwarnings("ignore:.*results are not comparable")
+def test_a_run_s_record_names_a_protocol_that_is_not_the_default(command, make_config, tiny_config, tmp_path):
+    viper = write_viper(tmp_path / "sets", load_data(load_config(tiny_config)).train)
+    for split in (0, 1):
+        folder = tmp_path / f"run{split}"
+        options = ("DATA.NAME", "viper", "DATA.ROOT", str(viper), "PROTOCOL.SPLIT", str(split), "TRAIN.BATCH_SIZE", "2")
+        train_and_evaluate(make_config(*options, "OUTPUT_DIR", str(folder)))
+        record = json.loads((folder / "result.json").read_text())
+        assert (record["dataset"], record.get("protocol")) == ("viper", {"split": 1} if split else None)
+    table = command("compare_runs", tmp_path / "run0", tmp_path / "run1", "--csv", tmp_path / "t.csv")
+    assert table.code == 0, table.err
+    header, first, second = ((line + ",").split(",") for line in (tmp_path / "t.csv").read_text().splitlines())
+    assert header[1:4] == ["trained on", "viper", "viper (split 1)"]
+    assert (first[1], first[3]) == ("viper", "")
+    assert (second[1], second[2]) == ("viper (split 1)", "")
+
+
 @pytest.mark.parametrize(
     ("options", "rows"),
     [

@@ -11,7 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.commands.cross import cross_tasks, evaluate_tasks, keep_metrics
+from reid_dml.commands.cross import cross_table, cross_tasks, evaluate_tasks, keep_metrics
 from reid_dml.commands.presentation import (
     FIGURES,
     expected_rows,
@@ -38,9 +38,8 @@ from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
-from reid_dml.reporting.cross_table import cross_rows
 from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import format_table, network_labels, without_empty_columns
+from reid_dml.reporting.tables import network_labels, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.environment import add_segment, describe_environment, read_environment
 from reid_dml.runs.folder import RunFolder, run_fingerprint
@@ -118,8 +117,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         )
         print_metrics(task.kind, evaluation.metrics, network_labels(cfg.COHORT.NETWORKS), references)
         if elsewhere:
-            found = {task.data.name: evaluation.metrics, **elsewhere}
-            say("\n" + format_table(cross_rows({cfg.EXPERIMENT: found}, list(found))))
+            say("\n" + cross_table(cfg, {task.data.name: evaluation.metrics, **elsewhere}))
         say(f"\nreport: {folder.report_file}")
 
 
