@@ -27,7 +27,7 @@ from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.cross_table import cross_rows
 from reid_dml.reporting.tables import format_table, network_labels
 from reid_dml.runs.folder import RunFolder
-from reid_dml.runs.networks import load_networks
+from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
 
@@ -48,8 +48,7 @@ def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         tasks = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST))
-        names = [cfg.COHORT.NETWORKS[index] for index in networks]
-        labels = network_labels(names, list(networks))
+        labels = network_labels(network_names(cfg, networks), list(networks))
         place = {"shard": rank(), "shards": world_size()}
         found: dict[str, Any] = {}
         for name, metrics in evaluate_tasks(tasks, networks, device, **place):
