@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_dml.commands.presentation import expected_rows
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
 from reid_dml.data.joined import join_training, with_tests_of
@@ -18,6 +19,9 @@ from reid_dml.data.sets import alone, load_data
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.runs.sources import run_config
+from tests.conftest import REPOSITORY
+
+PUBLISHED_ROW = "cvpr/mobilenet_dml_imagenet"
 
 
 def data_set(name, persons, cameras, original_ids=None):
@@ -152,6 +156,84 @@ def test_training_on_two_sets_and_testing_on_each(command, make_config, other_se
     assert record["dataset"] == "synthetic"
     with pytest.raises(UserError, match=r"DATA.TRAIN was \['synthetic', 'folder="):
         train_and_evaluate(make_config("TRAIN.STEPS", "8"), resume=True)
+
+
+def write_viper(root, images):
+    """A set in VIPeR's layout of images of a drawn set, two views of each person."""
+    views: dict[int, list] = {}
+    for record in images:
+        views.setdefault(record.person_id, []).append(record.path)
+    for view, folder in enumerate(("cam_a", "cam_b")):
+        (root / "VIPeR" / folder).mkdir(parents=True)
+        for person, paths in enumerate(views.values()):
+            shutil.copy(paths[view], root / "VIPeR" / folder / f"{person:03d}_0{Path(paths[view]).suffix}")
+    return root
+
+
+@pytest.mark.filterwarnings("ignore:.*results are not comparable")
+def test_every_protocol_keeps_its_own_results(command, run, tiny_config, data_root, tmp_path):
+    viper = write_viper(tmp_path / "sets", load_data(load_config(tiny_config)).train)
+    tested = ("test_net", "--run", run, "DATA.ROOT", data_root, "DATA.TEST", f"[synthetic, viper={viper}]")
+    for split in (0, 1, 2):
+        result = command(*tested, "PROTOCOL.SPLIT", split, "--json", tmp_path / f"{split}.json")
+        assert result.code == 0, result.err
+        assert ("viper (split " in result.out) == bool(split)
+    # Nothing of synthetic depends on the split.
+    names = {path.name for path in (run / "tests").iterdir()}
+    assert names == {"synthetic.json", "viper.json", "viper_split_1.json", "viper_split_2.json"}
+    for split, name in enumerate(("viper", "viper_split_1", "viper_split_2")):
+        kept = json.loads((run / "tests" / f"{name}.json").read_text())
+        shown = json.loads((tmp_path / f"{split}.json").read_text())["data_sets"]["viper"]
+        assert (kept["dataset"], kept["protocol"]["split"], kept["metrics"]) == ("viper", split, shown)
+    table = command("compare_runs", run, "--csv", tmp_path / "t.csv")
+    assert table.code == 0, table.err
+    header = (tmp_path / "t.csv").read_text().splitlines()[0]
+    assert header == "mAP / rank-1 (%),trained on,synthetic,viper,viper (split 1),viper (split 2)"
+
+
+@pytest.mark.filterwarnings("ignore:.*results are not comparable")
+def test_a_run_s_record_names_a_protocol_that_is_not_the_default(command, make_config, tiny_config, tmp_path):
+    viper = write_viper(tmp_path / "sets", load_data(load_config(tiny_config)).train)
+    for split in (0, 1):
+        folder = tmp_path / f"run{split}"
+        options = ("DATA.NAME", "viper", "DATA.ROOT", str(viper), "PROTOCOL.SPLIT", str(split), "TRAIN.BATCH_SIZE", "2")
+        train_and_evaluate(make_config(*options, "OUTPUT_DIR", str(folder)))
+        record = json.loads((folder / "result.json").read_text())
+        assert (record["dataset"], record.get("protocol")) == ("viper", {"split": 1} if split else None)
+    table = command("compare_runs", tmp_path / "run0", tmp_path / "run1", "--csv", tmp_path / "t.csv")
+    assert table.code == 0, table.err
+    header, first, second = ((line + ",").split(",") for line in (tmp_path / "t.csv").read_text().splitlines())
+    assert header[1:4] == ["trained on", "viper", "viper (split 1)"]
+    assert (first[1], first[3]) == ("viper", "")
+    assert (second[1], second[2]) == ("viper (split 1)", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ((), 1),
+        (("DATA.TRAIN", "[market1501]"), 1),
+        (("DATA.TRAIN", "[market1501=elsewhere]", "DATA.TEST", "[market1501=elsewhere, dukemtmc]"), 1),
+        (("DATA.TEST", "[dukemtmc]"), 0),
+        (("DATA.TRAIN", "[msmt17]"), 0),
+        (("DATA.TRAIN", "[msmt17]", "DATA.TEST", "[market1501]"), 0),
+        (("DATA.TRAIN", "[market1501, msmt17]"), 0),
+        (("DATA.NAME", "msmt17", "DATA.TRAIN", "[market1501]"), 1),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:EXPECTED")
+def test_published_rows_are_of_training_and_testing_on_their_set(options, rows):
+    cfg = load_config(REPOSITORY / "configs" / "market_mobilenet_dml.yml", [*options, "EXPECTED", f"[{PUBLISHED_ROW}]"])
+    assert len(expected_rows(cfg)) == rows
+
+
+def test_no_published_row_stands_beside_results_of_another_set(command, tiny_config, tmp_path):
+    options = ("DATA.NAME", "market1501", "DATA.TRAIN", "[synthetic]", "EXPECTED", f"[{PUBLISHED_ROW}]")
+    result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", *options)
+    assert result.code == 0, result.err
+    assert f"EXPECTED: the published row {PUBLISHED_ROW} is of market1501, not of synthetic: not shown" in result.err
+    assert "CVPR" not in result.out
+    assert "CVPR" not in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

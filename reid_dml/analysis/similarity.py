@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reid_dml.features.feature_set import FeatureSet, normalize
-from reid_dml.ranking.protocol import is_left_out
+from reid_dml.ranking.protocol import in_own_clothes, is_left_out
 
 _QUERIES = 256  # ranked in one go
 
@@ -39,7 +39,8 @@ def top_lists(query: FeatureSet, gallery: FeatureSet, k: int) -> np.ndarray:
         rows = query.select(np.arange(start, min(start + _QUERIES, len(query))))
         scores = normalize(rows.features) @ others.T
         sides = rows.person_ids[:, None], rows.camera_ids[:, None]
-        scores[is_left_out(*sides, gallery.person_ids, gallery.camera_ids)] = -np.inf
+        clothes = in_own_clothes(rows.clothes[:, None], gallery.clothes)
+        scores[is_left_out(*sides, gallery.person_ids, gallery.camera_ids, clothes)] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         parts.append(np.where(np.isfinite(np.take_along_axis(scores, order, 1)), order, -1))
     return np.concatenate(parts) if parts else np.empty((0, k), np.int64)

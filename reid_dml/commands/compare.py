@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reid_dml.data.sets.protocol import with_protocol
 from reid_dml.errors import UserError
 from reid_dml.files import check_output, read_json, write_json, write_text
 from reid_dml.reporting.cross_table import chosen_metrics, cross_rows
@@ -54,11 +55,12 @@ def _trained_on(folder: Path) -> str:
     """The data sets that a finished run was trained on; empty where its record does not say."""
     file = folder / "result.json"
     record = read_json(file, "test the run again") if file.is_file() else {}
-    return str(record.get("trained_on") or record.get("dataset", ""))
+    names = str(record.get("trained_on") or record.get("dataset", "")).split(" + ")
+    return " + ".join(with_protocol(name, record.get("protocol", {})) for name in names)
 
 
 def read_tests(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The metrics of a run's cohort by data set: of its record, and of `tests/`.
+    """The metrics of a run's cohort by data set and how it was read: of its record, and of `tests/`.
 
     Raises `UserError` for a record that is missing, damaged or of a set of classes.
     """
@@ -77,13 +79,13 @@ def read_tests(folder: Path) -> dict[str, Mapping[str, Any]]:
         if not record.get("metrics") and file.name == "result.json":
             continue  # all persons were trained on
         try:
-            name, metrics = str(record["dataset"]), record["metrics"]
+            name, metrics = with_protocol(str(record["dataset"]), record.get("protocol", {})), record["metrics"]
             for entry in (
                 *metrics["networks"],
                 *(metrics[label] for label in ("mean", "ensemble") if label in metrics),
             ):
                 float(entry["single_query"]["mAP"]), float(entry["single_query"]["cmc"][0])
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
             raise UserError(f"{file}: damaged; test the run again (reid-dml test DATA.TEST ...)") from None
         found[name] = metrics
     return found

@@ -1,6 +1,7 @@
 """Networks on data sets they were not trained on: `DATA.TEST`, the records of it in a run folder, and a table of many.
 
-What a run folder's cohort reached on a data set is kept there as `tests/<data set>.json`.
+What a run folder's cohort reached on a data set is kept there as `tests/<data set>.json`, with a `PROTOCOL` that is not
+the default in the name, as `viper_split_3.json`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from yacs.config import CfgNode
 from reid_dml.commands.presentation import print_metrics, say
 from reid_dml.data.joined import repeated
 from reid_dml.data.sets import alone
+from reid_dml.data.sets.protocol import with_protocol
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, describe_os_error
 from reid_dml.files import write_json
@@ -25,7 +27,7 @@ from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.cross_table import cross_rows
 from reid_dml.reporting.tables import format_table, network_labels
 from reid_dml.runs.folder import RunFolder
-from reid_dml.runs.networks import load_networks
+from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
 
@@ -46,19 +48,18 @@ def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         tasks = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST))
-        names = [cfg.COHORT.NETWORKS[index] for index in networks]
-        labels = network_labels(names, list(networks))
+        labels = network_labels(network_names(cfg, networks), list(networks))
         place = {"shard": rank(), "shards": world_size()}
         found: dict[str, Any] = {}
         for name, metrics in evaluate_tasks(tasks, networks, device, **place):
             if rank() == 0:
-                say(f"\n{tasks[name].data.root}: {name}")
+                say(f"\n{tasks[name].data.root}: {with_protocol(name, cfg.PROTOCOL)}")
                 print_metrics("retrieval", metrics, labels)
                 keep_metrics(cfg.MODEL.WEIGHTS, cfg, name, metrics, device)
                 found[name] = metrics
         if rank() == 0:
             if len(found) > 1:
-                say("\n" + format_table(cross_rows({cfg.EXPERIMENT: found}, list(found))))
+                say("\n" + cross_table(cfg, found))
             if json_file:
                 write_json(json_file, {"data_sets": found})
 
@@ -106,8 +107,19 @@ def evaluate_tasks(
         yield name, task.evaluate(networks, device, shard=shard, shards=shards).metrics
 
 
+def cross_table(cfg: CfgNode, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a cohort reached on several data sets, as a table.
+
+    Args:
+        cfg: by which was evaluated.
+        found: metrics of the cohort by name of the data set.
+    """
+    named = {with_protocol(name, cfg.PROTOCOL): metrics for name, metrics in found.items()}
+    return format_table(cross_rows({cfg.EXPERIMENT: named}, list(named)))
+
+
 def tests_file(folder: str | os.PathLike[str], name: str) -> Path:
-    """Where a run folder keeps what its cohort reached on a data set of this name."""
+    """Where a run folder keeps what its cohort reached on a data set of this name, as of `with_protocol`."""
     return Path(folder) / "tests" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name).strip('_') or 'data'}.json"
 
 
@@ -133,7 +145,7 @@ def keep_metrics(weights: str, cfg: CfgNode, name: str, metrics: Mapping[str, An
         "versions": versions(),
         "metrics": metrics,
     }
-    file = tests_file(weights, name)
+    file = tests_file(weights, with_protocol(name, cfg.PROTOCOL))
     try:
         file.parent.mkdir(exist_ok=True)
         write_json(file, record)

@@ -9,16 +9,14 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.commands.cross import evaluate_on_sets
-from reid_dml.commands.presentation import print_metrics, read_control, task_report
+from reid_dml.commands.presentation import expected_rows, print_metrics, read_control, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, absolute
 from reid_dml.files import check_output, write_json
 from reid_dml.models import ReIDNetwork
-from reid_dml.models.exported import ExportedNetwork
-from reid_dml.paper.published import published_rows
 from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
-from reid_dml.runs.networks import load_networks
+from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.runs.sources import classes_hash, head_classes
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
@@ -45,7 +43,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             raise UserError(f"--report {report_file}: shows one data set; name it by DATA.NAME in place of DATA.TEST")
         evaluate_on_sets(cfg, json_file=json_file)
         return
-    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)
+    references = expected_rows(cfg)
     keep_freed_memory()
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)
@@ -62,7 +60,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
         evaluation = task.evaluate(networks, device, shard=rank(), shards=world_size())
         if rank() > 0:
             return
-        names = [_name(cfg, index, network) for index, network in networks.items()]
+        names = network_names(cfg, networks)
         print_metrics(task.kind, evaluation.metrics, network_labels(names, list(networks)), references)
         if json_file:
             write_json(json_file, evaluation.metrics)
@@ -85,11 +83,6 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
                 control=control,
                 control_folder=cfg.CONTROL,
             )
-
-
-def _name(cfg: CfgNode, index: int, network: ReIDNetwork) -> str:
-    """What tables call a network; an exported file may be several."""
-    return network.about["networks"] if isinstance(network, ExportedNetwork) else cfg.COHORT.NETWORKS[index]
 
 
 def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from yacs.config import CfgNode
+
 from reid_dml.analysis.calibration_sections import calibration_figures, calibration_sections
 from reid_dml.analysis.retrieval_sections import retrieval_figures, retrieval_sections
 from reid_dml.analysis.training_section import training_section
+from reid_dml.data.sets import split_entry, tested_entry, trained_entries
 from reid_dml.errors import UserError, require_file
+from reid_dml.paper.published import published_rows
 from reid_dml.processes import rank
 from reid_dml.reporting.report import Control, write_report
 from reid_dml.reporting.sections import Section
@@ -37,6 +41,15 @@ def say(text: str) -> None:
     """Print on process 0."""
     if rank() == 0:
         print(text, flush=True)
+
+
+def expected_rows(cfg: CfgNode) -> list[ReferenceRow]:
+    """The published rows of `EXPECTED` that results of this config's data may stand beside.
+
+    Raises `UserError` for a key nobody published.
+    """
+    trained = [split_entry(entry)[0] for entry in trained_entries(cfg)]
+    return published_rows(cfg.EXPECTED, split_entry(tested_entry(cfg))[0], trained)
 
 
 def print_metrics(

@@ -11,8 +11,16 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.commands.cross import cross_tasks, evaluate_tasks, keep_metrics
-from reid_dml.commands.presentation import FIGURES, print_metrics, read_control, say, single_numbers, task_report
+from reid_dml.commands.cross import cross_table, cross_tasks, evaluate_tasks, keep_metrics
+from reid_dml.commands.presentation import (
+    FIGURES,
+    expected_rows,
+    print_metrics,
+    read_control,
+    say,
+    single_numbers,
+    task_report,
+)
 from reid_dml.commands.training import Plan, build_training, plan_training
 from reid_dml.config import flatten, warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
@@ -29,11 +37,9 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
-from reid_dml.paper.published import published_rows
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
-from reid_dml.reporting.cross_table import cross_rows
 from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import format_table, network_labels, without_empty_columns
+from reid_dml.reporting.tables import network_labels, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.environment import add_segment, describe_environment, read_environment
 from reid_dml.runs.folder import RunFolder, run_fingerprint
@@ -56,7 +62,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         resume: whether the folder may hold this run already, which is then continued; None: also leave one alone that
             has ended, be it that another process has ended it just now.
     """
-    references = published_rows(cfg.EXPECTED, cfg.DATA.NAME)  # a wrong key is refused before the training
+    references = expected_rows(cfg)  # a wrong key is refused before the training
     if cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS: is for testing and extraction; training starts from COHORT.INIT_WEIGHTS")
     check_loggers(cfg.LOG.TO)
@@ -111,8 +117,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         )
         print_metrics(task.kind, evaluation.metrics, network_labels(cfg.COHORT.NETWORKS), references)
         if elsewhere:
-            found = {task.data.name: evaluation.metrics, **elsewhere}
-            say("\n" + format_table(cross_rows({cfg.EXPERIMENT: found}, list(found))))
+            say("\n" + cross_table(cfg, {task.data.name: evaluation.metrics, **elsewhere}))
         say(f"\nreport: {folder.report_file}")
 
 

@@ -101,8 +101,8 @@ def _summary(summaries: Mapping[int, NetworkSummary], record: Mapping[str, Any])
         "dml_e": "trained with deep mutual learning from the ensemble",
         "symmetric_kl": "trained with symmetric mutual learning",
     }.get(objective.get("strategy", ""), "trained")
-    data = f" on {record['dataset']}" if record.get("dataset") else ""
-    return f"{what} ({', '.join(names)}), {strategy}{data} by reid_dml {__version__}."
+    data = " + ".join(_trained_on(record))
+    return f"{what} ({', '.join(names)}), {strategy}{f' on {data}' if data else ''} by reid_dml {__version__}."
 
 
 def _use(first: int, without_roboflow: str) -> str:
@@ -183,16 +183,30 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
 
 
+def _trained_on(record: Mapping[str, Any]) -> list[str]:
+    """Names of the data sets that the networks were trained on, which are not always what they were tested on."""
+    data = record.get("trained_on") or record.get("dataset", "")
+    return data.split(" + ") if data else []
+
+
 def _terms(record: Mapping[str, Any], card: CardText) -> str:
-    data = record.get("dataset", "")
-    known = [terms for name, terms in _TERMS.items() if data.startswith(name)]
-    terms = card.terms or next(iter(known), "Terms of the data: not known to reid_dml; ask whoever made this model.")
-    return (
-        (f"Trained on {data}. " if data else "")
-        + terms
-        + (
-            " Whether weights trained on such data may be used commercially is for their user to find out."
-            if data.startswith(("market1501", "imagenet"))
-            else ""
-        )
-    )
+    data = _trained_on(record)
+    known = {name: _known_terms(name) for name in data}
+    said = [f"Trained on {' + '.join(data)}."] if data else []
+    if card.terms:
+        said.append(card.terms)
+    else:
+        said += dict.fromkeys(terms for terms in known.values() if terms)
+        unknown = [name for name in data if not known[name]]
+        if unknown or not data:
+            of = ", ".join(unknown) if len(data) > 1 else "the data"
+            said.append(f"Terms of {of}: not known to reid_dml; ask whoever made this model.")
+    if any(known[name] and name.startswith(("market1501", "imagenet")) for name in data):
+        said.append("Whether weights trained on such data may be used commercially is for their user to find out.")
+    return " ".join(said)
+
+
+def _known_terms(name: str) -> str:
+    """Terms of a published data set; empty where they are not known, as of somebody's own images."""
+    own = name.endswith(" (own)")
+    return "" if own else next((terms for start, terms in _TERMS.items() if name.startswith(start)), "")

@@ -181,10 +181,16 @@ PUBLISHED: dict[str, Rows] = {
 }
 
 
-def published_rows(keys: Sequence[str], dataset: str) -> list[ReferenceRow]:
-    """The rows of these keys, for results on the data set of this `DATA.NAME`.
+def published_rows(keys: Sequence[str], dataset: str, trained_on: Sequence[str] = ()) -> list[ReferenceRow]:
+    """The rows of these keys that results may stand beside; others are left out with a warning.
 
-    Rows of another data set are left out with a warning. Raises `UserError` for a key nobody published.
+    Args:
+        keys: of rows.
+        dataset: name of the data set that was tested on, as in `DATA.NAME`.
+        trained_on: names of those that were trained on; none: it is the one that was tested on.
+
+    Raises:
+        UserError: a key nobody published.
     """
     homes = {key: name for name, rows in PUBLISHED.items() for key in rows}
     unknown = [key for key in keys if key not in homes]
@@ -192,11 +198,12 @@ def published_rows(keys: Sequence[str], dataset: str) -> list[ReferenceRow]:
         near = difflib.get_close_matches(unknown[0], homes, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "all are in reid_dml/paper/published.py"
         raise UserError(f"EXPECTED: no published row is called {unknown[0]!r}; {hint}")
-    foreign = [key for key in keys if homes[key] != dataset]
-    if foreign:
+    elsewhere = [name for name in trained_on if name != dataset]
+    own = [key for key in keys if homes[key] == dataset and not elsewhere]
+    if foreign := [key for key in keys if key not in own]:
+        home = homes[foreign[0]]
+        where = f"of {home}, not of {dataset}" if home != dataset else f"of training on {home} alone"
         warnings.warn(
-            f"EXPECTED: the published row {foreign[0]} is of {homes[foreign[0]]}, not of {dataset}: not shown "
-            "(EXPECTED [] for none)",
-            stacklevel=2,
+            f"EXPECTED: the published row {foreign[0]} is {where}: not shown (EXPECTED [] for none)", stacklevel=2
         )
-    return [row for key in keys if homes[key] == dataset for row in PUBLISHED[dataset][key]]
+    return [row for key in own for row in PUBLISHED[dataset][key]]

@@ -2,9 +2,9 @@
 
 A pair of images is accepted if its cosine similarity is at least the threshold (Euclidean: its distance at most). The
 false-accept rate (FAR) is the share of accepted pairs among those of different persons, the true-accept rate (TAR)
-that among those of the same person. As in evaluation, junk and pairs of one person in one known camera are left out;
-so are images without a label and pairs of two distractors, of whom nobody knows whether they are the same person. A
-distractor and a person are different.
+that among those of the same person. As in evaluation, junk and pairs of one person in one known camera, or in the same
+clothes where matches wear others, are left out; so are images without a label and pairs of two distractors, of whom
+nobody knows whether they are the same person. A distractor and a person are different.
 
 Pairs are counted block by block, exactly: float32 scores are sorted into 65,536 bins by their upper 16 bits, then those
 of the bin that holds the threshold by their lower 16. The pair matrix is never held. All pairs of N images are N^2 / 2;
@@ -37,7 +37,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
 from reid_dml.ranking.label_checks import check_labelled
 from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability
-from reid_dml.ranking.protocol import is_labelled, is_match, is_negative
+from reid_dml.ranking.protocol import in_own_clothes, is_labelled, is_match, is_negative
 from reid_dml.search.index_types import as_vectors
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,10 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
         )
     same_pairs = int(same.sum())
     if not same_pairs:
-        raise UserError("there are no pairs of one person under different cameras; check the person and camera ids")
+        raise UserError(
+            "there are no pairs of one person under different cameras (and in other clothes, where a data set asks for "
+            "that); check the person and camera ids"
+        )
     (key,) = pairs.keys_above(histogram, [allowed])
     (tar, tar_error), (far, far_error) = pairs.rates(key)
     z = -NormalDist().inv_cdf((1 - confidence) / 2)  # the lower tail keeps its digits near a confidence of 1
@@ -177,8 +180,9 @@ class _Pairs:
         )
         self.count, self.persons = len(unit_ids), int((unit_ids > 0).sum())
         split = len(sides[0])
-        first = (vectors[0], units[:split], sides[0].person_ids, sides[0].camera_ids)
-        self.right = first if self.alone else (vectors[1], units[split:], sides[1].person_ids, sides[1].camera_ids)
+        columns = [(side.person_ids, side.camera_ids, side.clothes) for side in sides]
+        first = (vectors[0], units[:split], *columns[0])
+        self.right = first if self.alone else (vectors[1], units[split:], *columns[1])
         self.sampled = sample if 0 < sample < split else 0
         self.rows = np.arange(split)
         if self.sampled:
@@ -271,7 +275,7 @@ class _Pairs:
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """(keys, units of the rows, units of the columns, same-person mask, different-person mask) of each block."""
-        vectors, units, people, cameras = self.right
+        vectors, units, people, cameras, clothes = self.right
         squares = np.einsum("nd,nd->n", vectors, vectors) if self.metric == "euclidean" else None
         drawn = np.isin(np.arange(len(vectors)), self.rows) if self.alone else None
         step = max(1, _BLOCK // max(len(vectors), 1))
@@ -283,9 +287,9 @@ class _Pairs:
                 own = np.einsum("nd,nd->n", self.left[0][start:stop], self.left[0][start:stop])
                 scores = np.minimum(2 * scores - own[:, None] - squares[first:], 0)
             rows, columns = self.left[1][start:stop], units[first:]
-            persons, seen = self.left[2][start:stop], self.left[3][start:stop]
-            same = is_match(persons[:, None], seen[:, None], people[first:], cameras[first:])
-            different = is_negative(persons[:, None], people[first:])
+            persons, seen, worn = (column[start:stop, None] for column in self.left[2:])
+            same = is_match(persons, seen, people[first:], cameras[first:], in_own_clothes(worn, clothes[first:]))
+            different = is_negative(persons, people[first:])
             if drawn is not None:  # each pair once, none of an image and itself
                 once = self.rows[start:stop, None] < np.arange(first, len(vectors))
                 if self.sampled:

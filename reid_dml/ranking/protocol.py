@@ -42,7 +42,7 @@ def is_match(
     cameras: np.ndarray,
     gallery_persons: np.ndarray,
     gallery_cameras: np.ndarray,
-    own_clothes: np.ndarray | bool = False,
+    own_clothes: np.ndarray,
 ) -> np.ndarray:
     """Whether gallery images are true matches of the queries.
 
@@ -65,7 +65,7 @@ def is_left_out(
     cameras: np.ndarray,
     gallery_persons: np.ndarray,
     gallery_cameras: np.ndarray,
-    own_clothes: np.ndarray | bool = False,
+    own_clothes: np.ndarray,
 ) -> np.ndarray:
     """Whether gallery images are no part of the queries' rankings.
 

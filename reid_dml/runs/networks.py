@@ -118,6 +118,14 @@ def weights_files(cfg: CfgNode, path: str | os.PathLike[str]) -> dict[int, Path]
     return files
 
 
+def network_names(cfg: CfgNode, networks: Mapping[int, ReIDNetwork]) -> list[str]:
+    """What tables call these networks, those of `load_networks`; an exported file may be several."""
+    return [
+        network.about["networks"] if isinstance(network, ExportedNetwork) else cfg.COHORT.NETWORKS[index]
+        for index, network in networks.items()
+    ]
+
+
 def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> dict[int, ReIDNetwork]:
     """Trained networks in evaluation mode, by index; of an exported file the one network it is.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from reid_dml.data.semi_supervised import hides_labels
+from reid_dml.data.sets.protocol import unusual
 from reid_dml.files import write_json
 from reid_dml.mutual.objective import build_objective
 from reid_dml.runs.curves import recorded_curves
@@ -41,11 +42,13 @@ def write_record(
     environment = read_environment(folder)
     # A teacher's path without the folders of this machine.
     teachers = ["/".join(Path(path).parts[-2:]) for path in cfg.COHORT.TEACHERS]
+    protocol = unusual(cfg.PROTOCOL, [dataset, *trained_on.split(" + ")])
     record = {
         "experiment": cfg.EXPERIMENT,
         "task": task,
         "dataset": dataset,  # of the metrics
         **({"trained_on": trained_on} if trained_on else {}),
+        **({"protocol": protocol} if protocol else {}),
         "scale": cfg.SCALE,
         "objective": {**build_objective(cfg.OBJECTIVE).record(), "teachers": teachers},
         **({"semi_supervised": {key.lower(): value for key, value in cfg.SEMI.items()}} if hides_labels(cfg) else {}),

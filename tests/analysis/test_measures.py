@@ -78,10 +78,13 @@ def test_cka_knows_turns_and_multiples_and_tells_independent_features(rng):
     assert math.isnan(linear_cka(x, np.ones((500, 2))))
 
 
-def test_lists_follow_the_protocol_and_overlap_is_that_of_sets(rng):
+@pytest.mark.parametrize("outfits", [0, 2])
+def test_lists_follow_the_protocol_and_overlap_is_that_of_sets(rng, outfits):
     def features(count):
         ids, cameras = rng.integers(-1, 4, count), rng.integers(1, 3, count)
-        return FeatureSet(rng.standard_normal((count, 5)).astype(np.float32), ids, cameras, np.arange(count))
+        clothes = rng.integers(0, outfits + 1, count)
+        vectors = rng.standard_normal((count, 5)).astype(np.float32)
+        return FeatureSet(vectors, ids, cameras, np.arange(count), clothes=clothes)
 
     query, gallery = features(7), features(30)
     other = gallery.with_features(rng.standard_normal((30, 5)).astype(np.float32))
@@ -91,7 +94,8 @@ def test_lists_follow_the_protocol_and_overlap_is_that_of_sets(rng):
             g for g in range(30)
             if gallery.person_ids[g] >= 0
             and not (gallery.person_ids[g] == query.person_ids[row] and (
-                query.person_ids[row] <= 0 or gallery.camera_ids[g] == query.camera_ids[row]))
+                query.person_ids[row] <= 0 or gallery.camera_ids[g] == query.camera_ids[row]
+                or gallery.clothes[g] == query.clothes[row] != 0))
         ]  # fmt: skip
         cosine = [
             -float(query.features[row] @ gallery.features[g] / np.linalg.norm(gallery.features[g])) for g in counted

@@ -263,13 +263,26 @@ def test_viper_s_own_numbers_name_the_persons(tmp_path, load):
 @pytest.mark.filterwarnings(COUNTS)
 def test_prid2011_searches_among_those_whom_one_camera_saw(tmp_path, load):
     root = tmp_path / "prid_2011" / "single_shot"
+    # From 201 on the two cameras count their own persons.
+    write(root / "cam_a", *(f"person_{person:04d}.png" for person in range(1, 386)))
+    write(root / "cam_b", *(f"person_{person:04d}.png" for person in range(1, 750)))
+    data = load("prid2011")
+    assert (len(data.class_ids), len(data.train), len(data.query), len(data.gallery)) == (100, 200, 100, 649)
+    searched_for = {r.person_id for r in data.query}
+    assert searched_for | set(data.class_ids) == set(range(1, 201))
+    assert {r.person_id for r in data.gallery} == searched_for | set(range(201, 750))
+    assert {r.camera_id for r in data.query} == {1}
+    assert {r.camera_id for r in data.gallery} == {2}
+
+
+@pytest.mark.filterwarnings(COUNTS)
+def test_a_person_of_prid2011_in_one_camera_is_not_trained_on(tmp_path, load):
+    root = tmp_path / "prid_2011" / "single_shot"
     write(root / "cam_a", *(f"person_{person:04d}.png" for person in (1, 2, 3, 4, 20)))
     write(root / "cam_b", *(f"person_{person:04d}.png" for person in (1, 2, 3, 4, 30, 31)))
     data = load("prid2011")
-    assert len(data.train) == 4
-    assert len(data.query) == 2
+    assert (len(data.train), len(data.query)) == (4, 2)
     assert {r.person_id for r in data.gallery} == {r.person_id for r in data.query} | {30, 31}
-    assert not {20, 30, 31} & set(data.class_ids)
 
 
 @pytest.mark.filterwarnings(COUNTS)

@@ -94,6 +94,14 @@ def test_it_says_what_it_is(exported, tiny_run):
     assert str(tiny_run.parent) not in about["config"]
 
 
+def test_tests_name_all_the_networks_of_a_file(command, exported, tiny_config):
+    config = ("--config-file", tiny_config, "MODEL.WEIGHTS", exported[0], "TEST.TRAIN_ACCURACY", "False")
+    for options in ((), ("DATA.TEST", "[synthetic]")):
+        result = command("test_net", *config, *options)
+        assert result.code == 0, result.err
+        assert "network 0 (mobilenet_v1_0.25 mobilenet_v1_0.25)" in result.out
+
+
 def test_other_runtimes_take_rgb_values_in_0_to_1(exported, tiny_run, paths):
     """As Ultralytics feeds them; without a line of ours between the file and its runtime."""
     path, _ = exported

@@ -18,6 +18,8 @@ from reid_dml import FeatureExtractor, FeatureSet
 from reid_dml.config import load_config
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
+from reid_dml.features.model_card import CardText, model_card
+from reid_dml.models.summary import summarize
 from tests.conftest import REPOSITORY
 
 
@@ -70,6 +72,39 @@ def test_the_card_says_what_the_record_says(model, tiny_run):
     assert "| `network_1.safetensors` | mobilenet_v1_0.25 |" in card
     assert "Roboflow's package `reid` cannot load it: it knows no mobilenet_v1_0.25." in card
     assert card.startswith("---\nlicense: other\n")
+
+
+@pytest.mark.parametrize(
+    ("record", "said", "unsaid"),
+    [
+        (
+            {"dataset": "market1501", "trained_on": "msmt17_v1 + cuhk03_labelled"},
+            ["Trained on msmt17_v1 + cuhk03_labelled. Terms of msmt17_v1, cuhk03_labelled: not known"],
+            ["Market-1501 (Zheng", "commercially"],
+        ),
+        (
+            {"dataset": "msmt17_v1", "trained_on": "market1501 + synthetic + dukemtmc"},
+            ["Market-1501 (Zheng", "drawn by reid_dml", "Terms of dukemtmc: not known", "commercially"],
+            ["msmt17_v1."],
+        ),
+        ({"dataset": "market1501"}, ["Trained on market1501. Market-1501 (Zheng", "commercially"], ["not known"]),
+        ({"dataset": "market1501 (own)"}, ["Terms of the data: not known"], ["Zheng", "commercially"]),
+        ({}, ["Terms of the data: not known"], ["Trained on"]),
+    ],
+)
+def test_the_card_names_the_data_trained_on_and_the_terms_of_each(model, record, said, unsaid):
+    cfg, results = load_config(model / "config.yml"), {"steps": 1, "seed": 0, "device": "cpu", "metrics": {}}
+    summaries = {0: summarize("mobilenet_v1_0.25", (64, 32), 4)}
+    card = model_card(cfg, {**results, **record}, summaries, "1a2b", CardText(), without_roboflow="")
+    data = card.partition("## Data and its terms")[2].partition("##")[0]
+    assert [words for words in said if words not in data] == []
+    assert [words for words in unsaid if words in data] == []
+    trained_on = record.get("trained_on") or record.get("dataset")
+    assert (f", trained on {trained_on} by reid_dml" in card) == bool(trained_on)
+    # What whoever hands it on says stands in place of all of it.
+    said_so = model_card(cfg, {**results, **record}, summaries, "1a2b", CardText(terms="Ours."), without_roboflow="")
+    assert "Zheng" not in said_so
+    assert "not known" not in said_so
 
 
 def test_every_command_takes_it(command, model, tiny_run, paths, tiny_config, tmp_path):

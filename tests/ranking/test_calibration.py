@@ -17,12 +17,13 @@ from reid_dml.ranking import calibration
 from reid_dml.ranking.calibration import calibrate
 
 
-def labelled(rng, count, persons=6, width=3, low=-1):
+def labelled(rng, count, persons=6, width=3, low=-1, outfits=0):
     return FeatureSet(
         rng.integers(-3, 4, (count, width)).astype(np.float32),
         rng.integers(low, persons, count),
         rng.integers(-1, 3, count),
         [f"{row}.jpg" for row in range(count)],
+        clothes=rng.integers(0, outfits + 1, count) if outfits else 0,
     )
 
 
@@ -32,7 +33,8 @@ def judged_pairs(left, right):
     for i, j in pairs if right is not left else itertools.combinations(range(len(left)), 2):
         a, b = int(left.person_ids[i]), int(right.person_ids[j])
         same_camera = left.camera_ids[i] == right.camera_ids[j] != -1
-        if min(a, b) < 0 or (a == b and (a == 0 or same_camera)):
+        same_clothes = left.clothes[i] == right.clothes[j] != 0
+        if min(a, b) < 0 or (a == b and (a == 0 or same_camera or same_clothes)):
             continue
         other = "left" if right is left else "right"
         units = {
@@ -54,11 +56,18 @@ def jackknife(pairs, accepted):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(8, 25), st.integers(2, 25), st.booleans(), st.sampled_from([0.03, 0.2, 0.6]))
-def test_it_is_the_definition(seed, left_count, right_count, alone, wanted):
+@given(
+    st.integers(0, 10**6),
+    st.integers(8, 25),
+    st.integers(2, 25),
+    st.booleans(),
+    st.sampled_from([0.03, 0.2, 0.6]),
+    st.sampled_from([0, 2]),
+)
+def test_it_is_the_definition(seed, left_count, right_count, alone, wanted, outfits):
     rng = np.random.default_rng(seed)
-    left = labelled(rng, left_count)
-    right = left if alone else labelled(rng, right_count)
+    left = labelled(rng, left_count, outfits=outfits)
+    right = left if alone else labelled(rng, right_count, outfits=outfits)
     pairs = list(judged_pairs(left, right))
     different = [(d, units) for d, same, units in pairs if not same]
     same = [(d, units) for d, same, units in pairs if same]

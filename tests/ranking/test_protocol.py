@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reid_dml.ranking.protocol import is_left_out, is_match, is_negative
+from reid_dml.ranking.protocol import in_own_clothes, is_left_out, is_match, is_negative
 
 MATCH, NEGATIVE, LEFT_OUT = "match", "negative", "left out"
 
@@ -14,6 +14,10 @@ MATCH, NEGATIVE, LEFT_OUT = "match", "negative", "left out"
     ("query", "gallery", "expected"),
     [
         ((3, 1), (3, 2), MATCH),
+        ((3, 1, 7), (3, 2, 8), MATCH),
+        ((3, 1, 7), (3, 2, 7), LEFT_OUT),  # the own clothes
+        ((3, 1, 0), (3, 2, 0), MATCH),  # which are not asked for
+        ((3, 1, 7), (4, 2, 7), NEGATIVE),  # outfits are numbered by person
         ((3, 1), (3, 1), LEFT_OUT),  # the own camera
         ((3, -1), (3, 1), MATCH),  # an unknown camera hides nothing
         ((3, 1), (3, -1), MATCH),
@@ -28,11 +32,12 @@ MATCH, NEGATIVE, LEFT_OUT = "match", "negative", "left out"
     ],
 )
 def test_what_an_image_is_to_a_query(query, gallery, expected):
-    persons, cameras, gallery_persons, gallery_cameras = (np.array([value]) for value in (*query, *gallery))
-    sides = persons[:, None], cameras[:, None], gallery_persons, gallery_cameras
+    persons, cameras, clothes = (np.array([[value]]) for value in (*query, 0)[:3])
+    gallery_persons, gallery_cameras, gallery_clothes = (np.array([value]) for value in (*gallery, 0)[:3])
+    sides = persons, cameras, gallery_persons, gallery_cameras, in_own_clothes(clothes, gallery_clothes)
     found = {
         MATCH: is_match(*sides),
-        NEGATIVE: is_negative(persons[:, None], gallery_persons),
+        NEGATIVE: is_negative(persons, gallery_persons),
         LEFT_OUT: is_left_out(*sides),
     }
     assert {name: mask.tolist() for name, mask in found.items()} == {

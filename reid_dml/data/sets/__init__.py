@@ -76,9 +76,19 @@ def split_entry(entry: str) -> tuple[str, str]:
     return name.strip(), root.strip()
 
 
+def trained_entries(cfg: CfgNode) -> list[str]:
+    """The data sets that are trained on."""
+    return list(cfg.DATA.TRAIN) or [cfg.DATA.NAME]
+
+
 def first_entry(cfg: CfgNode) -> str:
     """The data set that is trained on, or the first of several."""
-    return cfg.DATA.TRAIN[0] if cfg.DATA.TRAIN else cfg.DATA.NAME
+    return trained_entries(cfg)[0]
+
+
+def tested_entry(cfg: CfgNode) -> str:
+    """The data set that is tested on, or the first of several."""
+    return cfg.DATA.TEST[0] if cfg.DATA.TEST else first_entry(cfg)
 
 
 def alone(cfg: CfgNode, entry: str) -> CfgNode:
@@ -99,8 +109,7 @@ def _read(cfg: CfgNode, *, training: bool) -> ReIDData | ClassificationData:
     """What `DATA` names: one data set, or training images of some and the test images of another."""
     if not cfg.DATA.TRAIN and not cfg.DATA.TEST:
         return DATA_SETS.get(cfg.DATA.NAME).load(cfg)
-    entries = cfg.DATA.TRAIN or [cfg.DATA.NAME]
-    test = cfg.DATA.TEST[0] if cfg.DATA.TEST else entries[0]
+    entries, test = trained_entries(cfg), tested_entry(cfg)
     found = {entry: _load_persons(cfg, entry) for entry in dict.fromkeys([*(entries if training else ()), test])}
     if not training:
         return found[test]

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _GIVEN = 10  # of GRID
 _VIEWS = (1, 2)
+_PRID_IN_BOTH = 200  # persons of PRID-2011 by number that are the same in both cameras
 
 
 def _read(folder: Path, pattern: str, example: str, *, camera: int | None = None) -> list[ImageRecord]:
@@ -138,7 +139,8 @@ def load_cuhk01(cfg: CfgNode) -> ReIDData:
 def load_prid2011(cfg: CfgNode) -> ReIDData:
     """PRID-2011 (Hirzer et al., SCIA 2011), single shot: persons 1 ... 200 are in both cameras, 100 to train on.
 
-    The other 100 search by camera a in camera b, among the 549 persons that only camera b saw.
+    The other 100 search by camera a in camera b, among the 549 persons that only camera b saw. Numbers above 200 are
+    counted in each camera by itself: 201 of camera a, who is in no split, is another person than 201 of camera b.
     """
     root = find_folder(cfg.DATA.ROOT, ("prid_2011", "prid2011", "prid"), ["single_shot/cam_a", "single_shot/cam_b"])
     views = {
@@ -147,6 +149,7 @@ def load_prid2011(cfg: CfgNode) -> ReIDData:
     }
     compare_counts(root, {"cam_a": views[1], "cam_b": views[2]}, Published({"cam_a": 385, "cam_b": 749}))
     both = {record.person_id for record in views[1]} & {record.person_id for record in views[2]}
+    both = {person for person in both if person <= _PRID_IN_BOTH}
     trained = _half(both, "prid2011", cfg.PROTOCOL.SPLIT)
     splits = {
         "train": [record for found in views.values() for record in found if record.person_id in trained],

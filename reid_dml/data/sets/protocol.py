@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -51,3 +53,24 @@ class ProtocolOptions(Component):
                     f"PROTOCOL.{key}",
                     f"has no effect on {', '.join(sorted(read))}; it is of {', '.join(sorted(_CONCERNED[key]))}",
                 )
+
+
+def unusual(protocol: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The options that concern one of these data sets and are not at their default, by their names in lower case.
+
+    Args:
+        protocol: `PROTOCOL` of a config or of a record, or a part of it.
+        names: of data sets.
+    """
+    read, values = set(names), {key.upper(): value for key, value in protocol.items()}
+    return {
+        key.lower(): values[key]
+        for key, found in options_of(ProtocolOptions).items()
+        if key in values and values[key] != found.default and read & _CONCERNED[key]
+    }
+
+
+def with_protocol(name: str, protocol: Mapping[str, Any]) -> str:
+    """What tables call a data set: its name, and behind it how it was read where that is not the default."""
+    words = [key if value is True else f"{key} {value}" for key, value in unusual(protocol, [name]).items()]
+    return f"{name} ({', '.join(words)})" if words else name
