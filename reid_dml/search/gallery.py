@@ -173,6 +173,13 @@ class Gallery:
         rows = {path: pc.index(images["path"], to_utf8(path)).as_py() for path in paths}
         return {path: images["id"][row].as_py() for path, row in rows.items() if row >= 0}
 
+    def called(self, names: Sequence[str]) -> dict[str, int]:
+        """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
+        images = self._opened.contents.images
+        files = pc.replace_substring_regex(images["path"], "(?s)^.*/", "")
+        found = images.filter(pc.is_in(files, pa.array([to_utf8(name) for name in names], pa.string())))
+        return {from_utf8(row["path"]): row["id"] for row in found.select(["path", "id"]).to_pylist()}
+
     def cameras(self) -> list[int]:
         """Ids of the cameras whose images it holds, rising; -1: unknown."""
         return np.unique(self.table["camera_id"].to_numpy()).tolist()

@@ -59,6 +59,9 @@ class AnyGallery(Protocol):
     def find(self, paths: Sequence[str]) -> dict[str, int]:
         """The ids of the images of these paths; a path that no image has is left out."""
 
+    def called(self, names: Sequence[str]) -> dict[str, int]:
+        """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
+
     def cameras(self) -> list[int]:
         """Ids of the cameras whose images it holds, rising; -1: unknown."""
 

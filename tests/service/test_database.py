@@ -17,9 +17,9 @@ from reid_dml.search.sources import FeatureSets
 from reid_dml.service.app import create_app
 from reid_dml.service.image_store import ImageStore
 from reid_dml.service.live_gallery import LiveGallery
-from reid_dml.service.service import Service
+from reid_dml.service.service import Labels, Service
 from tests.search.database import server as server
-from tests.service.conftest import IMAGES, MODEL, Networks, files, gallery_features
+from tests.service.conftest import IMAGES, MODEL, Networks, files, gallery_features, person
 
 
 @pytest.fixture
@@ -44,6 +44,21 @@ def test_searching_adding_and_erasing(one, tmp_path):
     assert one.get(f"/v1/gallery/{key}").status_code == 404
     assert one.get("/v1/gallery").json()["count"] == IMAGES
     assert [entry.name for entry in (tmp_path / "store").iterdir()] == [".lock"]
+
+
+def test_the_folder_of_the_images_may_move(server, tmp_path):
+    place = f"{server.url}#g{uuid.uuid4().hex[:8]}"
+    features = gallery_features(tmp_path, range(IMAGES))
+    engine_of(place).build_gallery(place, FeatureSets([features]), factory="Flat", metric="cosine")
+    known = []
+    for folder in ("store", "moved"):
+        store = ImageStore(tmp_path / folder)
+        service = Service(Networks(), LiveGallery.of_place(place, MODEL), store=store)
+        known.append(service.add([service.upload(person(40), "40.png")], Labels()))
+        service.close()
+        if folder == "store":
+            (tmp_path / "store").rename(tmp_path / "moved")
+    assert known == [(known[0][0], []), ([], known[0][0])]
 
 
 def test_a_killed_database_is_503_and_comes_back_by_itself(one, server):

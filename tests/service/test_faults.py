@@ -19,7 +19,9 @@ from reid_dml.commands.serve import open_door
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.search.gallery import Gallery
+from reid_dml.search.index_folder import IndexFolder
 from reid_dml.service.answers import Wanted
+from reid_dml.service.limits import Refusal
 from reid_dml.service.service import Labels
 from tests.faults.children import at_change, run_child
 from tests.service.conftest import IMAGES, build_gallery, files, open_service, person
@@ -90,6 +92,29 @@ def test_an_erasure_is_whole_or_not_at_all_after_kill_9(gallery, tmp_path_factor
     open_service(gallery).close()
     named, kept = state(gallery)
     assert named == kept
+
+
+def test_a_gallery_and_its_images_may_move(gallery, tmp_path):
+    service = open_service(gallery)
+    (key, _), _ = service.add([service.upload(person(number), f"{number}.png") for number in (50, 51)], Labels())
+    service.close()
+    (tmp_path / "new").mkdir()
+    for name in ("g.index", "g.index.images"):
+        (tmp_path / name).rename(tmp_path / "new" / name)
+    moved = tmp_path / "new" / "g.index"
+    service = open_service(moved)
+    assert service.add([service.upload(person(50), "again.png")], Labels()) == ([], [key])
+    with IndexFolder(moved).lock(), pytest.raises(Refusal, match="another process"):
+        service.remove([key])
+    assert service.pixels(key).shape == (64, 32, 3)  # what could not be removed has its file
+    service.store.withdraw(service.record(key).path)  # killed while it was removed
+    service.close()
+    service = open_service(moved)
+    assert service.pixels(key).shape == (64, 32, 3)
+    assert service.remove([key]) == (1, 1)
+    named, kept = state(moved)
+    assert named == kept
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize("size", [10, 2000])
