@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import faiss
@@ -103,6 +103,10 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self._opened.ids)
+
+    def watch(self, check: Callable[[IndexSpec], object]) -> None:
+        """Check what the index is; see `AnyGallery.watch`."""
+        check(self.spec)
 
     def search(
         self, query: FeatureSet | np.ndarray, k: int = 10, *, only: ImageFilter | np.ndarray | None = None

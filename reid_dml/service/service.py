@@ -75,9 +75,8 @@ class Service:
         self.extractor, self.gallery, self.store = extractor, gallery, store
         self.calibration, self.prior, self.time_pattern = calibration, prior, time_pattern
         self.limits = limits or Limits()
-        spec = gallery.current().spec
         if calibration:
-            calibration.check(spec.metric, extractor.model, "the gallery")
+            gallery.require(lambda spec: calibration.check(spec.metric, extractor.model, "the gallery"))
         if store:
             store.settle(lambda names: gallery.current().called(names))
         self.embedder = Embedder(self._extract, waiting=self.limits.waiting)

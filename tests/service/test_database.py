@@ -12,6 +12,8 @@ pytest.importorskip("psycopg")
 
 from starlette.testclient import TestClient
 
+from reid_dml.ranking.probability import SamePerson
+from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.engines import engine_of
 from reid_dml.search.sources import FeatureSets
 from reid_dml.service.app import create_app
@@ -59,6 +61,33 @@ def test_the_folder_of_the_images_may_move(server, tmp_path):
         if folder == "store":
             (tmp_path / "store").rename(tmp_path / "moved")
     assert known == [(known[0][0], []), ([], known[0][0])]
+
+
+@pytest.mark.parametrize("other", [{"model": "1" * 32}, {"metric": "euclidean"}])
+def test_a_gallery_of_other_networks_or_metric_is_503_until_it_is_put_right(server, tmp_path, other):
+    place = f"{server.url}#g{uuid.uuid4().hex[:8]}"
+
+    def build(model=MODEL, metric="cosine"):
+        source = FeatureSets([gallery_features(tmp_path, range(IMAGES), model)])
+        engine_of(place).build_gallery(place, source, factory="Flat", metric=metric, overwrite=True)
+
+    build()
+    calibration = Threshold(0.6, "cosine", MODEL, SamePerson(20.0, -12.0), "t.json")
+    service = Service(
+        Networks(), LiveGallery.of_place(place, MODEL), store=ImageStore(tmp_path / "store"), calibration=calibration
+    )
+    with TestClient(create_app(service, hosts=())) as one:
+        build(**other)
+        for answer in (
+            one.post("/v1/search", files=files(5)),
+            one.post("/v1/gallery", files=files(41)),
+            one.get("/readyz"),
+            one.get("/"),
+        ):
+            assert answer.status_code == 503, answer.text
+        build()
+        assert one.post("/v1/search", files=files(5)).status_code == 200
+    assert [entry.name for entry in (tmp_path / "store").iterdir()] == [".lock"]
 
 
 def test_a_killed_database_is_503_and_comes_back_by_itself(one, server):

@@ -18,13 +18,15 @@ pytest.importorskip("prometheus_client")
 from reid_dml.commands.serve import open_door
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.ranking.probability import SamePerson
+from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.gallery import Gallery
 from reid_dml.search.index_folder import IndexFolder
 from reid_dml.service.answers import Wanted
 from reid_dml.service.limits import Refusal
 from reid_dml.service.service import Labels
 from tests.faults.children import at_change, run_child
-from tests.service.conftest import IMAGES, build_gallery, files, open_service, person
+from tests.service.conftest import IMAGES, MODEL, build_gallery, files, open_service, person
 
 WANTED = Wanted(1)
 
@@ -165,6 +167,16 @@ def test_a_gallery_of_other_networks_is_refused_until_it_is_put_right(client, ga
     ):
         assert answer.status_code == 503
         assert "cannot be compared" in answer.json()["error"]
+    build_gallery(gallery.parent, range(IMAGES), overwrite=True)
+    assert one.post("/v1/search", files=files(5)).status_code == 200
+
+
+def test_a_gallery_of_another_metric_is_not_judged_by_the_threshold(client, gallery):
+    one = client(calibration=Threshold(0.6, "cosine", MODEL, SamePerson(20.0, -12.0), "t.json"))
+    assert one.post("/v1/search", files=files(5), data={"k": 1}).json()["images"][0]["probability"] > 0.99
+    build_gallery(gallery.parent, range(IMAGES), overwrite=True, metric="euclidean")
+    answer = one.post("/v1/search", files=files(5))
+    assert (answer.status_code, "calibrate with --metric euclidean" in answer.json()["error"]) == (503, True)
     build_gallery(gallery.parent, range(IMAGES), overwrite=True)
     assert one.post("/v1/search", files=files(5)).status_code == 200
 

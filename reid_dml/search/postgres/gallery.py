@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from reid_dml.data.records import ImageRecord
+from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.search.filters import ImageFilter, camera_ids, image_times
 from reid_dml.search.index_folder import IMAGES, IndexSpec
 from reid_dml.search.index_types import prepare
-from reid_dml.search.interface import GoneError, Neighbours, check_query
+from reid_dml.search.interface import GoneError, Neighbours, check_query, replaced
 from reid_dml.search.postgres import changes
 from reid_dml.search.postgres.connections import Database, use_vectors
 from reid_dml.search.postgres.schema import Head, Layout, latest, migrate, read_head
@@ -57,6 +58,8 @@ class PostgresGallery:
     def __init__(self, database: Database, *, parameters: str = "") -> None:
         self.path: str | os.PathLike[str] = database.where
         self.parameters, self._database = parameters, database
+        self._check: Callable[[IndexSpec], object] = lambda spec: None
+        self._checked: IndexSpec | None = None
         with database.transaction() as connection:
             head = read_head(connection, database)
         head.layout.care(parameters)
@@ -69,6 +72,12 @@ class PostgresGallery:
         """One moment of the gallery, and what it is then."""
         with self._database.transaction() as connection:
             head = read_head(connection, self._database)
+            if head.spec != self._checked:
+                try:
+                    self._check(head.spec)
+                except UserError as error:
+                    raise replaced(error) from None
+                self._checked = head.spec
             use_vectors(connection, self._database.where)
             yield connection, head
 
@@ -93,6 +102,11 @@ class PostgresGallery:
     def __len__(self) -> int:
         with self._reading() as (_, head):
             return head.count
+
+    def watch(self, check: Callable[[IndexSpec], object]) -> None:
+        """Have a check called now and by the first call after the gallery became another; see `AnyGallery.watch`."""
+        check(self.spec)
+        self._check = check
 
     def passing(self, only: ImageFilter) -> Condition:
         """What a filter is in SQL. Raises `UserError` if no image passes it, saying why."""
