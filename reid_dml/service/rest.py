@@ -21,6 +21,7 @@ _ERRORS = {
     401: "no token, or a wrong one",
     403: "not allowed",
     404: "no such image",
+    408: "the request stopped coming",
     413: "too many bytes",
     422: "an image or a value that cannot be used",
     429: "too busy: try again",
