@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
 from reid_dml.data.images import BrokenImage, read_image, resize_image
 from reid_dml.data.labels import LabelledImage, records_of, tidy
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.data.times import tidy_time
 from reid_dml.errors import BusyError, UserError, describe_os_error
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
@@ -242,7 +242,7 @@ class Service:
 def _records(paths: Sequence[str], labels: Labels) -> list[ImageRecord]:
     """What is known of images that are added. Raises `Refusal` for a time that is none."""
     try:
-        time = datetime.fromisoformat(labels.time).isoformat() if labels.time else ""
+        time = tidy_time(labels.time)
     except ValueError:
         raise Refusal(422, f"{printable(labels.time)!r} is not a time; write 2026-01-31T12:30:00") from None
     person, camera = tidy(labels.person), tidy(labels.camera)
