@@ -16,7 +16,7 @@ from starlette.responses import Response
 from reid_dml.errors import UserError
 from reid_dml.service.guard import Guard, check_access
 from reid_dml.service.limits import Limits
-from tests.service.conftest import files
+from tests.service.conftest import build_gallery, files
 
 TOKEN = "correct horse battery"
 
@@ -42,6 +42,14 @@ def test_a_token_is_asked_for(client):
     assert one.get("/v1/gallery", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     page = one.get("/", headers={"Accept": "text/html"})
     assert (page.status_code, page.headers["location"]) == (303, "/login")
+
+
+def test_what_needs_no_token_tells_nothing_of_the_gallery(client, gallery, caplog):
+    one = client(token=TOKEN)
+    build_gallery(gallery.parent, range(3), model="1" * 32, overwrite=True)
+    answer = one.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"error": "not ready"})
+    assert "cannot be compared" in caplog.text
 
 
 def test_a_browser_gets_in_by_the_token(client):
