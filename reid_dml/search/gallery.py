@@ -104,6 +104,11 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._opened.ids)
 
+    @property
+    def state(self) -> object:
+        """Something that is another after every change of the gallery that is opened."""
+        return self.spec.next_id, len(self)
+
     def watch(self, check: Callable[[IndexSpec], object]) -> None:
         """Check what the index is; see `AnyGallery.watch`."""
         check(self.spec)

@@ -61,6 +61,10 @@ class AnyGallery(Protocol):
     def __len__(self) -> int:
         """How many images there are."""
 
+    @property
+    def state(self) -> object:
+        """Something that is another after every change."""
+
     def watch(self, check: Callable[[IndexSpec], object]) -> None:
         """Have a check called with what the gallery is, now, and in a database whenever it is another.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import uuid
 
 import pytest
@@ -12,6 +13,8 @@ pytest.importorskip("psycopg")
 
 from starlette.testclient import TestClient
 
+from reid_dml.data.records import ImageRecord
+from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.probability import SamePerson
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.engines import engine_of
@@ -32,6 +35,7 @@ def one(server, tmp_path):
     engine_of(place).build_gallery(place, FeatureSets([features]), factory="Flat", metric="cosine")
     service = Service(Networks(), LiveGallery.of_place(place, MODEL), store=ImageStore(tmp_path / "store"))
     with TestClient(create_app(service, hosts=())) as client:
+        client.service = service
         yield client
 
 
@@ -88,6 +92,32 @@ def test_a_gallery_of_other_networks_or_metric_is_503_until_it_is_put_right(serv
         build()
         assert one.post("/v1/search", files=files(5)).status_code == 200
     assert [entry.name for entry in (tmp_path / "store").iterdir()] == [".lock"]
+
+
+def test_the_page_shows_the_cameras_that_there_are_now(one, tmp_path):
+    gallery = one.service.gallery.current()
+    assert 'value="hall"' in one.get("/").text
+    path = gallery.images([0])[0].path
+    gallery.remove([glob.escape(path)])
+    records = [ImageRecord("yard.png", 99, 9, None, "", "", "yard")]
+    gallery.add(FeatureSet.of(gallery_features(tmp_path, [50]).features, records, MODEL))
+    assert len(gallery) == IMAGES
+    assert 'value="yard"' in one.get("/").text
+
+
+def test_the_page_looks_again_after_an_image_was_removed_meanwhile(one, monkeypatch):
+    gallery = one.service.gallery.current()
+    find = gallery.some
+
+    def some(count):
+        ids = find(count)
+        if len(ids) == IMAGES:  # somebody removes one of them now
+            gallery.remove([glob.escape(gallery.images(ids[:1])[0].path)])
+        return ids
+
+    monkeypatch.setattr(gallery, "some", some)
+    answer = one.get("/")
+    assert (answer.status_code, answer.text.count("/picture")) == (200, IMAGES - 1)
 
 
 def test_a_killed_database_is_503_and_comes_back_by_itself(one, server):

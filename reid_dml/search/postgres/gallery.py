@@ -103,6 +103,12 @@ class PostgresGallery:
         with self._reading() as (_, head):
             return head.count
 
+    @property
+    def state(self) -> object:
+        """Something that is another after every change, whoever made it."""
+        with self._reading() as (connection, _):  # the row is written by each, in a table that may be a new one
+            return connection.execute("SELECT tableoid::text, xmin::text FROM gallery").fetchone()
+
     def watch(self, check: Callable[[IndexSpec], object]) -> None:
         """Have a check called now and by the first call after the gallery became another; see `AnyGallery.watch`."""
         check(self.spec)
@@ -190,9 +196,17 @@ class PostgresGallery:
     def some(self, count: int) -> list[int]:
         """Ids of at most so many images, spread over all."""
         with self._reading() as (connection, head):
-            words = "SELECT id FROM images WHERE id %% %s = 0 ORDER BY id LIMIT %s"
-            step = max(1, head.count // max(count, 1))
-            return [row[0] for row in connection.execute(words, [step, count]).fetchall()]
+            if head.count <= count:
+                rows = connection.execute("SELECT id FROM images ORDER BY id").fetchall()
+            else:  # there are gaps where images were removed: the first one from each of so many places on
+                first = connection.execute("SELECT min(id) FROM images").fetchone() or (0,)
+                places = np.linspace(first[0], head.spec.next_id - 1, count, endpoint=False).astype(int).tolist()
+                rows = connection.execute(
+                    "SELECT DISTINCT found.id FROM unnest(%s::bigint[]) AS place, "
+                    "LATERAL (SELECT id FROM images WHERE id >= place ORDER BY id LIMIT 1) AS found ORDER BY 1",
+                    [places],
+                ).fetchall()
+            return [row[0] for row in rows]
 
     def has_times(self) -> bool:
         """Whether the time of any image is known."""
