@@ -57,7 +57,10 @@ def serve(
     """
     check(_NEEDS, "serve", "serving")
     if is_url(gallery) and not (store or read_only):
-        raise UserError(f"{shown_place(gallery)}: has no folder for images that are added; name one: --store DIR")
+        raise UserError(
+            f"{shown_place(gallery)}: has no folder for images that are added; name one (--store DIR), or serve it "
+            "--read-only"
+        )
     if not 0 < prior < 1:
         raise UserError(f"--prior {prior}: must lie between 0 and 1")
     from reid_dml.service.guard import LOOPBACK, check_access
@@ -81,7 +84,7 @@ def serve(
     service = Service(
         extractor,
         live,
-        store=None if read_only else ImageStore(_store(gallery, store)),
+        store=None if read_only else ImageStore(store or f"{os.path.normpath(gallery)}.images"),
         calibration=limit,
         prior=prior,
         time_pattern=time_pattern,
@@ -115,9 +118,3 @@ def open_door(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{host}:{port}: nothing can listen there ({why}); choose another --port or --host") from None
-
-
-def _store(gallery: str | os.PathLike[str], store: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    if not store and "://" in str(gallery):
-        raise UserError("name a folder for images that are added (--store DIR), or serve the gallery --read-only")
-    return store or f"{os.path.normpath(gallery)}.images"

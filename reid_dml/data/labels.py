@@ -13,7 +13,7 @@ from typing import NamedTuple
 from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
 
-_WHOLE = re.compile(r"([+-]?\d+)([.,]0*)?")  # 13.0 and 13,0 are what spreadsheets make of 13
+_WHOLE = re.compile(r"([+-]?\d{1,18})([.,]0*)?")  # 13.0 and 13,0: spreadsheets make them of 13. Longer ones are words
 _WORDS = {"distractor": DISTRACTOR, "distractors": DISTRACTOR, "junk": JUNK, "unknown": UNKNOWN_PERSON}
 
 

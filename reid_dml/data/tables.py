@@ -15,11 +15,11 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from reid_dml.data.labels import LabelledImage, tidy
+from reid_dml.data.times import tidy_time
 from reid_dml.errors import UserError, require_file
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def iso_time(text: str, place: str) -> str:
     """A time as ISO 8601, or empty. Raises `UserError` for a text that is none."""
     text = text.strip()
     try:
-        return datetime.fromisoformat(text.replace("_", "T", 1)).isoformat() if text else ""
+        return tidy_time(text.replace("_", "T", 1))
     except ValueError:
         raise UserError(f"{place}: time {text!r} is not ISO 8601; write 2026-01-31T12:30:00") from None
 

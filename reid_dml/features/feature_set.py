@@ -6,13 +6,13 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reid_dml.data.records import ImageRecord
+from reid_dml.data.times import moment_of
 from reid_dml.digests import digest_of
 from reid_dml.errors import UserError, require_file
 from reid_dml.features.names import Names
@@ -231,7 +231,7 @@ def whole_ids(name: str, ids: np.ndarray) -> np.ndarray:
 def _check_times(times: np.ndarray) -> None:
     for row in np.flatnonzero(times != "").tolist():
         try:
-            datetime.fromisoformat(times[row])
+            moment_of(str(times[row]))
         except ValueError:
             raise ValueError(f"times must be ISO 8601, row {row} is {str(times[row])!r}") from None
 

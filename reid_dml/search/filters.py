@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 
+from reid_dml.data.times import moment_of
 from reid_dml.errors import UserError
 from reid_dml.features.names import Names, id_of
 
@@ -108,14 +109,12 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
         text: such as 2026-01-31 or 2026-01-31T12:30.
         end: the first moment behind it: of a day the next day, of a minute or second the next one.
     """
-    try:
-        moment = plain_moment(datetime.fromisoformat(text))
-    except ValueError:
-        raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00") from None
-    if not end:
-        return moment
     length = timedelta(days=1) if len(text) <= 10 else timedelta(minutes=1) if len(text) == 16 else timedelta(seconds=1)
-    return moment + length
+    try:
+        moment = moment_of(text)
+        return moment + length if end else moment
+    except (ValueError, OverflowError):
+        raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00") from None
 
 
 def image_times(images: pa.Table, pattern: str = "") -> list[datetime | None]:
@@ -125,7 +124,7 @@ def image_times(images: pa.Table, pattern: str = "") -> list[datetime | None]:
     times: list[datetime | None] = []
     for path, time in zip(images["path"].to_pylist(), own, strict=True):
         if time:
-            times.append(plain_moment(datetime.fromisoformat(time)))
+            times.append(moment_of(time))
         else:
             times.append(_name_time(path, find, pattern) if find else None)
     return times
@@ -149,8 +148,3 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         )
     texts = [re.escape(part) if place % 2 == 0 else rf"\d{{{_DIGITS[part]}}}" for place, part in enumerate(parts)]
     return re.compile("".join(texts))
-
-
-def plain_moment(moment: datetime) -> datetime:
-    """A moment without a time zone: of one that has one, in UTC."""
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import faiss
@@ -104,6 +104,15 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._opened.ids)
 
+    @property
+    def state(self) -> object:
+        """Something that is another after every change of the gallery that is opened."""
+        return self.spec.next_id, len(self)
+
+    def watch(self, check: Callable[[IndexSpec], object]) -> None:
+        """Check what the index is; see `AnyGallery.watch`."""
+        check(self.spec)
+
     def search(
         self, query: FeatureSet | np.ndarray, k: int = 10, *, only: ImageFilter | np.ndarray | None = None
     ) -> Neighbours:
@@ -172,6 +181,13 @@ class Gallery:
         images = self._opened.contents.images
         rows = {path: pc.index(images["path"], to_utf8(path)).as_py() for path in paths}
         return {path: images["id"][row].as_py() for path, row in rows.items() if row >= 0}
+
+    def called(self, names: Sequence[str]) -> dict[str, int]:
+        """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
+        images = self._opened.contents.images
+        files = pc.replace_substring_regex(images["path"], "(?s)^.*/", "")
+        found = images.filter(pc.is_in(files, pa.array([to_utf8(name) for name in names], pa.string())))
+        return {from_utf8(row["path"]): row["id"] for row in found.select(["path", "id"]).to_pylist()}
 
     def cameras(self) -> list[int]:
         """Ids of the cameras whose images it holds, rising; -1: unknown."""

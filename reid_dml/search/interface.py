@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
-from reid_dml.errors import UserError
+from reid_dml.errors import UnavailableError, UserError
 from reid_dml.features.feature_set import FeatureSet, row_names
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_models, check_not_empty, check_widths
@@ -36,6 +36,11 @@ class GoneError(UserError, ValueError):
     """Ids that no image of the gallery has, as of images removed since the search that found them."""
 
 
+def replaced(error: UserError) -> UnavailableError:
+    """What calls raise while another gallery than before is there, which cannot be served for this reason."""
+    return UnavailableError(f"the gallery was replaced by one that cannot be served: {error}")
+
+
 class AnyGallery(Protocol):
     """A gallery to search and to change, opened with `search.open_gallery`."""
 
@@ -56,8 +61,21 @@ class AnyGallery(Protocol):
     def __len__(self) -> int:
         """How many images there are."""
 
+    @property
+    def state(self) -> object:
+        """Something that is another after every change."""
+
+    def watch(self, check: Callable[[IndexSpec], object]) -> None:
+        """Have a check called with what the gallery is, now, and in a database whenever it is another.
+
+        The gallery is served no further while the check raises `UserError`: then every call raises `UnavailableError`.
+        """
+
     def find(self, paths: Sequence[str]) -> dict[str, int]:
         """The ids of the images of these paths; a path that no image has is left out."""
+
+    def called(self, names: Sequence[str]) -> dict[str, int]:
+        """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
 
     def cameras(self) -> list[int]:
         """Ids of the cameras whose images it holds, rising; -1: unknown."""

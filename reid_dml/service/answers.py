@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from reid_dml.data.records import UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
@@ -16,6 +18,8 @@ from reid_dml.search.filters import ImageFilter
 from reid_dml.search.interface import AnyGallery, GoneError
 from reid_dml.service.image_store import shown_name
 from reid_dml.text import printable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,15 @@ def _passing(gallery: AnyGallery, only: ImageFilter) -> Any:
 
 
 def _searched(gallery: AnyGallery, query: FeatureSet, k: int, threshold: float | None, only: Any) -> RankedList:
-    for attempt in range(3):
-        try:
-            return search_lists(gallery, query, k, threshold=threshold, only=only)[0]
-        except GoneError:  # an image was removed from a database between the search and the look at what it is
-            if attempt == 2:
-                raise
-    raise AssertionError
+    return settled(lambda: search_lists(gallery, query, k, threshold=threshold, only=only)[0])
+
+
+def settled(look: Callable[[], T]) -> T:
+    """What `look` gives: it looks again if an image was removed from a database between a search and what it is."""
+    for _ in range(2):
+        with suppress(GoneError):
+            return look()
+    return look()
 
 
 def shown(number: int, record: ImageRecord) -> Shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
@@ -22,6 +23,8 @@ _LOGGER = logging.getLogger(__name__)
 COOKIE = "reid_dml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OPEN = ("/healthz", "/readyz", "/login")  # and /static/: they tell nothing of the gallery
+_OPEN_BYTES = 4096  # of a body for them
+_SILENCE = 30.0  # seconds that a body may pause
 _SHORTEST = 16
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -57,7 +60,7 @@ class Guard:
         token: that requests must show; empty: none.
         hosts: names by which the service may be addressed: a page of another name that resolves to this machine
             cannot read from it. Empty: any, as behind a proxy that checks them.
-        limits: of bodies, and of requests with one at a time.
+        limits: of bodies, and of requests with one at a time, those that need no token apart.
         metrics: told of every answer.
     """
 
@@ -70,16 +73,17 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(receive, send, self.limits.upload_bytes, keep=scope["path"].startswith("/static/"))
-        started, sends = time.perf_counter(), scope["method"] not in ("GET", "HEAD")
+        limit = min(_OPEN_BYTES, self.limits.upload_bytes) if _is_open(scope) else self.limits.upload_bytes
+        body = _Body(receive, send, limit, keep=scope["path"].startswith("/static/"))
+        started, sends = time.perf_counter(), not _is_open(scope) and not _only_reads(scope)
         try:
-            if refusal := self._refusal(scope, Headers(scope=scope)):
+            if refusal := self._refusal(scope, Headers(scope=scope), limit):
                 await refusal(scope, receive, body.send)
                 return
             self.uploads += sends
             try:
                 await self.app(scope, body.receive, body.send)
-            except _TooLarge:
+            except _CutOff:
                 pass
             except Exception:
                 _LOGGER.exception("%s %s failed", scope["method"], scope["path"])
@@ -87,28 +91,27 @@ class Guard:
                     await _error(500, "the service failed; its log says why")(scope, receive, body.send_now)
             finally:
                 self.uploads -= sends
-            if body.too_large and not body.status:
-                await self._too_large()(scope, receive, body.send_now)
+            if body.refusal and not body.status:
+                await body.refusal(scope, receive, body.send_now)
         finally:
             path = getattr(scope.get("route"), "path", "/static" if body.keep else "other")
             self.metrics.answered(scope["method"], path, body.status, time.perf_counter() - started)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        path, method = scope["path"], scope["method"]
+    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
         if self.hosts and _name(headers.get("host", "")) not in self.hosts:
             return _error(421, "this service does not answer to that name")
-        if method not in ("GET", "HEAD") and _is_foreign(headers):
+        if not _only_reads(scope) and _is_foreign(headers):
             return _error(403, "a page of another site sent this request")
-        if self.token and path not in _OPEN and not path.startswith("/static/") and not self._knows_token(headers):
-            if method == "GET" and "text/html" in headers.get("accept", ""):
+        if self.token and not _is_open(scope) and not self._knows_token(headers):
+            if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
                 return RedirectResponse("/login", 303)
             response = _error(401, "show the token: Authorization: Bearer ...")
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.limits.upload_bytes:
-            return self._too_large()
-        if method not in ("GET", "HEAD") and self.uploads >= self.limits.waiting:
+        if not length.isdigit() or len(length) > 18 or int(length) > limit:
+            return _too_large(limit)
+        if not _is_open(scope) and not _only_reads(scope) and self.uploads >= self.limits.waiting:
             return busy(f"{self.uploads} requests are being answered; try again in a second")
         return None
 
@@ -122,31 +125,36 @@ class Guard:
             return False
         return cookie is not None and hmac.compare_digest(cookie.value.encode(), cookie_of(self.token).encode())
 
-    def _too_large(self) -> Response:
-        return _error(413, f"the request is larger than {self.limits.upload_bytes:,} bytes")
 
-
-class _TooLarge(Exception):
-    """More came than a request may have."""
+class _CutOff(Exception):
+    """No more of a request is read."""
 
 
 class _Body:
     """Counts what comes in, and looks at what goes out."""
 
     def __init__(self, receive: Receive, send: Send, limit: int, *, keep: bool) -> None:
-        self._receive, self._send, self._left, self.keep = receive, send, limit, keep
-        self.too_large, self.status = False, 0
+        self._receive, self._send, self._limit, self.keep = receive, send, limit, keep
+        self._size, self._whole = 0, False
+        self.refusal: Response | None = None
+        self.status = 0
 
     async def receive(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            self.too_large = True
-            raise _TooLarge
+        try:  # behind the whole body only the end of the connection comes
+            async with asyncio.timeout(None if self._whole else _SILENCE):
+                message = await self._receive()
+        except TimeoutError:
+            self.refusal = _error(408, f"nothing more of the request came for {_SILENCE:g} seconds")
+            raise _CutOff from None
+        self._whole = not message.get("more_body", False)
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            self.refusal = _too_large(self._limit)
+            raise _CutOff
         return message
 
     async def send(self, message: Message) -> None:
-        if not self.too_large or self.status:  # what the application makes of a body that was cut off is not sent
+        if not self.refusal or self.status:  # what the application makes of a body that was cut off is not sent
             await self.send_now(message)
 
     async def send_now(self, message: Message) -> None:
@@ -168,6 +176,19 @@ def busy(message: str) -> Response:
 
 def _error(status: int, message: str) -> Response:
     return JSONResponse({"error": message}, status)
+
+
+def _too_large(limit: int) -> Response:
+    return _error(413, f"the request is larger than {limit:,} bytes")
+
+
+def _only_reads(scope: Scope) -> bool:
+    return scope["method"] in ("GET", "HEAD")
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether a request needs no token."""
+    return scope["path"] in _OPEN or (_only_reads(scope) and scope["path"].startswith("/static/"))
 
 
 def _name(host: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -45,16 +45,17 @@ class ImageStore:
         """Let others use the folder."""
         self._stack.close()
 
-    def settle(self, find: Callable[[list[str]], Collection[str]]) -> None:
+    def settle(self, called: Callable[[list[str]], Iterable[str]]) -> None:
         """End what was cut off: a file of an image of the gallery stays, that of any other is erased.
 
-        `find` tells which of some paths are those of images of the gallery; it is called if anything was cut off.
+        `called` gives the paths of the images of the gallery whose files have some names; the folder may have been
+        another when they were added. It is called if anything was cut off.
         """
         pending = [file for file in self.folder.iterdir() if file.name.endswith(_PENDING)]
         if not pending:
             return
         names = [file.name.removesuffix(_PENDING) for file in pending]
-        known = set(map(os.path.basename, find([str(self.folder / name) for name in names])))
+        known = set(map(os.path.basename, called(names)))
         for file in pending:
             if (name := file.name.removesuffix(_PENDING)) in known:
                 file.replace(self.folder / name)

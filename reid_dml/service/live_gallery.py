@@ -13,7 +13,8 @@ from reid_dml.errors import UnavailableError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_models
 from reid_dml.search.engines import is_url, open_gallery
-from reid_dml.search.interface import AnyGallery
+from reid_dml.search.index_folder import IndexSpec
+from reid_dml.search.interface import AnyGallery, replaced
 
 _UNKNOWN = object()
 
@@ -31,11 +32,13 @@ class LiveGallery:
     """
 
     def __init__(self, open_gallery: Callable[[], AnyGallery], state: Callable[[], object], model: str) -> None:
-        self._open, self._state, self._model = open_gallery, state, model
+        self._open, self._state = open_gallery, state
+        self._checks: list[Callable[[IndexSpec], object]] = [
+            lambda spec: check_models("the networks", model, str(self._place), spec.model, for_index=True)
+        ]
         self._reading, self._changing = threading.Lock(), threading.Lock()
         self._seen: object = state()
-        self._engine = self._opened()
-        self._refused = ""
+        self._engine, self._refused = self._opened(), ""
 
     @staticmethod
     def of_place(place: str | os.PathLike[str], model: str, *, parameters: str = "") -> LiveGallery:
@@ -53,6 +56,11 @@ class LiveGallery:
     def path(self) -> object:
         """What messages call it."""
         return self._engine.path
+
+    def require(self, check: Callable[[IndexSpec], object]) -> None:
+        """Have what the gallery is checked too, now and later. Raises the `UserError` that the check raises now."""
+        check(self.current().spec)
+        self._checks.append(check)
 
     def current(self) -> AnyGallery:
         """The gallery as it is now. Raises `UnavailableError` where what is there now cannot be served."""
@@ -89,13 +97,18 @@ class LiveGallery:
         except UnavailableError:  # a database that does not answer now
             raise
         except UserError as error:
-            self._refused = f"the gallery was replaced by one that cannot be served: {error}"
+            self._refused = str(replaced(error))
         self._seen = seen
 
     def _opened(self) -> AnyGallery:
         engine = self._open()
-        check_models("the networks", self._model, str(engine.path), engine.spec.model, for_index=True)
+        self._place = engine.path
+        engine.watch(self._check)
         return engine
+
+    def _check(self, spec: IndexSpec) -> None:
+        for check in self._checks:
+            check(spec)
 
 
 def _exactly(path: str) -> str:

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from reid_dml.errors import UserError
-from reid_dml.service.answers import Shown, parse_id, shown
+from reid_dml.service.answers import Shown, parse_id, settled, shown
 from reid_dml.service.export import as_csv, as_json
 from reid_dml.service.guard import COOKIE, cookie_of
 from reid_dml.service.limits import Refusal
@@ -249,8 +249,12 @@ class Pages:
     def _start(self) -> list[Shown]:
         """Some images of the gallery, spread over all."""
         gallery = self.service.gallery.current()
-        ids = gallery.some(_START) if len(gallery) else []
-        return [shown(number, record) for number, record in zip(ids, gallery.images(ids), strict=True)] if ids else []
+
+        def look() -> list[Shown]:
+            ids = gallery.some(_START) if len(gallery) else []
+            return [shown(*pair) for pair in zip(ids, gallery.images(ids), strict=True)] if ids else []
+
+        return settled(look)
 
     def _query(self, name: str) -> Query:
         if (query := self.service.queries.get(name)) is None:
@@ -276,20 +280,20 @@ class Pages:
     def _gallery(self) -> dict[str, Any]:
         """What the page says of the gallery; looked up once for each state of it."""
         gallery = self.service.gallery.current()
-        count = len(gallery)
-        if self._about[0] != (gallery, count):
+        state = (gallery, gallery.state)
+        if self._about[0] != state:
             names = gallery.names
             cameras = [names.cameras.get(number, str(number)) for number in gallery.cameras() if number >= 0]
             metric = gallery.spec.metric
             about = {
-                "count": count,
+                "count": len(gallery),
                 "cameras": cameras if 1 < len(cameras) <= _MANY else [],
                 "many_cameras": len(cameras) > _MANY,
                 "has_times": gallery.has_times() or bool(self.service.time_pattern),
                 "metric": metric,
                 "score": "similarity" if metric == "cosine" else "distance",
             }
-            self._about = ((gallery, count), about)
+            self._about = (state, about)
         return self._about[1]
 
 

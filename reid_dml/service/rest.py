@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Annotated, Any
 
@@ -16,11 +17,13 @@ from reid_dml.service.metrics import Metrics
 from reid_dml.service.requests import read_uploads, wanted_of
 from reid_dml.service.service import Labels, Service
 
+_LOGGER = logging.getLogger(__name__)
 Images = Annotated[list[UploadFile], File(description="image files: JPEG, PNG, WebP, BMP, GIF or TIFF")]
 _ERRORS = {
     401: "no token, or a wrong one",
     403: "not allowed",
     404: "no such image",
+    408: "the request stopped coming",
     413: "too many bytes",
     422: "an image or a value that cannot be used",
     429: "too busy: try again",
@@ -198,7 +201,8 @@ def rest(service: Service, metrics: Metrics) -> APIRouter:
         try:
             service.check_ready()
         except UserError as error:
-            return JSONResponse({"error": service.public(error)}, 503)
+            _LOGGER.warning("not ready: %s", error)  # whoever asks has shown no token: told nothing of it
+            return JSONResponse({"error": "not ready"}, 503)
         return JSONResponse({"status": "ready"})
 
     @routes.get("/metrics", tags=["service"], response_class=Response)

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
 from reid_dml.data.images import BrokenImage, read_image, resize_image
 from reid_dml.data.labels import LabelledImage, records_of, tidy
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
+from reid_dml.data.times import tidy_time
 from reid_dml.errors import BusyError, UserError, describe_os_error
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
@@ -75,11 +75,10 @@ class Service:
         self.extractor, self.gallery, self.store = extractor, gallery, store
         self.calibration, self.prior, self.time_pattern = calibration, prior, time_pattern
         self.limits = limits or Limits()
-        spec = gallery.current().spec
         if calibration:
-            calibration.check(spec.metric, extractor.model, "the gallery")
+            gallery.require(lambda spec: calibration.check(spec.metric, extractor.model, "the gallery"))
         if store:
-            store.settle(lambda paths: gallery.current().find(paths))
+            store.settle(lambda names: gallery.current().called(names))
         self.embedder = Embedder(self._extract, waiting=self.limits.waiting)
         self.queries = Queries()
         self._changes = threading.Lock()
@@ -171,7 +170,7 @@ class Service:
             rows = dict[str, int]()
             for row, upload in enumerate(uploads):
                 rows.setdefault(store.path_for(upload.data, upload.name, upload.kind), row)
-            there = self.gallery.current().find(list(rows))
+            there = self._known(store, list(rows))
             new = [path for path in rows if path not in there]
             if new:
                 records = _records(new, labels)
@@ -180,8 +179,8 @@ class Service:
                 chosen = features[[rows[path] for path in new]]
                 self.gallery.add(FeatureSet.of(chosen, records, self.extractor.model))
                 store.confirm(new)
-            found = {path: image_id(number, path) for path, number in self.gallery.current().find(list(rows)).items()}
-        return [found[path] for path in new], [found[path] for path in there]
+            found = self._known(store, new)
+        return [found[path] for path in new], list(there.values())
 
     def remove(self, keys: Sequence[str]) -> tuple[int, int]:
         """Erase images from the gallery for good: how many, and of how many the file was ours and is erased too."""
@@ -205,6 +204,15 @@ class Service:
             text = str(text).replace(path, "the gallery")
         return re.sub(r"(?<![\w.])/(?:[^\s:;,'\"/]+/)*([^\s:;,'\"/]*)", r"\1", str(text))
 
+    def _known(self, store: ImageStore, paths: Sequence[str]) -> dict[str, str]:
+        """Ids of those images of the store that the gallery has, wherever the store was when they were added."""
+        gallery = self.gallery.current()
+        found = {path: image_id(number, path) for path, number in gallery.find(paths).items()}
+        if moved := {os.path.basename(path): path for path in paths if path not in found and store.owns(path)}:
+            for path, number in gallery.called(list(moved)).items():
+                found[moved[os.path.basename(path)]] = image_id(number, path)
+        return found
+
     def _writable(self) -> ImageStore:
         if self.store is None:
             raise Refusal(403, "this gallery is read only here")
@@ -218,7 +226,7 @@ class Service:
                 yield
             except BaseException as error:
                 with suppress(UserError, OSError):  # else settled with the next change that fails, or at the next start
-                    store.settle(lambda paths: self.gallery.current().find(paths))
+                    store.settle(lambda names: self.gallery.current().called(names))
                 if isinstance(error, BusyError):
                     raise Refusal(503, "another process is changing the gallery; try again later") from None
                 full = isinstance(error, OSError) and error.errno in _FULL
@@ -234,7 +242,7 @@ class Service:
 def _records(paths: Sequence[str], labels: Labels) -> list[ImageRecord]:
     """What is known of images that are added. Raises `Refusal` for a time that is none."""
     try:
-        time = datetime.fromisoformat(labels.time).isoformat() if labels.time else ""
+        time = tidy_time(labels.time)
     except ValueError:
         raise Refusal(422, f"{printable(labels.time)!r} is not a time; write 2026-01-31T12:30:00") from None
     person, camera = tidy(labels.person), tidy(labels.camera)

@@ -97,6 +97,7 @@ def test_times_and_columns_that_are_absent(table):
         (text(rows=["img/1.jpg,1,#REF!,train"]), ["line 2: camera_id is '#REF!', an error of the spreadsheet"]),
         (text(";", rows=['img/1.jpg,"4.91577E+11",1,train']), ["line 2: person_id is '4.91577E+11', a long number"]),
         ("path,time\nimg/1.jpg,noon\n", ["line 2: time 'noon' is not ISO 8601"]),
+        ("path,time\nimg/1.jpg,0001-01-01T00:00+14:00\n", ["line 2: time '0001-01-01T00:00+14:00' is not ISO 8601"]),
         (HEADER + "\n", ["names no images below its header"]),
         (b"PK\x03\x04....", ["a spreadsheet's own format", "save it there as CSV"]),
         (b"path\n\x01a\0\0b\n", ["not a CSV text file"]),

@@ -78,6 +78,7 @@ class TestFile:
             (lambda a: a.update(camera_ids=a["camera_ids"].astype(str)), "camera_ids must be whole numbers, got <U21"),
             (lambda a: a["features"].__setitem__((3, 1), np.nan), "1 of 20 features are NaN or infinite, first rows 3"),
             (lambda a: a.update(paths=np.array([object()] * 20)), "pickled objects"),
+            (lambda a: a.update(times=np.array(["0001-01-01T00:00+14:00"] * 20)), "times must be ISO 8601, row 0 is"),
         ],
     )
     def test_a_wrong_file_is_refused_by_name(self, rng, tmp_path, change, words):

@@ -55,6 +55,18 @@ def build(place, features, **options):
     return open_gallery(place)
 
 
+def test_some_images_are_spread_over_those_that_are_left(rng, place):
+    gallery = build(place, images(rng, 100))
+    assert len(gallery.some(24)) == 24
+    gallery.remove([f"folder/{row:04d}_c{row % 3}.jpg" for row in range(100) if row % 4 == 0 or row % 3 == 0])
+    left = [row for row in range(100) if row % 4 and row % 3]
+    found = gallery.some(24)
+    assert set(found) <= set(left)
+    assert found == sorted(set(found))
+    assert (len(found) >= 20, found[0] < 10, found[-1] > 90) == (True, True, True)
+    assert gallery.some(60) == left
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("width", [8, 512, 2048])
 def test_exact_search_is_that_of_faiss(rng, tmp_path, place, metric, width):

@@ -53,9 +53,9 @@ def gallery_features(folder: Path, numbers: Sequence[int], model: str = MODEL) -
     return FeatureSet.of(Networks()(pixels), records, model)
 
 
-def build_gallery(folder: Path, numbers: Sequence[int], *, model: str = MODEL, overwrite: bool = False) -> Path:
+def build_gallery(folder: Path, numbers: Sequence[int], *, model: str = MODEL, **options: Any) -> Path:
     """An index of such images."""
-    build_index(folder / "g.index", FeatureSets([gallery_features(folder, numbers, model)]), overwrite=overwrite)
+    build_index(folder / "g.index", FeatureSets([gallery_features(folder, numbers, model)]), **options)
     return folder / "g.index"
 
 

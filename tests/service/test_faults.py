@@ -18,11 +18,15 @@ pytest.importorskip("prometheus_client")
 from reid_dml.commands.serve import open_door
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.ranking.probability import SamePerson
+from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.gallery import Gallery
+from reid_dml.search.index_folder import IndexFolder
 from reid_dml.service.answers import Wanted
+from reid_dml.service.limits import Refusal
 from reid_dml.service.service import Labels
 from tests.faults.children import at_change, run_child
-from tests.service.conftest import IMAGES, build_gallery, files, open_service, person
+from tests.service.conftest import IMAGES, MODEL, build_gallery, files, open_service, person
 
 WANTED = Wanted(1)
 
@@ -92,6 +96,29 @@ def test_an_erasure_is_whole_or_not_at_all_after_kill_9(gallery, tmp_path_factor
     assert named == kept
 
 
+def test_a_gallery_and_its_images_may_move(gallery, tmp_path):
+    service = open_service(gallery)
+    (key, _), _ = service.add([service.upload(person(number), f"{number}.png") for number in (50, 51)], Labels())
+    service.close()
+    (tmp_path / "new").mkdir()
+    for name in ("g.index", "g.index.images"):
+        (tmp_path / name).rename(tmp_path / "new" / name)
+    moved = tmp_path / "new" / "g.index"
+    service = open_service(moved)
+    assert service.add([service.upload(person(50), "again.png")], Labels()) == ([], [key])
+    with IndexFolder(moved).lock(), pytest.raises(Refusal, match="another process"):
+        service.remove([key])
+    assert service.pixels(key).shape == (64, 32, 3)  # what could not be removed has its file
+    service.store.withdraw(service.record(key).path)  # killed while it was removed
+    service.close()
+    service = open_service(moved)
+    assert service.pixels(key).shape == (64, 32, 3)
+    assert service.remove([key]) == (1, 1)
+    named, kept = state(moved)
+    assert named == kept
+    assert len(kept) == 1
+
+
 @pytest.mark.parametrize("size", [10, 2000])
 def test_a_full_disk_changes_nothing(client, gallery, size):
     """A file may have so many bytes: too few for the image, or enough for it and too few for the index."""
@@ -135,11 +162,21 @@ def test_a_gallery_of_other_networks_is_refused_until_it_is_put_right(client, ga
     build_gallery(gallery.parent, range(IMAGES), model="1" * 32, overwrite=True)
     for answer in (
         one.post("/v1/search", files=files(5)),
-        one.get("/readyz"),
         one.post("/v1/gallery", files=files(40)),
     ):
         assert answer.status_code == 503
         assert "cannot be compared" in answer.json()["error"]
+    assert one.get("/readyz").status_code == 503
+    build_gallery(gallery.parent, range(IMAGES), overwrite=True)
+    assert one.post("/v1/search", files=files(5)).status_code == 200
+
+
+def test_a_gallery_of_another_metric_is_not_judged_by_the_threshold(client, gallery):
+    one = client(calibration=Threshold(0.6, "cosine", MODEL, SamePerson(20.0, -12.0), "t.json"))
+    assert one.post("/v1/search", files=files(5), data={"k": 1}).json()["images"][0]["probability"] > 0.99
+    build_gallery(gallery.parent, range(IMAGES), overwrite=True, metric="euclidean")
+    answer = one.post("/v1/search", files=files(5))
+    assert (answer.status_code, "calibrate with --metric euclidean" in answer.json()["error"]) == (503, True)
     build_gallery(gallery.parent, range(IMAGES), overwrite=True)
     assert one.post("/v1/search", files=files(5)).status_code == 200
 

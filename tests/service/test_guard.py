@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 
+from starlette.responses import Response
+
 from reid_dml.errors import UserError
-from reid_dml.service.guard import check_access
+from reid_dml.service.guard import Guard, check_access
 from reid_dml.service.limits import Limits
-from tests.service.conftest import files
+from tests.service.conftest import build_gallery, files
 
 TOKEN = "correct horse battery"
 
@@ -38,6 +42,14 @@ def test_a_token_is_asked_for(client):
     assert one.get("/v1/gallery", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     page = one.get("/", headers={"Accept": "text/html"})
     assert (page.status_code, page.headers["location"]) == (303, "/login")
+
+
+def test_what_needs_no_token_tells_nothing_of_the_gallery(client, gallery, caplog):
+    one = client(token=TOKEN)
+    build_gallery(gallery.parent, range(3), model="1" * 32, overwrite=True)
+    answer = one.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"error": "not ready"})
+    assert "cannot be compared" in caplog.text
 
 
 def test_a_browser_gets_in_by_the_token(client):
@@ -71,6 +83,68 @@ def test_too_many_bytes_are_refused_whether_they_are_announced_or_not(client):
     silent = one.post("/v1/embed", content=iter([head, *[bytes(1000)] * 20, b"\r\n--x--\r\n"]), headers=kind)
     assert (silent.status_code, "5,000 bytes" in silent.json()["error"]) == (413, True)
     assert one.post("/v1/embed", files=files(1)).status_code == 200
+
+
+async def asked(guard, path, receive, headers=()):
+    """Status and text of what a guard answers to a POST whose body comes from `receive`."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": list(headers)}
+    await guard(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"].decode()
+
+
+async def reads_all(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    await Response("read")(scope, receive, send)
+
+
+def a_guard(**limits):
+    metrics = SimpleNamespace(answered=lambda *_: None)
+    return Guard(reads_all, token=TOKEN, hosts=(), limits=Limits(**limits), metrics=metrics)
+
+
+async def nothing():
+    await asyncio.Event().wait()
+
+
+async def empty():
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def test_people_without_the_token_cannot_keep_others_out():
+    guard, bearer = a_guard(), [(b"authorization", b"Bearer " + TOKEN.encode())]
+
+    async def ask():
+        slow = [asyncio.create_task(asked(guard, "/login", nothing)) for _ in range(64)]
+        await asyncio.sleep(0)
+        answer = await asked(guard, "/v1/search", empty, bearer)
+        for one in slow:
+            one.cancel()
+        return answer
+
+    assert asyncio.run(ask()) == (200, "read")
+
+
+def test_what_needs_no_token_is_small():
+    async def large():
+        return {"type": "http.request", "body": bytes(5000), "more_body": True}
+
+    for headers in ((), [(b"content-length", b"5000")], [(b"content-length", b"9" * 5000)]):
+        status, text = asyncio.run(asked(a_guard(), "/login", large, headers))
+        assert (status, "4,096 bytes" in text) == (413, True)
+    assert asyncio.run(asked(a_guard(), "/static/style.css", large))[0] == 401
+
+
+def test_a_body_that_stops_coming_is_given_up(monkeypatch):
+    monkeypatch.setattr("reid_dml.service.guard._SILENCE", 0.05)
+    guard = a_guard()
+    status, text = asyncio.run(asked(guard, "/v1/search", nothing, [(b"authorization", b"Bearer " + TOKEN.encode())]))
+    assert (status, "0.05 seconds" in text, guard.uploads) == (408, True, 0)
 
 
 def test_pages_can_run_no_script_but_ours(client):

@@ -165,11 +165,27 @@ def test_no_path_is_read_from_a_request(client, key):
         ({"k": 1001}, "ask for 1 to 1,000"),
         ({"k": "x"}, "k: "),
         ({"since": "yesterday"}, "is not a time"),
+        ({"until": "9999-12-31"}, "is not a time"),
+        ({"camera": "1" * 5000}, "camera"),
         ({"threshold": "nan"}, "not a finite number"),
     ],
 )
 def test_refused_searches(client, data, words):
     assert words in error(client().post("/v1/search", files=files(1), data=data), 422)
+
+
+def test_a_time_that_is_none_in_utc_is_not_kept(client):
+    one = client()
+    for time in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00", "noon"):
+        assert "is not a time" in error(one.post("/v1/gallery", files=files(40), data={"time": time}), 422)
+    assert one.get("/v1/gallery").json()["count"] == IMAGES
+
+
+def test_long_numbers_are_words(client):
+    one = client()
+    data = {"person": "1" * 5000, "camera": "2" * 5000}
+    (key,) = one.post("/v1/gallery", files=files(40), data=data).json()["added"]
+    assert one.get(f"/v1/gallery/{key}").json()["person"] == "1" * 5000
 
 
 def test_nothing_is_added_to_a_gallery_that_is_read_only(client, gallery):

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from reid_dml.data.times import moment_of
 from reid_dml.errors import BusyError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_metric
 from reid_dml.files import remove_folder, user_cache
 from reid_dml.search.build import check_new, named, summarise
-from reid_dml.search.filters import plain_moment
 from reid_dml.search.index_folder import IndexSpec
 from reid_dml.search.index_types import prepare
 from reid_dml.search.postgres.connections import Database, use_vectors
@@ -261,5 +260,5 @@ def _rows(features: FeatureSet, metric: str, name: str, half: bool, first: int) 
     columns = (map(to_utf8, features.paths.tolist()), features.person_ids.tolist(), features.camera_ids.tolist())
     times = (time or None for time in features.times.tolist())
     for number, (path, person, camera, time, vector) in enumerate(zip(*columns, times, vectors, strict=True), first):
-        moment = plain_moment(datetime.fromisoformat(time)) if time else None
+        moment = moment_of(time) if time else None
         yield number, path, person, camera, time, moment, as_sent(vector)

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from reid_dml.data.records import ImageRecord
+from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.search.filters import ImageFilter, camera_ids, image_times
 from reid_dml.search.index_folder import IMAGES, IndexSpec
 from reid_dml.search.index_types import prepare
-from reid_dml.search.interface import GoneError, Neighbours, check_query
+from reid_dml.search.interface import GoneError, Neighbours, check_query, replaced
 from reid_dml.search.postgres import changes
 from reid_dml.search.postgres.connections import Database, use_vectors
 from reid_dml.search.postgres.schema import Head, Layout, latest, migrate, read_head
@@ -57,6 +58,8 @@ class PostgresGallery:
     def __init__(self, database: Database, *, parameters: str = "") -> None:
         self.path: str | os.PathLike[str] = database.where
         self.parameters, self._database = parameters, database
+        self._check: Callable[[IndexSpec], object] = lambda spec: None
+        self._checked: IndexSpec | None = None
         with database.transaction() as connection:
             head = read_head(connection, database)
         head.layout.care(parameters)
@@ -69,6 +72,12 @@ class PostgresGallery:
         """One moment of the gallery, and what it is then."""
         with self._database.transaction() as connection:
             head = read_head(connection, self._database)
+            if head.spec != self._checked:
+                try:
+                    self._check(head.spec)
+                except UserError as error:
+                    raise replaced(error) from None
+                self._checked = head.spec
             use_vectors(connection, self._database.where)
             yield connection, head
 
@@ -93,6 +102,17 @@ class PostgresGallery:
     def __len__(self) -> int:
         with self._reading() as (_, head):
             return head.count
+
+    @property
+    def state(self) -> object:
+        """Something that is another after every change, whoever made it."""
+        with self._reading() as (connection, _):  # the row is written by each, in a table that may be a new one
+            return connection.execute("SELECT tableoid::text, xmin::text FROM gallery").fetchone()
+
+    def watch(self, check: Callable[[IndexSpec], object]) -> None:
+        """Have a check called now and by the first call after the gallery became another; see `AnyGallery.watch`."""
+        check(self.spec)
+        self._check = check
 
     def passing(self, only: ImageFilter) -> Condition:
         """What a filter is in SQL. Raises `UserError` if no image passes it, saying why."""
@@ -157,10 +177,16 @@ class PostgresGallery:
 
     def find(self, paths: Sequence[str]) -> dict[str, int]:
         """The ids of the images of these paths; a path that no image has is left out."""
-        written = [to_utf8(path) for path in paths]
+        return self._found("path", paths)
+
+    def called(self, names: Sequence[str]) -> dict[str, int]:
+        """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
+        return self._found("regexp_replace(path, '^.*/', '')", names)
+
+    def _found(self, what: str, values: Sequence[str]) -> dict[str, int]:
         with self._reading() as (connection, _):
-            found = connection.execute("SELECT path, id FROM images WHERE path = ANY(%s)", [written]).fetchall()
-        return {from_utf8(path): number for path, number in found}
+            words, written = f"SELECT path, id FROM images WHERE {what} = ANY(%s)", [to_utf8(value) for value in values]
+            return {from_utf8(path): number for path, number in connection.execute(words, [written]).fetchall()}
 
     def cameras(self) -> list[int]:
         """Ids of the cameras whose images it holds, rising; -1: unknown."""
@@ -170,9 +196,17 @@ class PostgresGallery:
     def some(self, count: int) -> list[int]:
         """Ids of at most so many images, spread over all."""
         with self._reading() as (connection, head):
-            words = "SELECT id FROM images WHERE id %% %s = 0 ORDER BY id LIMIT %s"
-            step = max(1, head.count // max(count, 1))
-            return [row[0] for row in connection.execute(words, [step, count]).fetchall()]
+            if head.count <= count:
+                rows = connection.execute("SELECT id FROM images ORDER BY id").fetchall()
+            else:  # there are gaps where images were removed: the first one from each of so many places on
+                first = connection.execute("SELECT min(id) FROM images").fetchone() or (0,)
+                places = np.linspace(first[0], head.spec.next_id - 1, count, endpoint=False).astype(int).tolist()
+                rows = connection.execute(
+                    "SELECT DISTINCT found.id FROM unnest(%s::bigint[]) AS place, "
+                    "LATERAL (SELECT id FROM images WHERE id >= place ORDER BY id LIMIT 1) AS found ORDER BY 1",
+                    [places],
+                ).fetchall()
+            return [row[0] for row in rows]
 
     def has_times(self) -> bool:
         """Whether the time of any image is known."""
