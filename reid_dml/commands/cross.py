@@ -74,8 +74,6 @@ def cross_tasks(cfg: CfgNode, entries: Sequence[str]) -> dict[str, Task]:
     Raises:
         UserError: a data set that cannot be read or has nothing to test on, or two of one name.
     """
-    if entries and cfg.TEST.TRAIN_ACCURACY:
-        warnings.warn("TEST.TRAIN_ACCURACY: is of the data set that was trained on: not of DATA.TEST", stacklevel=2)
     tasks = []
     for entry in entries:
         own = alone(cfg, entry)

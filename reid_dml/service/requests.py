@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import UploadFile
+from fastapi import Request, UploadFile
 
 from reid_dml.errors import UserError
 from reid_dml.search.filters import ImageFilter, parse_moment
@@ -13,6 +13,18 @@ from reid_dml.service.limits import Refusal
 from reid_dml.service.service import Service
 from reid_dml.service.uploads import Upload
 from reid_dml.text import printable
+
+
+async def check_names(request: Request) -> None:
+    """Refuse a field or a parameter that the route does not have: a filter misspelt would be no filter."""
+    if not request.url.path.startswith("/v1/"):  # what watches the service may add parameters of its own
+        return
+    taken = request.scope["route"].dependant
+    known = {parameter.alias for parameter in (*taken.body_params, *taken.query_params)}
+    sent = [*request.query_params, *(await request.form() if taken.body_params else ())]
+    for name in sent:
+        if name not in known:
+            raise Refusal(422, f"{printable(name[:40])}: no such field; there are {', '.join(sorted(known)) or 'none'}")
 
 
 def read_uploads(service: Service, files: Sequence[UploadFile]) -> list[Upload]:

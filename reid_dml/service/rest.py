@@ -6,7 +6,7 @@ import logging
 import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
@@ -14,7 +14,7 @@ from reid_dml.errors import UserError
 from reid_dml.service.answers import parse_id, shown
 from reid_dml.service.limits import Refusal
 from reid_dml.service.metrics import Metrics
-from reid_dml.service.requests import read_uploads, wanted_of
+from reid_dml.service.requests import check_names, read_uploads, wanted_of
 from reid_dml.service.service import Labels, Service
 
 _LOGGER = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def rest(service: Service, metrics: Metrics) -> APIRouter:
     errors: dict[int | str, dict[str, Any]] = {
         status: {"model": Error, "description": text} for status, text in _ERRORS.items()
     }
-    routes = APIRouter(responses=errors)
+    routes = APIRouter(responses=errors, dependencies=[Depends(check_names)])
 
     @routes.post("/v1/embed", tags=["networks"])
     def embed(images: Images) -> Features:

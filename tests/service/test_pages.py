@@ -38,7 +38,8 @@ def test_a_search_has_an_address_with_its_images(client):
     assert one.get(f"/query/{name}/2").status_code == 404
     assert one.get(f"{address}&camera=hall").text.count('class="card"') == 4
     assert "it has cameras" in one.get(f"{address}&camera=99").text
-    assert "No image is within" in one.get(f"{address}&threshold=1.5").text
+    assert "No image is within" in one.get(f"{address}&threshold=1").text
+    assert "cosine scores lie between -1 and 1" in one.get(f"{address}&threshold=1.5").text
     assert one.get(f"{address}&threshold=x").status_code == 422
 
 

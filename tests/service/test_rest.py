@@ -174,6 +174,14 @@ def test_refused_searches(client, data, words):
     assert words in error(client().post("/v1/search", files=files(1), data=data), 422)
 
 
+def test_a_misspelt_filter_is_not_passed_over(client):
+    one = client()
+    words = "cameras: no such field; there are camera, id, images, k, "
+    assert words in error(one.post("/v1/search", files=files(1), data={"cameras": "1"}), 422)
+    assert "page: no such field" in error(one.get("/v1/gallery?page=2"), 422)
+    assert one.get("/healthz?from=monitor").status_code == 200
+
+
 def test_a_time_that_is_none_in_utc_is_not_kept(client):
     one = client()
     for time in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00", "noon"):
