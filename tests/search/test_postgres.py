@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from reid_dml.data.sets import load_data
-from reid_dml.errors import UnavailableError, UserError
+from reid_dml.errors import BusyError, UnavailableError, UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import normalize
@@ -338,6 +338,25 @@ class TestChange:
         assert len(shared) == 50
         assert shared.table["id"].to_pylist() == list(range(50))
         assert {*shared.table["path"].to_pylist()} >= {path for part in sets for path in part.paths}
+
+    def test_the_same_images_are_brought_in_by_one_at_a_time(self, rng, place, monkeypatch):
+        """Or the first to end would remove the features that the other has extracted."""
+        gallery, more = build(place, images(rng, 3)), images(rng, 3, first=50)
+        summarise, refused = changes.summarise, []
+
+        def and_again(*arguments):
+            try:
+                monkeypatch.setattr(changes, "summarise", summarise)
+                open_gallery(place).add(more)
+            except BusyError as error:
+                refused.append(str(error))
+            return summarise(*arguments)
+
+        monkeypatch.setattr(changes, "summarise", and_again)
+        assert gallery.add(more) == 3
+        assert len(refused) == 1
+        assert refused[0].endswith("another process is bringing in the same images; wait for it")
+        assert not list((user_cache() / "galleries").iterdir())
 
     def test_one_of_an_earlier_version_is_brought_up_to_date_and_of_a_newer_refused(self, rng, place, monkeypatch):
         gallery = build(place, images(rng, 3))

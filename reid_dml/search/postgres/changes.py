@@ -20,7 +20,7 @@ from reid_dml.errors import BusyError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_metric
-from reid_dml.files import remove_folder, user_cache
+from reid_dml.files import exclusive, remove_folder, user_cache
 from reid_dml.search.build import check_new, named, summarise
 from reid_dml.search.filters import plain_moment
 from reid_dml.search.index_folder import IndexSpec
@@ -174,11 +174,20 @@ def _check_place(connection: Connection[Any], database: Database, overwrite: boo
 
 @contextmanager
 def _work(database: Database, source: Source) -> Iterator[Path]:
-    """A folder for features that are extracted, the same for the same images; removed once the change is made."""
+    """A folder for features that are extracted, the same for the same images; removed once the change is made.
+
+    Raises `BusyError` where another process works in it.
+    """
     what = sha256(repr((database.where, source.plan())).encode()).hexdigest()[:32]
     folder = user_cache() / "galleries" / what
-    yield folder
-    remove_folder(folder)
+    lock = folder.with_name(f".{what}.lock")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(lock, f"{database.where}: another process is bringing in the same images; wait for it"):
+        try:
+            yield folder
+            remove_folder(folder)
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager
