@@ -277,7 +277,10 @@ class TestRefusals:
     def test_a_runtime_that_is_not_installed(self, command, tiny_run, tmp_path, monkeypatch):
         for package in ("onnxruntime", "openvino"):
             monkeypatch.setitem(sys.modules, package, None)
-        for name, words in (("m.onnx", "needs onnxruntime; pip install"), ("m.xml", "needs openvino; pip install")):
+        for name, words in (
+            ("m.onnx", "needs the package onnxruntime, which is not installed"),
+            ("m.xml", "needs the package openvino, which is not installed"),
+        ):
             assert words in command("export_model", "--run", tiny_run, "--output", tmp_path / name).error
         assert list(tmp_path.iterdir()) == []
 
