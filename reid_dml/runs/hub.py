@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from reid_dml.errors import UserError
+from reid_dml.extras import check
 
 PREFIX = "hf://"
 # What a model folder consists of; nothing else is fetched, no pickle in particular.
@@ -39,11 +40,10 @@ def local_path(name: str | os.PathLike[str]) -> Path:
 
 def _fetch(name: str) -> str:
     repository, _, revision = name.removeprefix(PREFIX).partition("@")
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-    except ImportError:
-        raise UserError(f"{name}: needs huggingface_hub; pip install huggingface_hub, or name a local folder") from None
+    check(("huggingface_hub",), "hub", name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
         return snapshot_download(repository, revision=revision or None, allow_patterns=_FILES)
     except LocalEntryNotFoundError:

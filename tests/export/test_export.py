@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from reid_dml.models.exported import ABOUT, open_exported, read_about
 from reid_dml.ranking.metrics import RankingMetrics
 
 NEEDS = {".pt2": (), ".onnx": ("onnxruntime", "onnx", "onnxscript"), ".xml": ("openvino", "onnx", "onnxscript")}
+MODEL, CAT = "models/model.json", b'"torch.ops.aten.cat.default"'  # the graph of a program, and what it calls
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -236,6 +238,10 @@ def test_int8_costs_what_it_says(command, tiny_run, paths, tmp_path):
 class TestRefusals:
     """One line, exit code 2, no file."""
 
+    @pytest.fixture(autouse=True)
+    def _whoever_changed_a_file_changed_its_digest(self, monkeypatch):
+        monkeypatch.setenv("REID_DML_VERIFY", "0")
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
@@ -279,7 +285,10 @@ class TestRefusals:
     def test_a_runtime_that_is_not_installed(self, command, tiny_run, tmp_path, monkeypatch):
         for package in ("onnxruntime", "openvino"):
             monkeypatch.setitem(sys.modules, package, None)
-        for name, words in (("m.onnx", "needs onnxruntime; pip install"), ("m.xml", "needs openvino; pip install")):
+        for name, words in (
+            ("m.onnx", "needs the package onnxruntime, which is not installed"),
+            ("m.xml", "needs the package openvino, which is not installed"),
+        ):
             assert words in command("export_model", "--run", tiny_run, "--output", tmp_path / name).error
         assert list(tmp_path.iterdir()) == []
 
@@ -292,20 +301,69 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"b.pt2: is no file of reid-dml export"):
             read_about(tmp_path / "b.pt2")
 
-    @pytest.mark.parametrize("what", ["a pickle", "a library"])
-    def test_a_program_that_could_run_code(self, program, tmp_path, what, monkeypatch):
-        """torch.export.load would unpickle the one and load the other."""
-        monkeypatch.setenv("REID_DML_VERIFY", "0")
-        bad = tmp_path / "bad.pt2"
-        with zipfile.ZipFile(program) as old, zipfile.ZipFile(bad, "w") as new:
-            for name in old.namelist():
-                content = old.read(name)
-                if name.endswith("sample_inputs/model.pt") and what == "a pickle":
-                    buffer = io.BytesIO()
-                    torch.save(((Path("x"),), {}), buffer)
-                    content = buffer.getvalue()
-                new.writestr(name, content)
-            if what == "a library":
-                new.writestr("model/data/aotinductor/model/model.so", b"")
-        with pytest.raises(UserError, match="not opened, because that could run code"):
+    @pytest.mark.parametrize(
+        ("name", "change", "words"),
+        [
+            ("data/sample_inputs/model.pt", lambda _: pickled(((Path("x"),), {})), "has parts that cannot be checked"),
+            ("data/weights/model_weights_config.json", lambda old: pickling(old), "holds pickled weights"),
+            ("data/constants/model_constants_config.json", lambda _: b"[]", "has parts that cannot be checked"),
+            ("data/aotinductor/model/model.so", lambda _: b"", "holds 'data/aotinductor/model/model.so'"),
+            (MODEL, lambda old: old.replace(CAT, b'"torch.hub.load"'), r"its program says target 'torch\.hub\.load'"),
+            (MODEL, lambda old: old.replace(CAT, b'"torch.ops.aten.__dir__"'), "its program says target"),
+            (MODEL, lambda old: old.replace(b"Symbol('", b"Symbol.__init__('"), "its program says expr_str"),
+            (MODEL, lambda old: old.replace(b"builtins.dict", b"collections.defaultdict"), "its program says in_spec"),
+        ],
+    )
+    def test_a_program_that_could_run_code(self, program, tmp_path, name, change, words):
+        """torch.export.load would unpickle, load, call, evaluate or import it."""
+        bad = changed(program, tmp_path, name, change)
+        with pytest.raises(UserError, match=f"bad.pt2: {words}.*; it is not opened, because that could run code"):
             open_exported(bad)
+
+    @pytest.mark.parametrize("turn", [1, -1])
+    def test_entries_of_one_name(self, program, tmp_path, turn):
+        """torch takes another of them than zipfile."""
+        name = "data/weights/model_weights_config.json"
+        bad = changed(program, tmp_path, name, *[*[pickling] * 8, lambda old: old][::turn])
+        with pytest.raises(UserError, match=r"bad.pt2: holds entries twice; it is not opened"):
+            open_exported(bad)
+
+    def test_entries_of_two_folders(self, program, tmp_path):
+        bad = changed(program, tmp_path, "byteorder", lambda old: old)
+        with zipfile.ZipFile(bad, "a") as archive:
+            archive.writestr("other/byteorder", b"little")
+        with pytest.raises(UserError, match=r"bad.pt2: holds several folders; it is not opened"):
+            open_exported(bad)
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("archive_version", lambda _: b"99"),
+            (MODEL, lambda old: old.replace(CAT, b'"torch.ops.aten.conv2d.default"')),
+        ],
+    )
+    def test_a_program_that_torch_cannot_open(self, program, tmp_path, name, change, caplog):
+        with pytest.raises(UserError, match=r"bad.pt2: torch .* cannot open it \(.*\); export it again"):
+            open_exported(changed(program, tmp_path, name, change))
+        assert caplog.text == ""
+
+
+def pickled(value) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def pickling(config: bytes) -> bytes:
+    return config.replace(b'"use_pickle": false', b'"use_pickle": true')
+
+
+def changed(program, folder, name, *changes):
+    """A copy of a program with other entries of this name: what each change makes of the one that is there."""
+    with zipfile.ZipFile(program) as old, zipfile.ZipFile(folder / "bad.pt2", "w") as new, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of names that are there
+        entries = {entry.partition("/")[2]: old.read(entry) for entry in old.namelist()}
+        for entry, content in ({name: b""} | entries).items():
+            for change in changes if entry == name else [lambda same: same]:
+                new.writestr(f"model/{entry}", change(content))
+    return folder / "bad.pt2"

@@ -245,3 +245,9 @@ def test_a_hub_is_asked_where_a_name_says_so_and_once(model, paths, tmp_path):
     lines = run(f"{fetch}\nF.from_pretrained('hf://someone/third')").splitlines()  # nobody answers any more
     assert lines[0] == expected  # from the cache
     assert "there is no copy in the cache" in lines[-1]
+
+
+def test_a_hub_client_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr("reid_dml.extras.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"hf://a/b: needs the package huggingface_hub, .* 'reid_dml\[hub\]'"):
+        FeatureExtractor.from_pretrained("hf://a/b")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from reid_dml.data.sets import load_data
-from reid_dml.errors import UnavailableError, UserError
+from reid_dml.errors import BusyError, UnavailableError, UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import normalize
@@ -218,8 +218,53 @@ class TestChange:
             connection.execute("CREATE SCHEMA IF NOT EXISTS mine; CREATE TABLE IF NOT EXISTS mine.gallery (n int)")
         other = server.url + "#mine"
         for act in (lambda: build(other, images(rng, 3), overwrite=True), lambda: open_gallery(other)):
-            with pytest.raises(UserError, match=r"holds other tables than a gallery|holds no gallery mine"):
+            with pytest.raises(UserError, match=r"holds other things than a gallery|holds no gallery mine"):
                 act()
+
+    @pytest.mark.parametrize(
+        "thing",
+        [
+            "FUNCTION other.f() RETURNS int LANGUAGE sql AS 'select 1'",
+            "SEQUENCE other.f",
+            "MATERIALIZED VIEW other.f AS SELECT 1 AS a",
+            "TYPE other.f AS ENUM ('a')",
+            "TYPE other.f AS (a int)",
+            "DOMAIN other.f AS int",
+            'COLLATION other.f FROM pg_catalog."C"',
+            "TABLE other.gallery (n int); CREATE TABLE other.images (n int); CREATE TABLE other.names (n int)",
+        ],
+    )
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_what_is_not_ours_is_never_dropped(self, rng, server, place, thing, overwrite):  # noqa: F811
+        import psycopg
+
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA other; CREATE {thing}")
+            with pytest.raises(UserError, match=r"other holds other things than|other things depend on it"):
+                build(server.url + "#other", images(rng, 3), overwrite=overwrite)
+            connection.execute(f"DROP {re.sub(' (AS|RETURNS|FROM).*| [(]n int[)]|; CREATE .*', '', thing)}")
+            connection.execute("DROP SCHEMA other CASCADE")
+
+    def test_a_view_of_the_images_outlives_a_refused_replacement(self, rng, place, server):  # noqa: F811
+        import psycopg
+
+        build(place, images(rng, 10))
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"CREATE VIEW public.mine AS SELECT path FROM {place.partition('#')[2]}.images")
+            with pytest.raises(UserError, match=r"not replaced, because .* \(view mine depends on table"):
+                build(place, images(rng, 3), overwrite=True)
+            assert connection.execute("SELECT count(*) FROM public.mine").fetchone() == (10,)
+            connection.execute("DROP VIEW public.mine")
+        assert len(build(place, images(rng, 3), overwrite=True)) == 3
+
+    def test_an_empty_schema_and_a_name_that_ends_in_new_do_no_harm(self, rng, place, server):  # noqa: F811
+        import psycopg
+
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {place.partition('#')[2]}")
+        assert len(build(place + "__new", images(rng, 4))) == 4
+        assert len(build(place, images(rng, 3))) == 3
+        assert len(open_gallery(place + "__new")) == 4
 
     def test_who_may_read_only_searches_and_is_told_that_no_more_is_permitted(self, rng, place, server):  # noqa: F811
         import psycopg
@@ -305,6 +350,25 @@ class TestChange:
         assert len(shared) == 50
         assert shared.table["id"].to_pylist() == list(range(50))
         assert {*shared.table["path"].to_pylist()} >= {path for part in sets for path in part.paths}
+
+    def test_the_same_images_are_brought_in_by_one_at_a_time(self, rng, place, monkeypatch):
+        """Or the first to end would remove the features that the other has extracted."""
+        gallery, more = build(place, images(rng, 3)), images(rng, 3, first=50)
+        summarise, refused = changes.summarise, []
+
+        def and_again(*arguments):
+            try:
+                monkeypatch.setattr(changes, "summarise", summarise)
+                open_gallery(place).add(more)
+            except BusyError as error:
+                refused.append(str(error))
+            return summarise(*arguments)
+
+        monkeypatch.setattr(changes, "summarise", and_again)
+        assert gallery.add(more) == 3
+        assert len(refused) == 1
+        assert refused[0].endswith("another process is bringing in the same images; wait for it")
+        assert not list((user_cache() / "galleries").iterdir())
 
     def test_one_of_an_earlier_version_is_brought_up_to_date_and_of_a_newer_refused(self, rng, place, monkeypatch):
         gallery = build(place, images(rng, 3))
@@ -476,6 +540,9 @@ class TestCommands:
         ("postgresql://me:secret@127.0.0.1:1/db", "postgresql://me@127.0.0.1:1/db: the database does not answer"),
         ("postgresql://127.0.0.1/db?nonsense=1", 'not an URL of a database .*invalid URI query parameter: "nonsense"'),
         ("postgresql://127.0.0.1/db#Not/Mine", "'Not/Mine' is no name of a gallery"),
+        ("postgresql://127.0.0.1/db#public", "a gallery has a schema of its own, and public holds other things"),
+        ("postgresql://127.0.0.1/db#information_schema", "and information_schema holds other things"),
+        ("postgresql://127.0.0.1/db#pg_catalog", "'pg_catalog' is no name of a gallery"),
         ("mysql://127.0.0.1/db", "no engine for mysql://"),
     ],
 )

@@ -1,14 +1,14 @@
 """Programs of torch.export: a .pt2 archive.
 
-torch's reader unpickles some kinds of entries without restriction, and runs compiled ones; such files are refused
-before it sees them. Ours have none: weights are plain bytes.
+torch's reader runs code that a file brings along; such files are refused before it sees them, see `program_check`. It
+is given what was checked, as an archive of its own: another reader of zip files may see other entries in the same file.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import re
+import logging
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,17 +20,13 @@ from torch import Tensor
 
 from reid_dml.digests import KEY, check_digest, digest_of, verifies
 from reid_dml.errors import UserError
+from reid_dml.models.exported.program_check import danger
 
 READERS: tuple[str, ...] = ()
 WRITERS: tuple[str, ...] = ()
 EXTRA = "export"
 TITLE = "torch.export"
 ENTRY = "extra/reid_dml.json"
-# Entries of an archive, behind the folder they all stand in.
-_HARMLESS = re.compile(
-    r"archive_format|archive_version|byteorder|version|\.data/\w+|models/model\.json|extra/[\w.]+|"
-    r"data/sample_inputs/model\.pt|data/(weights|constants)/(model_(weights|constants)_config\.json|(weight|tensor)_\d+)"
-)
 
 
 def read_about(path: Path) -> dict[str, str]:
@@ -44,12 +40,10 @@ def read_about(path: Path) -> dict[str, str]:
 
 
 def check(path: Path, about: Mapping[str, str]) -> None:
-    """Refuse an archive that is not as it was written, or with entries that torch would run code from."""
-    with _opened(path) as archive:
-        if verifies():
+    """Refuse an archive that is not as it was written."""
+    if verifies():
+        with _opened(path) as archive:
             check_digest(path, about_digest(archive, about), about[KEY], "copy it again, or export it again")
-        if reason := _danger(archive):
-            raise UserError(f"{path}: {reason}; it is not opened, because that could run code")
 
 
 def about_digest(archive: zipfile.ZipFile, about: Mapping[str, str]) -> str:
@@ -72,8 +66,19 @@ def open_file(path: Path, *, device: str, threads: int) -> Callable[[Tensor], Te
         path: of the file.
         device: where it computes.
         threads: torch's own setting counts.
+
+    Raises:
+        UserError: an archive that could run code, or that torch cannot open.
     """
-    program = torch.export.load(path)
+    content = _checked(path)
+    try:
+        with _silent("torch.export"):  # of what is raised as well
+            program = torch.export.load(content)
+    except Exception as failure:  # of many kinds: assertions, attributes that are not there, ...
+        raise UserError(
+            f"{path}: torch {torch.__version__} cannot open it ({' '.join(str(failure).split())[:160]}); export it "
+            "again with this version of torch"
+        ) from None
     if device != "cpu":
         from torch.export.passes import move_to_device_pass
 
@@ -86,10 +91,30 @@ def open_file(path: Path, *, device: str, threads: int) -> Callable[[Tensor], Te
     return compute
 
 
+def _checked(path: Path) -> io.BytesIO:
+    """The archive anew, of the entries that were checked."""
+    with _opened(path) as archive:
+        entries = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    if reason := danger(entries):
+        raise UserError(f"{path}: {reason}; it is not opened, because that could run code")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(f"model/{name}", data)
+    content.seek(0)
+    return content
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive. Raises `UserError` for none, or for one of whose entries readers might take different ones."""
     try:
         with zipfile.ZipFile(path) as archive:
+            names = [name.casefold() for name in archive.namelist()]
+            if len(set(names)) < len(names):
+                raise UserError(f"{path}: holds entries twice; it is not opened, because that could run code")
+            if len({name.partition("/")[0] for name in names}) > 1:
+                raise UserError(f"{path}: holds several folders; it is not opened, because that could run code")
             yield archive
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as failure:
         raise UserError(f"{path}: is no whole .pt2 file ({failure}); copy it again, or export it again") from None
@@ -100,17 +125,12 @@ def _named(archive: zipfile.ZipFile, entry: str) -> str:
     return next(iter(name for name in archive.namelist() if name.partition("/")[2] == entry), entry)
 
 
-def _danger(archive: zipfile.ZipFile) -> str:
-    """What torch would run code from; empty where there is nothing."""
-    for name in archive.namelist():
-        if not _HARMLESS.fullmatch(name.partition("/")[2]):
-            return f"holds {name!r}, which is no part of a program of plain tensors"
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Let a logger say nothing meanwhile."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
     try:
-        for kind in ("weights", "constants"):
-            config = json.loads(archive.read(_named(archive, f"data/{kind}/model_{kind}_config.json")))["config"]
-            if any(entry.get("use_pickle", True) for entry in config.values()):
-                return f"holds pickled {kind}"
-        torch.load(io.BytesIO(archive.read(_named(archive, "data/sample_inputs/model.pt"))), weights_only=True)
-    except Exception as failure:  # whatever it is, it is not what we write
-        return f"has parts that cannot be checked ({' '.join(str(failure).split())[:100]})"
-    return ""
+        yield
+    finally:
+        logger.disabled = before

@@ -20,12 +20,12 @@ from reid_dml.errors import BusyError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_metric
-from reid_dml.files import remove_folder, user_cache
+from reid_dml.files import exclusive, remove_folder, user_cache
 from reid_dml.search.build import check_new, named, summarise
 from reid_dml.search.index_folder import IndexSpec
 from reid_dml.search.index_types import prepare
-from reid_dml.search.postgres.connections import Database, use_vectors
-from reid_dml.search.postgres.schema import Head, Layout, create, create_indexes, latest, read_head
+from reid_dml.search.postgres.connections import USE, Database, use_vectors
+from reid_dml.search.postgres.schema import Head, Layout, create, create_indexes, drop, holds, latest, read_head
 from reid_dml.search.sources import Source
 from reid_dml.text import from_utf8, to_utf8
 
@@ -71,14 +71,12 @@ def build(
         spec = IndexSpec(
             factory, metric, summary.dimension, summary.model, parameters or layout.parameters, len(summary.images)
         )
-        new = f"{database.schema}__new"
+        new = f"{database.schema}+new"  # no gallery can be called so
         with database.transaction(change=True) as connection, _telling(connection):
             use_vectors(connection, database.where)
             _check_place(connection, database, overwrite)
             create(connection, new, layout)
-            connection.execute(
-                "SELECT set_config('search_path', %s || ',' || current_setting('search_path'), true)", [new]
-            )
+            connection.execute(USE, [new])
             _copy(connection, source, folder, spec, layout, len(summary.images))
             _write_names(connection, summary.names)
             values = [
@@ -93,7 +91,7 @@ def build(
             ]
             connection.execute(_INSERT.format(", ".join(["%s"] * len(values))), values)
             create_indexes(connection, layout)
-            connection.execute(f'DROP SCHEMA IF EXISTS "{database.schema}" CASCADE')
+            drop(connection, database)
             connection.execute(f'ALTER SCHEMA "{new}" RENAME TO "{database.schema}"')
     return Head(spec, len(summary.images), layout, latest())
 
@@ -169,27 +167,26 @@ def _check_place(connection: Connection[Any], database: Database, overwrite: boo
     row = connection.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", [database.schema]).fetchone()
     if not row or not row[0]:
         raise BusyError(f"{database.where}: another process is building this gallery; wait for it")
-    tables = connection.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", [database.schema]
-    ).fetchall()
-    if not tables:
-        return
-    if {"gallery", "images", "names"} != {name for (name,) in tables}:
-        raise UserError(
-            f"{database.where}: the schema {database.schema} holds other tables than a gallery; name another gallery, "
-            "such as #market"
-        )
-    if not overwrite:
+    if holds(connection, database) and not overwrite:
         raise UserError(f"{database.where}: holds an index; add to it, replace it (overwrite), or name another gallery")
 
 
 @contextmanager
 def _work(database: Database, source: Source) -> Iterator[Path]:
-    """A folder for features that are extracted, the same for the same images; removed once the change is made."""
+    """A folder for features that are extracted, the same for the same images; removed once the change is made.
+
+    Raises `BusyError` where another process works in it.
+    """
     what = sha256(repr((database.where, source.plan())).encode()).hexdigest()[:32]
     folder = user_cache() / "galleries" / what
-    yield folder
-    remove_folder(folder)
+    lock = folder.with_name(f".{what}.lock")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(lock, f"{database.where}: another process is bringing in the same images; wait for it"):
+        try:
+            yield folder
+            remove_folder(folder)
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _NAME = "gallery"  # of a gallery whose place does not name it
+_NOT_OURS = ("public", "information_schema")  # schemas that others put their things into; so are pg_...
 _KEPT = 8  # connections that wait for the next call
 # What a connection does unless its URL says otherwise: a server that is gone is noticed within seconds.
 _DEFAULTS = {"connect_timeout": "5", "tcp_user_timeout": "30000", "application_name": "reid_dml"}
@@ -45,6 +46,11 @@ class Database:
             raise UserError(
                 f"{self.where}: {self.schema!r} is no name of a gallery; use small letters, digits and _, such as "
                 "#market"
+            )
+        if self.schema in _NOT_OURS:
+            raise UserError(
+                f"{self.where}: a gallery has a schema of its own, and {self.schema} holds other things; name another, "
+                "such as #market"
             )
         check(("psycopg", "pgvector"), "db", self.where)
         import psycopg

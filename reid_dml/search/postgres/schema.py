@@ -45,6 +45,16 @@ CREATE INDEX ON images (moment)
 """
 # What turns version 1 into 2, 2 into 3, ...: statements each; `_TABLES` and `_INDEXES` are of the last version.
 MIGRATIONS: Sequence[str] = ()
+TABLES = {"gallery": "factory", "images": "person_id", "names": "kind"}  # and a column by which each is known as ours
+# What a schema holds, seen whatever its reader may do: relations other than indexes, functions, and types that are not
+# those of relations or arrays.
+_CONTENTS = """
+SELECT relname, relkind, ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = pg_class.oid)
+FROM pg_class WHERE relnamespace = %(schema)s AND relkind NOT IN ('i', 'I')
+UNION ALL SELECT proname, 'function', '{}' FROM pg_proc WHERE pronamespace = %(schema)s
+UNION ALL SELECT typname, 'type', '{}' FROM pg_type
+WHERE typnamespace = %(schema)s AND typrelid = 0 AND typcategory <> 'A'
+"""
 _WIDEST, _WIDEST_GRAPH, _WIDEST_HALF_GRAPH = 16_000, 2_000, 4_000  # dimensions, by pgvector
 _CARE = {"efSearch": 64}  # candidates of a graph, unless told otherwise: as in FAISS
 
@@ -152,6 +162,43 @@ def create(connection: Connection[Any], schema: str, layout: Layout) -> None:
     """
     connection.execute(f'CREATE SCHEMA "{schema}"')
     connection.execute(_TABLES.format(schema=schema, type=layout.column))
+
+
+def holds(connection: Connection[Any], database: Database) -> bool:
+    """Whether a gallery is there. Raises `UserError` where something else stands in the schema."""
+    row = connection.execute("SELECT oid FROM pg_namespace WHERE nspname = %s", [database.schema]).fetchone()
+    contents = connection.execute(_CONTENTS, {"schema": row[0]}).fetchall() if row else []
+    ours = {name for name, kind, columns in contents if kind == "r" and TABLES.get(name) in columns}
+    if len(contents) != len(ours) or (ours and ours != {*TABLES}):
+        raise UserError(
+            f"{database.where}: the schema {database.schema} holds other things than a gallery; name another gallery, "
+            "such as #market"
+        )
+    return bool(ours)
+
+
+def drop(connection: Connection[Any], database: Database) -> None:
+    """Remove a gallery, or the empty schema in its place, but nothing that is not ours.
+
+    Args:
+        connection: in a transaction that `holds` has looked in.
+        database: of the gallery.
+
+    Raises:
+        UserError: something else depends on the gallery.
+    """
+    from psycopg import errors
+
+    tables = ", ".join(f'"{database.schema}".{name}' for name in TABLES)  # in the order in which readers lock them
+    try:
+        connection.execute(f"DROP TABLE IF EXISTS {tables} RESTRICT")
+        connection.execute(f'DROP SCHEMA IF EXISTS "{database.schema}" RESTRICT')
+    except errors.DependentObjectsStillExist as error:
+        first = (error.diag.message_detail or str(error)).splitlines()[0]
+        raise UserError(
+            f"{database.where}: not replaced, because other things depend on it ({first}); remove them, or name "
+            "another gallery"
+        ) from None
 
 
 def create_indexes(connection: Connection[Any], layout: Layout) -> None:
