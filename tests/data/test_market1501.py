@@ -154,3 +154,11 @@ def test_the_real_data_set_has_its_published_size(market_root):
     assert sum(record.person_id == 0 for record in data.gallery) == 2798
     assert len({record.person_id for record in data.query}) == 750
     assert {record.camera_id for record in data.train} == {1, 2, 3, 4, 5, 6}
+
+
+def test_a_folder_per_person_is_called_so(tmp_path):
+    for person in ("anna", "ben"):
+        (tmp_path / "photos" / person).mkdir(parents=True)
+    cfg = load_config("quickstart", ["DATA.NAME", "folder", "DATA.ROOT", str(tmp_path / "photos")])
+    with pytest.raises(UserError, match=r"photos: holds none of bounding_box_train.*folder_per_person, not folder"):
+        load_data(cfg)

@@ -120,4 +120,9 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
 def load_folder(cfg: CfgNode) -> ReIDData:
     """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
     root = check_root(cfg.DATA.ROOT, _has_layout, "bounding_box_train, query and bounding_box_test")
+    if root.is_dir() and not any((root / folder).is_dir() for folder in SPLITS.values()) and list_folders(root):
+        raise UserError(
+            f"{absolute(root)}: holds none of {', '.join(SPLITS.values())}; a folder for each person is "
+            "folder_per_person, not folder"
+        )
     return check_data(read_layout(root, own_name(cfg.DATA.ROOT), cameras=cfg.DATA.CAMERAS))
