@@ -61,3 +61,10 @@ def test_no_text_of_the_library_names_a_tool():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not re.search(r"tools/\w+\.py", node.value), f"{path}:{node.lineno}: write `reid-dml NAME`"
+
+
+@pytest.mark.parametrize(("name", "tool"), TOOLS.items())
+def test_a_wrong_argument_is_one_line(name, tool, command):
+    result = command(tool, "--no-such-argument", "x")
+    assert result.error.endswith("; see --help")
+    assert len(result.err.splitlines()) == 1

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from reid_dml.called import TOOLS, as_called
 from reid_dml.commands.cli.names import refuse_unknown
@@ -33,6 +33,10 @@ class Parser(ArgumentParser):
 
     def format_help(self) -> str:
         return as_called(super().format_help())
+
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage, which can be longer than what went wrong."""
+        self.exit(2, f"error: {message}; see --help\n")
 
 
 def call(name: str, words: Sequence[str] | None = None) -> int | None:

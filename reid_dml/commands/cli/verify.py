@@ -14,7 +14,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from reid_dml.commands.arguments import add_network, add_no_verify, add_run
-from reid_dml.data.listing import EXTENSIONS
 from reid_dml.errors import UserError
 
 
@@ -30,9 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    from reid_dml.commands.verify import verify_and_print
+    from reid_dml.data.listing import EXTENSIONS
+
     if arguments.options and Path(arguments.options[0]).suffix.lower() in EXTENSIONS:
         raise UserError(f"{arguments.options[0]}: two images are compared; name two, and options behind them")
-    from reid_dml.commands.verify import verify_and_print
 
     verify_and_print(
         arguments.first,
