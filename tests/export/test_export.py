@@ -97,7 +97,7 @@ def test_it_says_what_it_is(exported, tiny_run):
 
 
 def test_tests_name_all_the_networks_of_a_file(command, exported, tiny_config):
-    config = ("--config-file", tiny_config, "MODEL.WEIGHTS", exported[0], "TEST.TRAIN_ACCURACY", "False")
+    config = ("--run", exported[0], "DATA.ROOT", load_config(tiny_config).DATA.ROOT, "TEST.TRAIN_ACCURACY", "False")
     for options in ((), ("DATA.TEST", "[synthetic]")):
         result = command("test_net", *config, *options)
         assert result.code == 0, result.err
