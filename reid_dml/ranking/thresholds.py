@@ -61,7 +61,7 @@ class Threshold:
                 f"--metric {metric}"
             )
         least, most = (-1.0, 1.0) if metric == "cosine" else (0.0, float("inf"))
-        if not least <= self.value <= most:
+        if not self.metric and not least <= self.value <= most:  # one that was found may be 1 and a rounding
             raise UserError(
                 f"threshold {self.value:g}: {metric} scores lie between {least:g} and {most:g}; take one that reid-dml "
                 "calibrate finds"
