@@ -245,7 +245,7 @@ class TestChange:
             (lambda: gallery.remove(["folder/0001_c1.jpg", "folder/x"]), "no image folder/x; nothing was removed"),
             (
                 lambda: Gallery.build(tmp_path / "i", images(rng, 3)),
-                r"holds an index; add to it, replace it \(overwrite\)",
+                r"holds an index; add to it \(--add\), replace it \(--overwrite\)",
             ),
         ]
         for change, words in cases:

@@ -194,7 +194,7 @@ class TestChange:
             (lambda: gallery.add(images(rng, 3, first=50, model="")), "an unknown model, but the index is of model aa"),
             (lambda: gallery.add(images(rng, 3, first=50, width=4)), "4-d, those of the index are 8-d"),
             (lambda: gallery.remove(["folder/0001_c1.jpg", "folder/x"]), "no image folder/x; nothing was removed"),
-            (lambda: build(place, images(rng, 3)), r"holds an index; add to it, replace it \(overwrite\)"),
+            (lambda: build(place, images(rng, 3)), r"holds an index; add to it \(--add\), replace it \(--overwrite\)"),
             (lambda: build(place, images(rng, 3), factory="IVF4,Flat", overwrite=True), "PostgreSQL has Flat"),
             (lambda: build(place, images(rng, 3), parameters="efSearch=9", overwrite=True), "exact types have none"),
             (

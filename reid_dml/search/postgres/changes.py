@@ -168,7 +168,9 @@ def _check_place(connection: Connection[Any], database: Database, overwrite: boo
     if not row or not row[0]:
         raise BusyError(f"{database.where}: another process is building this gallery; wait for it")
     if holds(connection, database) and not overwrite:
-        raise UserError(f"{database.where}: holds an index; add to it, replace it (overwrite), or name another gallery")
+        raise UserError(
+            f"{database.where}: holds an index; add to it (--add), replace it (--overwrite) or name another"
+        )
 
 
 @contextmanager
