@@ -297,8 +297,9 @@ and is therefore timed on the first images only."""
 _POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
 alone, "index folder" our gallery over it; "camera" searches the images of one camera in six."""
 _THREADS = """\
-The quickstart's training. `default`: all free cores, threads asleep after a short wait; `one thread`: `THREADS 1`;
-`spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""
+The quickstart's training. `default`: all cores, threads asleep after a short wait, which was the default when this was
+recorded (a command now takes the cores that others leave free: beside two busy processes here, one thread); `one
+thread`: `THREADS 1`; `spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""
 _ALSO_ON_GPU = ("training", "scaling", "input_pipeline", "extraction", "cohort")
 _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     "threads": (

@@ -29,11 +29,10 @@ from reid_dml.search.interface import GoneError
 from reid_dml.search.postgres import changes, schema
 from reid_dml.search.postgres.gallery import search_by_graph, statements
 from reid_dml.search.sources import FeatureSets
-from tests.search.database import server  # noqa: F401
 
 
 @pytest.fixture
-def place(server, request, monkeypatch, tmp_path):  # noqa: F811
+def place(server, request, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return f"{server.url}#g{zlib.crc32(request.node.name.encode())}"
 
@@ -211,7 +210,7 @@ class TestChange:
                 change()
         assert len(open_gallery(place)) == len(gallery) == 10
 
-    def test_another_schema_is_left_alone(self, rng, place, server):  # noqa: F811
+    def test_another_schema_is_left_alone(self, rng, place, server):
         import psycopg
 
         with psycopg.connect(server.url) as connection:
@@ -235,7 +234,7 @@ class TestChange:
         ],
     )
     @pytest.mark.parametrize("overwrite", [False, True])
-    def test_what_is_not_ours_is_never_dropped(self, rng, server, place, thing, overwrite):  # noqa: F811
+    def test_what_is_not_ours_is_never_dropped(self, rng, server, place, thing, overwrite):
         import psycopg
 
         with psycopg.connect(server.url, autocommit=True) as connection:
@@ -245,7 +244,7 @@ class TestChange:
             connection.execute(f"DROP {re.sub(' (AS|RETURNS|FROM).*| [(]n int[)]|; CREATE .*', '', thing)}")
             connection.execute("DROP SCHEMA other CASCADE")
 
-    def test_a_view_of_the_images_outlives_a_refused_replacement(self, rng, place, server):  # noqa: F811
+    def test_a_view_of_the_images_outlives_a_refused_replacement(self, rng, place, server):
         import psycopg
 
         build(place, images(rng, 10))
@@ -257,7 +256,7 @@ class TestChange:
             connection.execute("DROP VIEW public.mine")
         assert len(build(place, images(rng, 3), overwrite=True)) == 3
 
-    def test_an_empty_schema_and_a_name_that_ends_in_new_do_no_harm(self, rng, place, server):  # noqa: F811
+    def test_an_empty_schema_and_a_name_that_ends_in_new_do_no_harm(self, rng, place, server):
         import psycopg
 
         with psycopg.connect(server.url, autocommit=True) as connection:
@@ -266,7 +265,7 @@ class TestChange:
         assert len(build(place, images(rng, 3))) == 3
         assert len(open_gallery(place + "__new")) == 4
 
-    def test_who_may_read_only_searches_and_is_told_that_no_more_is_permitted(self, rng, place, server):  # noqa: F811
+    def test_who_may_read_only_searches_and_is_told_that_no_more_is_permitted(self, rng, place, server):
         import psycopg
 
         here, name = images(rng, 10), place.partition("#")[2]
@@ -284,7 +283,7 @@ class TestChange:
         with psycopg.connect(server.url) as connection:
             connection.execute("DROP OWNED BY reader; DROP ROLE reader")
 
-    def test_a_server_without_pgvector_is_told_apart_from_one_without_a_gallery(self, rng, server):  # noqa: F811
+    def test_a_server_without_pgvector_is_told_apart_from_one_without_a_gallery(self, rng, server):
         import psycopg
 
         with psycopg.connect(server.url, autocommit=True) as connection:
@@ -384,7 +383,7 @@ class TestChange:
 
 
 class TestFaults:
-    def test_a_killed_server_is_said_and_found_again(self, rng, place, server):  # noqa: F811
+    def test_a_killed_server_is_said_and_found_again(self, rng, place, server):
         here = images(rng, 40)
         gallery = build(place, here)
         expected = gallery.search(here, 5).ids
@@ -397,14 +396,14 @@ class TestFaults:
         server.start()
         np.testing.assert_array_equal(gallery.search(here, 5).ids, expected)
 
-    def test_a_server_that_is_restarted_between_two_calls_is_not_noticed(self, rng, place, server):  # noqa: F811
+    def test_a_server_that_is_restarted_between_two_calls_is_not_noticed(self, rng, place, server):
         gallery = build(place, images(rng, 5))
         server.kill()
         server.start()
         assert gallery.add(images(rng, 5, first=50)) == 5
         assert len(gallery) == 10
 
-    def test_a_server_killed_amid_an_addition_leaves_the_gallery_as_it_was(self, rng, place, server, monkeypatch):  # noqa: F811
+    def test_a_server_killed_amid_an_addition_leaves_the_gallery_as_it_was(self, rng, place, server, monkeypatch):
         gallery = build(place, images(rng, 5))
         rows = changes._rows
 
@@ -423,7 +422,7 @@ class TestFaults:
         assert len(gallery) == len(gallery.table) == 5
         assert gallery.add(more) == 20_000
 
-    def test_under_load_searches_fail_with_the_one_error_and_recover(self, rng, place, server):  # noqa: F811
+    def test_under_load_searches_fail_with_the_one_error_and_recover(self, rng, place, server):
         here = images(rng, 40)
         gallery = build(place, here)
         expected, stop = gallery.search(here, 5).ids, threading.Event()
@@ -456,7 +455,7 @@ class TestFaults:
         assert all(right)
         assert len(right) >= before + 8
 
-    def test_a_server_lost_at_the_commit_is_said_to_be_so(self, rng, place, server, monkeypatch):  # noqa: F811
+    def test_a_server_lost_at_the_commit_is_said_to_be_so(self, rng, place, server, monkeypatch):
         import psycopg
 
         gallery = build(place, images(rng, 5))

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of galleries."""
+
+from tests.search.database import server
+
+__all__ = ["server"]
