@@ -299,7 +299,8 @@ alone, "index folder" our gallery over it; "camera" searches the images of one c
 _THREADS = """\
 The quickstart's training. `default`: all cores, threads asleep after a short wait, which was the default when this was
 recorded (a command now takes the cores that others leave free: beside two busy processes here, one thread); `one
-thread`: `THREADS 1`; `spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`. Medians over the turns."""
+thread`: `THREADS 1`; `spinning`: GNU's OpenMP left alone; `asleep`: `OMP_WAIT_POLICY=passive`.
+Medians over the turns."""
 _ALSO_ON_GPU = ("training", "scaling", "input_pipeline", "extraction", "cohort")
 _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     "threads": (
