@@ -20,7 +20,7 @@ from reid_dml.data.records import JUNK
 from reid_dml.errors import UserError
 
 METRICS = ("cosine", "euclidean")
-_CHUNK = 8192  # rows whose squares are held at a time
+_CHUNK = 256  # rows whose squares are held at a time: they stay in the cache
 _LARGEST_SQUARE = float(np.finfo(np.float32).max)
 _EXTRACT = "extract both with the same networks and options"
 

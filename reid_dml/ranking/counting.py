@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -16,9 +17,12 @@ from reid_dml.threads import cpu_threads
 
 _BLOCK_BYTES = 1 << 29  # of scores held at a time by all threads
 _MOST_ROWS, _FEWEST_ROWS = 512, 8  # of a block
-_FEW_MATCHES = 32  # up to so many, a pass over the row for each match is faster than ordering what is ahead of the last
-_ROWS, _COMPARED = 8, 1 << 24  # queries counted in one operation, and the bytes of their comparisons, at most
-_CARRY = 255  # bytes of 0 or 1 that add up without a carry
+# Measured, in comparisons of an item with a match: ordering an item, picking it out if it is to be ordered, and what
+# passes cost before their first comparison.
+_ORDERING, _PICKING, _PASSES = 46, 7, 60_000
+_ROWS, _COMPARED = 8, 1 << 21  # queries counted in one operation, and the bytes of their comparisons, at most
+_FEWEST_TOGETHER = 4  # queries for which one operation is better than theirs one by one
+_CARRY = 255  # bytes of 0 or 1 that add up within a byte
 
 
 class NegativesAhead(NamedTuple):
@@ -94,15 +98,31 @@ def _count_block(
     matches, lengths = falling_by_row(scores[rows, columns][is_match], rows[is_match], len(queries))
     scores[rows, columns] = np.nan
     found = np.zeros(matches.shape, np.int64)
-    at_once = max(1, min(_ROWS, _COMPARED // max(1, matches.shape[1] * relevance.gallery_size)))
-    for first in range(0, len(queries), at_once):
-        few = slice(first, first + at_once)
-        width = lengths[few].max()
-        found[few, :width] = counter.of_rows(matches[few, :width], scores[few])
+    for few in _alike(lengths, relevance.gallery_size):
+        width = lengths[few[-1]]
+        if len(few) == 1:
+            found[few[0], :width] = counter.of_row(matches[few[0], :width], scores[few[0]])
+        else:
+            found[few, :width] = counter.of_rows(matches[few, :width], scores.take(few, axis=0))
     if pairs is not None:
         for row in np.flatnonzero(lengths):
             pairs.add(queries[row], matches[row, : lengths[row]], scores[row])
     return NegativesAhead(lengths, found[np.arange(matches.shape[1]) < lengths[:, None]])
+
+
+def _alike(lengths: np.ndarray, items: int) -> Iterator[np.ndarray]:
+    """Rows with matches, in groups of about as many matches each; long rows alone.
+
+    Short operations would keep threads waiting for each other, since Python runs between them; those of several rows
+    are longer, as long as their results stay in the cache.
+    """
+    waiting = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+    while len(waiting):
+        most = min(_ROWS, len(waiting))
+        fitting = _COMPARED // (items * int(lengths[waiting[most - 1]]))
+        taken = min(most, fitting) if fitting >= _FEWEST_TOGETHER else 1
+        yield waiting[:taken]
+        waiting = waiting[taken:]
 
 
 def falling_by_row(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +151,7 @@ class NegativeCounter:
         self._bytes: np.ndarray = np.empty(0, bool)
 
     def of_rows(self, matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-        """Count for some queries.
+        """Count for some queries: a comparison of all items for each match.
 
         Args:
             matches: (R, m) scores of each query's true matches, falling, padded with NaN.
@@ -140,29 +160,34 @@ class NegativeCounter:
         Returns:
             (R, m) int64, how many negatives score at least as high as each match; 0 for NaN.
         """
-        if matches.shape[1] <= _FEW_MATCHES:
-            return self._by_passes(matches, negatives)
-        return np.stack([_by_ordering(*sides) for sides in zip(matches, negatives, strict=True)])
-
-    def _by_passes(self, matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-        """A comparison of all items for each match, stored as bytes of 0 or 1, of which eight are added at a time."""
         (rows, width), items = matches.shape, negatives.shape[1]
-        words = -(-items // 8)
-        size = rows * width * 8 * words
-        if self._bytes.size < size:
-            self._bytes = np.empty(size, bool)
-        reached = self._bytes[:size].reshape(rows, width, 8 * words)
+        parts = -(-items // (8 * _CARRY))
+        words = -(-items // (8 * parts))  # of a part
+        # Bytes of 0 or 1, of which eight are added at a time.
+        reached = self._working_memory(rows, width, parts * words * 8)
         reached[:, :, items:] = False
         np.greater_equal(negatives[:, None], matches[:, :, None], out=reached[:, :, :items])
-        sums = np.add.reduceat(reached.view(np.uint64), np.arange(0, words, _CARRY), axis=2)
-        return sums.view(np.uint8).sum(axis=2, dtype=np.int64)
+        # Unlike np.add.reduceat, einsum lets other threads work meanwhile.
+        sums = np.einsum("ij->i", reached.view(np.uint64).reshape(-1, words))
+        return sums.view(np.uint8).reshape(rows, width, -1).sum(axis=2, dtype=np.int64)
 
+    def of_row(self, matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+        """The same for one query of many items or matches: (m,) and (G,), without padding.
 
-def _by_ordering(matches: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """The same for one query, ordering the items that reach its last match."""
-    real = matches[~np.isnan(matches)]
-    found = np.zeros(len(matches), np.int64)
-    if len(real):
-        ahead = np.sort(negatives[negatives >= real[-1]])
-        found[: len(real)] = len(ahead) - np.searchsorted(ahead, real, side="left")
-    return found
+        Where few items are ahead of the last match, they are picked out and ordered.
+        """
+        if not len(matches):
+            return np.zeros(0, np.int64)
+        reached = np.greater_equal(negatives, matches[-1], out=self._working_memory(len(negatives)))
+        by_ordering = np.count_nonzero(reached) * _ORDERING + len(negatives) * _PICKING
+        if by_ordering > len(negatives) * len(matches) + _PASSES:
+            return self.of_rows(matches[None], negatives[None])[0]
+        ahead = negatives.compress(reached)  # faster than indexing by the mask
+        ahead.sort()
+        return len(ahead) - ahead.searchsorted(matches)
+
+    def _working_memory(self, *shape: int) -> np.ndarray:
+        size = math.prod(shape)
+        if self._bytes.size < size:
+            self._bytes = np.empty(size, bool)
+        return self._bytes[:size].reshape(shape)

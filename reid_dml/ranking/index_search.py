@@ -72,7 +72,7 @@ def _count(query: int, scores: np.ndarray, rows: np.ndarray, matches: np.ndarray
     is_match, is_negative = relevance.of_rows(query, found)
     ahead = np.full(len(matches), np.inf)
     own = np.sort(scores[is_match])[::-1]
-    ahead[: len(own)] = NegativeCounter().of_rows(own[None], scores[None, is_negative])[0]
+    ahead[: len(own)] = NegativeCounter().of_row(own, scores[is_negative])
     return ahead
 
 

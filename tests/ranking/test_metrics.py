@@ -164,10 +164,27 @@ def test_highest_negatives_survive_many_blocks(rng):
     assert found.tpr_at_fpr["0.01"] == pytest.approx((similarities[right] > threshold).mean(), abs=2e-5)
 
 
-def test_many_matches_are_counted_like_few(rng):
-    matches, wrong = np.sort(rng.integers(0, 50, 200))[::-1], rng.integers(0, 50, 1000)
-    found = NegativeCounter().of_rows(matches[None].astype(float), wrong[None].astype(float))
-    assert found[0].tolist() == [(wrong >= value).sum() for value in matches]
+@pytest.mark.parametrize("items", [1, 7, 2041, 5000])
+@pytest.mark.parametrize("spread", [3, 40, 4000])  # from nearly all items ahead of the last match to nearly none
+@pytest.mark.parametrize("count", [1, 5, 200])
+def test_negatives_are_counted_one_query_or_several_at_a_time(rng, items, spread, count):
+    matches = -np.sort(-rng.integers(0, spread, (6, count)).astype(np.float32), axis=1)
+    wrong = rng.integers(0, 40, (6, items)).astype(np.float32)
+    wrong[:, rng.random(items) < 0.1] = np.nan  # left out
+    expected = (wrong[:, None] >= matches[:, :, None]).sum(2)
+    counter = NegativeCounter()
+    assert (counter.of_rows(matches, wrong) == expected).all()
+    for row in range(6):
+        assert (counter.of_row(matches[row], wrong[row]) == expected[row]).all()
+
+
+def test_galleries_of_any_length_are_counted_alike(rng):
+    """Long rows are counted one by one, short ones together."""
+    query = feature_set(rng.normal(size=(40, 8)), rng.integers(1, 9, 40), np.zeros(40, int))
+    gallery = feature_set(rng.normal(size=(30_000, 8)), rng.integers(-1, 200, 30_000), np.ones(30_000, int))
+    exact, indexed = (evaluate_rankings(query, gallery, backend=name) for name in ("counting", "faiss"))
+    assert exact.measures == pytest.approx(indexed.measures, abs=1e-5)
+    assert exact.cmc == pytest.approx(indexed.cmc)
 
 
 def test_an_approximate_index_costs_what_it_does_not_return(rng):
