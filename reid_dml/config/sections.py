@@ -255,6 +255,11 @@ class Test:
         "normalized", "normalized (each member first) | raw (the authors' code)", choices=("normalized", "raw")
     )
     flip: bool = option(False, "average the outputs of every image and its mirror image")
+    compile: str = option(
+        "auto",
+        "networks through torch.compile: more images a second, a slow start (auto: many images on a GPU)",
+        choices=("auto", "True", "False"),
+    )
     rerank: bool = option(False, "also rank by k-reciprocal re-ranking (--rerank of reid-dml test)")
     rerank_k: list[int] = option(
         [20, 6], "its neighbours k1, and the images k2 its query expansion averages", length=2, least=1

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.models import Output, ReIDNetwork
@@ -17,13 +17,15 @@ from reid_dml.threads import MOST_BATCHES_AT_ONCE
 
 # A CPU takes so many images at a time: their activations stay in its caches, those of 128 do not.
 _CPU_IMAGES = 16
+# Images after which compiling, some 15 s a network, has paid for itself on a GPU.
+_COMPILING_PAYS = 200_000
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def forward_batches(
-    networks: Mapping[int, ReIDNetwork], batches: Iterable[Tensor], spec: AugmentSpec, device: str
+    networks: Mapping[int, ReIDNetwork], batches: Iterable[Tensor], spec: AugmentSpec, device: str, *, count: int = 0
 ) -> Iterator[dict[int, Output]]:
     """Outputs of every network, in evaluation mode, batch by batch and in the images' order.
 
@@ -35,7 +37,11 @@ def forward_batches(
         batches: stored images, (N, 3, H0, W0) uint8 each.
         spec: how they become inputs; only what its `evaluation()` says has an effect.
         device: where the networks are.
+        count: of all images; many are worth compiling the networks for (`TEST.COMPILE`).
     """
+    for network in networks.values():
+        if _compiles(network, count, device):
+            network.compile_evaluation()
     modes = {index: network.training for index, network in networks.items()}
     spec = spec.evaluation()  # what a fingerprint of features hashes is then all that features can depend on
     for network in networks.values():
@@ -63,6 +69,12 @@ def forward_batches(
     finally:
         for index, network in networks.items():
             network.train(modes[index])
+
+
+def _compiles(network: nn.Module, count: int, device: str) -> bool:
+    if not isinstance(network, ReIDNetwork) or network.compiles_evaluation == "False":
+        return False  # exported files are compiled already
+    return network.compiles_evaluation == "True" or (device != "cpu" and count >= _COMPILING_PAYS)
 
 
 def _map_by_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -57,7 +57,7 @@ def outputs_of_images(
     """
     speed, started, done = speed if speed is not None else Speed(), time.perf_counter(), 0
     batches = read_batches(images, batch_size, workers, pinned=device != "cpu", speed=speed)
-    outputs = forward_batches(networks, batches, spec, device)
+    outputs = forward_batches(networks, batches, spec, device, count=len(images))
     hidden = not title or rank() > 0
     with tqdm(total=len(images), desc=title, unit="image", leave=False, disable=hidden or None) as bar:
         try:

@@ -43,7 +43,12 @@ class ReIDNetwork(nn.Module):
 
     With a batch-norm neck `features` are the pooled ones in training (for metric losses) and the normalised ones in
     evaluation.
+
+    Attributes:
+        compiles_evaluation: whether evaluation goes through torch.compile; `auto` leaves it to the number of images.
     """
+
+    compiles_evaluation: str = "auto"
 
     def __init__(
         self,
@@ -76,6 +81,8 @@ class ReIDNetwork(nn.Module):
             # A shift of the neck would only move all classes alike: fixed at zero.
             self.neck.bias.requires_grad_(False)
         self._compiled: Compiled[Output] | None = None
+        self._compiled_evaluation: Compiled[Output] | None = None
+        self._evaluated_shape: torch.Size | None = None
 
     def compile_training(self) -> None:
         """Send training passes through torch.compile, which fuses what lies between convolutions.
@@ -83,6 +90,12 @@ class ReIDNetwork(nn.Module):
         Evaluation is as before.
         """
         self._compiled = Compiled(self._output, "training")
+
+    def compile_evaluation(self) -> None:
+        """Send evaluation passes through torch.compile: those of the next shape of batches, others being too few."""
+        self._evaluated_shape = None
+        if self._compiled_evaluation is None:
+            self._compiled_evaluation = Compiled(self._output, "evaluation")
 
     @property
     def compiled(self) -> bool:
@@ -99,9 +112,17 @@ class ReIDNetwork(nn.Module):
         return any(isinstance(module, Dropout) and module.probability > 0 for module in self.modules())
 
     def forward(self, images: Tensor) -> Output:
+        if not self.training:
+            return self._evaluated(images)
         # Computed again, a pass has to see every buffer.
-        with nullcontext() if self.recompute or not self.training else _counted_at_once(self):
-            return self._compiled(images) if self._compiled and self.training else self._output(images)
+        with nullcontext() if self.recompute else _counted_at_once(self):
+            return self._compiled(images) if self._compiled else self._output(images)
+
+    def _evaluated(self, images: Tensor) -> Output:
+        if self._compiled_evaluation is None:
+            return self._output(images)
+        self._evaluated_shape = self._evaluated_shape or images.shape
+        return (self._compiled_evaluation if images.shape == self._evaluated_shape else self._output)(images)
 
     def _output(self, images: Tensor) -> Output:
         if self.recompute and torch.is_grad_enabled():

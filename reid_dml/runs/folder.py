@@ -35,6 +35,7 @@ OF_THE_PLACE = (
     "TRAIN.COMPILE",
     "TRAIN.GRAPH",
     "TRAIN.RECOMPUTE",
+    "TEST.COMPILE",
     "MODEL.WEIGHTS",
     "CONTROL",
     "LOG.TO",

@@ -22,6 +22,7 @@ from reid_dml.features.part_store import PartStore
 from reid_dml.features.resumable import open_store
 from reid_dml.inference import forward
 from reid_dml.inference.speed import Speed
+from reid_dml.models import ReIDNetwork
 from reid_dml.runs.networks import load_networks
 
 
@@ -155,3 +156,41 @@ def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make
     for index in networks:
         torch.testing.assert_close(mean[index].features, (own[index].features + other[index].features) / 2)
         torch.testing.assert_close(mean[index].logits, (own[index].logits + other[index].logits) / 2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "count", "device", "expected"),
+    [
+        ("auto", 19_281, "cuda", False),  # Market-1501's test images would not pay for it
+        ("auto", 1_000_000, "cuda", True),
+        ("auto", 1_000_000, "cpu", False),
+        ("True", 1, "cpu", True),
+        ("False", 1_000_000, "cuda", False),
+    ],
+)
+def test_many_images_on_a_gpu_are_worth_compiling_for(networks, policy, count, device, expected):
+    networks[0].compiles_evaluation = policy
+    assert forward._compiles(networks[0], count, device) == expected
+
+
+def test_the_config_says_whether_evaluation_is_compiled(make_config, tiny_run):
+    networks = load_networks(make_config("TEST.COMPILE", "yes"), tiny_run, "cpu")
+    assert [network.compiles_evaluation for network in networks.values()] == ["True", "True"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_networks_give_the_same_features(make_config):
+    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+    backbone.num_features = 4
+    network = ReIDNetwork(backbone, 5, neck="bn")
+    batches = [torch.randint(0, 255, (size, 3, 34, 18), dtype=torch.uint8) for size in (8, 8, 3)]
+    spec = AugmentSpec.of(make_config("TEST.FLIP", "True"))
+    plain, compiled = [], []
+    for policy, found in (("False", plain), ("True", compiled)):
+        network.compiles_evaluation = policy
+        found += [output[0] for output in forward.forward_batches({0: network}, batches, spec, "cpu")]
+    assert network._compiled_evaluation.succeeds
+    assert network.training
+    for one, other in zip(compiled, plain, strict=True):
+        torch.testing.assert_close(one, other)
+    assert network._evaluated_shape == (8, 3, *spec.size)
