@@ -101,7 +101,7 @@ def evaluate_tasks(
         networks, device, shard, shards: as for `Task.evaluate`.
     """
     for name, task in tasks.items():
-        say(f"evaluating on {name}: {len(task.data.query):,} queries, {len(task.data.gallery):,} gallery images")  # type: ignore[attr-defined]
+        say(f"evaluating on {name}: {task.test_summary()}")
         yield name, task.evaluate(networks, device, shard=shard, shards=shards).metrics
 
 

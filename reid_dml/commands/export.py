@@ -86,6 +86,8 @@ def export_and_print(
         raise UserError(f"{path}: int8 is for ONNX Runtime: name a file that ends in .onnx")
     if is_exported(cfg.MODEL.WEIGHTS):
         raise UserError(f"{cfg.MODEL.WEIGHTS}: is exported already; export the run or model folder it was made from")
+    if int8 and int8.calibration:
+        image_records([int8.calibration], labels="none")
     use_threads(cfg.THREADS)
     cfg = _on_the_cpu(cfg)
     source = FeatureExtractor.from_config(cfg, network)

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 from reid_dml.files import write_text
 from reid_dml.reporting.sections import Section
-from reid_dml.reporting.tables import MetricsTable, ReferenceRow, columns_first, network_labels, without_empty_columns
+from reid_dml.reporting.tables import (
+    MetricsTable,
+    ReferenceRow,
+    columns_first,
+    data_of,
+    network_labels,
+    without_empty_columns,
+)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -110,7 +117,7 @@ def write_report(
 
 
 def _facts(record: Mapping[str, Any]) -> str:
-    facts = [" + ".join(record["networks"]), f"on {record['dataset']}"]
+    facts = [" + ".join(record["networks"]), f"on {data_of(record)}"]
     if "steps" in record:
         objective = record["objective"]
         facts += [

@@ -7,7 +7,7 @@ from typing import Any
 
 from reid_dml.errors import UserError
 from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import MetricsTable, network_labels, percent, without_empty_columns
+from reid_dml.reporting.tables import MetricsTable, data_of, network_labels, percent, without_empty_columns
 from reid_dml.tasks.cohort_metrics import in_common, mean_and_sd
 
 _FIRST = "market1501"  # whose section begins the page
@@ -24,8 +24,8 @@ def run_sections(records: Sequence[Mapping[str, Any]], tables: Mapping[str, Metr
         UserError: two records of one experiment and seed.
     """
     parts = []
-    for dataset in sorted({record["dataset"] for record in records}, key=lambda name: (name != _FIRST, name)):
-        own = [record for record in records if record["dataset"] == dataset]
+    for dataset in sorted({data_of(record) for record in records}, key=lambda name: (name != _FIRST, name)):
+        own = [record for record in records if data_of(record) == dataset]
         parts.append(f"## {dataset}\n")
         if headline := _headline(own):
             parts.append(headline)
@@ -60,7 +60,7 @@ def headline_table(records: Sequence[Mapping[str, Any]]) -> str:
     rows = [["run", "mAP", "rank-1", "ensemble mAP", "ensemble rank-1", "training"]]
     for record in records:
         metrics = record["metrics"]
-        if record["dataset"] == _FIRST and record["steps"] and {"mean", "ensemble"} <= metrics.keys():
+        if data_of(record) == _FIRST and record["steps"] and {"mean", "ensemble"} <= metrics.keys():
             found = [metrics[label]["single_query"] for label in ("mean", "ensemble")]
             cells = [percent(number) for one in found for number in (one["mAP"], one["cmc"][0])]
             minutes = f"{record['steps']:,} steps, {record['wall_seconds'] / 60:.1f} min on {record['device']}"

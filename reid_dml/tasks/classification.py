@@ -60,7 +60,10 @@ class ClassificationTask:
         return True
 
     def summary(self) -> str:
-        return f"{self.data.name}: {self.data.describe_training('classes')}, {len(self.data.test):,} test images"
+        return f"{self.data.name}: {self.data.describe_training('classes')}, {self.test_summary()}"
+
+    def test_summary(self) -> str:
+        return f"{len(self.data.test):,} test images"
 
     def prepare(self) -> None:
         open_images(self.cfg, self.data.test, "test")

@@ -67,10 +67,12 @@ class RetrievalTask:
 
     def summary(self) -> str:
         trained = self.data.describe_training("persons")
-        tested = f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
         if self.data.trained_on:
-            return f"{self.data.trained_on}: {trained}; {self.data.name}: {tested}"
-        return f"{self.data.name}: {trained}, {tested}"
+            return f"{self.data.trained_on}: {trained}; {self.data.name}: {self.test_summary()}"
+        return f"{self.data.name}: {trained}, {self.test_summary()}"
+
+    def test_summary(self) -> str:
+        return f"{len(self.data.query):,} queries, {len(self.data.gallery):,} gallery images"
 
     def prepare(self) -> None:
         for split, records in self._splits().items():

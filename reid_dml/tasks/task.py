@@ -55,6 +55,10 @@ class Task(Protocol):
         """The data in one line."""
         ...
 
+    def test_summary(self) -> str:
+        """What is evaluated on, in a few words."""
+        ...
+
     def prepare(self) -> None:
         """Decode what an evaluation will read, so that a damaged image is refused before the training."""
         ...

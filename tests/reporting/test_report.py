@@ -18,7 +18,7 @@ from reid_dml.ranking.metrics import average_precisions
 from reid_dml.reporting.figures import draw_lines
 from reid_dml.reporting.report import Control, write_report
 from reid_dml.reporting.retrieval_table import RETRIEVAL
-from reid_dml.reporting.tables import ReferenceRow
+from reid_dml.reporting.tables import ReferenceRow, data_of
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(tiny_run):
@@ -136,3 +136,10 @@ def test_published_rows_keep_their_place_behind_the_control():
         page = path.read_text()
     assert list(re.findall(r"<tr(?: class=\"(\w+)\")?><td>", page)) == ["", "control", "published"]
     assert "a &lt;long&gt; label" in page
+
+
+def test_runs_of_one_data_set_read_or_trained_otherwise_are_named_apart():
+    record = {"dataset": "prcc", "protocol": {"clothes": "same"}}
+    assert data_of(record) == "prcc (clothes same)"
+    assert data_of({"dataset": "prcc"}) == "prcc"
+    assert data_of({"dataset": "market1501", "trained_on": "msmt17 + prcc"}) == "market1501, trained on msmt17 + prcc"
