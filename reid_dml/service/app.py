@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from reid_dml.service.rest import rest
 from reid_dml.service.service import Service
 from reid_dml.versions import __version__
 
+_LOGGER = logging.getLogger(__name__)
 _RETRY = (429, 503)
 
 
@@ -60,6 +62,8 @@ def create_app(service: Service, *, token: str = "", hosts: Collection[str] = LO
     @app.exception_handler(UserError)
     async def refused(request: Request, error: UserError) -> Response:
         status = error.status if isinstance(error, Refusal) else 503 if isinstance(error, UnavailableError) else 422
+        if isinstance(error, UnavailableError):
+            _LOGGER.warning("%s", error)  # with what is not for everybody
         return answer(request, status, " ".join(service.public(error).split()))
 
     @app.exception_handler(RequestValidationError)

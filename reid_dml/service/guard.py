@@ -24,7 +24,8 @@ COOKIE = "reid_dml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OPEN = ("/healthz", "/readyz", "/login")  # and /static/: they tell nothing of the gallery
 _OPEN_BYTES = 4096  # of a body for them
-_SILENCE = 30.0  # seconds that a body may pause
+_PATIENCE = 30.0  # seconds that are waited for a body
+_SLOWEST = 10_000  # bytes that win another second
 _SHORTEST = 16
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -135,17 +136,20 @@ class _Body:
 
     def __init__(self, receive: Receive, send: Send, limit: int, *, keep: bool) -> None:
         self._receive, self._send, self._limit, self.keep = receive, send, limit, keep
-        self._size, self._whole = 0, False
+        self._size, self._whole, self._waited = 0, False, 0.0
         self.refusal: Response | None = None
         self.status = 0
 
     async def receive(self) -> Message:
+        began = time.perf_counter()
+        left = _PATIENCE + self._size / _SLOWEST - self._waited
         try:  # behind the whole body only the end of the connection comes
-            async with asyncio.timeout(None if self._whole else _SILENCE):
+            async with asyncio.timeout(None if self._whole else left):
                 message = await self._receive()
         except TimeoutError:
-            self.refusal = _error(408, f"nothing more of the request came for {_SILENCE:g} seconds")
+            self.refusal = _error(408, f"of the request {self._size:,} bytes came, too slowly to wait for the rest")
             raise _CutOff from None
+        self._waited += time.perf_counter() - began
         self._whole = not message.get("more_body", False)
         self._size += len(message.get("body", b""))
         if self._size > self._limit:

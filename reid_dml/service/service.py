@@ -22,6 +22,7 @@ from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import Verdict, judge
+from reid_dml.search.engines import is_url
 from reid_dml.search.interface import AnyGallery
 from reid_dml.service.answers import Answer, Wanted, answers, image_id, parse_id
 from reid_dml.service.batching import Embedder
@@ -198,8 +199,10 @@ class Service:
         return len(paths), owned
 
     def public(self, text: object) -> str:
-        """A message without paths of this machine."""
+        """A message without paths of this machine, and without the words of a database, which names its address."""
         gallery = str(self.gallery.path)
+        if is_url(gallery):
+            text = re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", str(text))
         for path in (os.path.abspath(gallery), gallery):
             text = str(text).replace(path, "the gallery")
         return re.sub(r"(?<![\w.])/(?:[^\s:;,'\"/]+/)*([^\s:;,'\"/]*)", r"\1", str(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import uuid
 
 import pytest
@@ -120,7 +121,7 @@ def test_the_page_looks_again_after_an_image_was_removed_meanwhile(one, monkeypa
     assert (answer.status_code, answer.text.count("/picture")) == (200, IMAGES - 1)
 
 
-def test_a_killed_database_is_503_and_comes_back_by_itself(one, server):
+def test_a_killed_database_is_503_and_comes_back_by_itself(one, server, caplog):
     assert one.get("/readyz").status_code == 200
     server.kill()
     for answer in (
@@ -130,6 +131,10 @@ def test_a_killed_database_is_503_and_comes_back_by_itself(one, server):
     ):
         assert answer.status_code == 503, answer.text
         assert "\n" not in answer.json()["error"]
+        assert not {"127.0.0.1", "localhost", "socket", "postgresql:"} & set(re.split(r"[\s\"',/]", answer.text)), (
+            answer.text
+        )
+    assert "does not answer" in caplog.text
     server.start()
     assert one.post("/v1/search", files=files(5), data={"k": 1}).json()["images"][0]["person"] == "5"
     assert len(one.post("/v1/gallery", files=files(41)).json()["added"]) == 1

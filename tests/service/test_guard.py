@@ -140,11 +140,31 @@ def test_what_needs_no_token_is_small():
     assert asyncio.run(asked(a_guard(), "/static/style.css", large))[0] == 401
 
 
-def test_a_body_that_stops_coming_is_given_up(monkeypatch):
-    monkeypatch.setattr("reid_dml.service.guard._SILENCE", 0.05)
+async def drips():
+    await asyncio.sleep(0.01)
+    return {"type": "http.request", "body": b"x", "more_body": True}
+
+
+@pytest.mark.parametrize("comes", [nothing, drips])
+def test_a_body_that_does_not_come_is_given_up(monkeypatch, comes):
+    monkeypatch.setattr("reid_dml.service.guard._PATIENCE", 0.1)
     guard = a_guard()
-    status, text = asyncio.run(asked(guard, "/v1/search", nothing, [(b"authorization", b"Bearer " + TOKEN.encode())]))
-    assert (status, "0.05 seconds" in text, guard.uploads) == (408, True, 0)
+    status, text = asyncio.run(asked(guard, "/v1/search", comes, [(b"authorization", b"Bearer " + TOKEN.encode())]))
+    assert (status, "too slowly" in text, guard.uploads) == (408, True, 0)
+
+
+def test_a_large_body_may_take_its_time(monkeypatch):
+    monkeypatch.setattr("reid_dml.service.guard._PATIENCE", 0.1)
+    parts = iter([b"x" * 5000] * 30)
+
+    async def steady():
+        await asyncio.sleep(0.01)
+        part = next(parts, b"")
+        return {"type": "http.request", "body": part, "more_body": bool(part)}
+
+    guard = a_guard()
+    bearer = [(b"authorization", b"Bearer " + TOKEN.encode())]
+    assert asyncio.run(asked(guard, "/v1/search", steady, bearer)) == (200, "read")
 
 
 def test_pages_can_run_no_script_but_ours(client):
