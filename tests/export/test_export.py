@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -122,6 +123,40 @@ def test_other_runtimes_take_rgb_values_in_0_to_1(exported, tiny_run, paths):
     else:
         found = torch.export.load(path).module()(torch.from_numpy(values)).numpy()
     np.testing.assert_allclose(found, extract(list(images)), atol=2e-5)
+
+
+def test_ultralytics_finds_in_a_file_what_it_asks_for(exported):
+    """What its encoder `trackers.utils.reid.ReID` reads (8.4.190): a free batch, a fixed size, features alone."""
+    path, _ = exported
+    if path.suffix != ".onnx":
+        pytest.skip("it reads the size of ONNX files only")
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path))
+    (images,), (features,) = session.get_inputs(), session.get_outputs()
+    assert (type(images.shape[0]), images.shape[1:], images.type) == (str, [3, 32, 16], "tensor(float)")
+    assert (type(features.shape[0]), len(features.shape)) == (str, 2)
+    # It takes these of the file's metadata for its own, and every entry as an attribute of its backend.
+    theirs = {"stride", "batch", "channels", "imgsz", "names", "kpt_shape", "kpt_names", "args", "end2end", "dynamic"}
+    about = session.get_modelmeta().custom_metadata_map
+    assert not {*theirs, "session", "output_names", "fp16", "device", "format", "use_io_binding"} & about.keys()
+
+
+def test_ultralytics_itself_takes_an_exported_file(exported, tmp_path, monkeypatch):
+    pytest.importorskip("ultralytics")
+    path, _ = exported
+    if path.suffix != ".onnx":
+        pytest.skip("it reads the size of ONNX files only")
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+    from ultralytics.trackers.utils.reid import ReID
+
+    encoder = ReID(str(path), device="cpu")
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    boxes = np.array([[30, 30, 10, 20], [20, 40, 12, 24]], np.float32)  # centre and size
+    crops = [np.ascontiguousarray(crop[..., ::-1]) for crop in encoder._crop_detections(frame, boxes)]
+    resized = [cv2.resize(crop, (16, 32), interpolation=cv2.INTER_LINEAR) for crop in crops]
+    expected = FeatureExtractor.from_run(path, device="cpu")(resized)
+    assert ((np.stack(encoder(frame, boxes)) * expected).sum(1) > 0.999).all()
 
 
 def test_a_damaged_file_is_refused(exported, tmp_path):
