@@ -5,9 +5,15 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from reid_dml import FeatureExtractor, FeatureSet
+from reid_dml.config import load_config
+from reid_dml.data.image_paths import image_records
+from reid_dml.data.sets import load_data
 from tests.conftest import REPOSITORY
 
 
@@ -31,3 +37,16 @@ def test_the_tracker_refuses_in_a_line(tmp_path, words, said):
     done = subprocess.run([sys.executable, script, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_ray_cluster_gives_the_same_features(tiny_run, tiny_config, tmp_path):
+    pytest.importorskip("ray.data")
+    images = Path(load_data(load_config(tiny_config)).root) / "query"
+    extract = runpy.run_path(str(REPOSITORY / "examples" / "ray_features.py"))["extract"]
+    for _ in range(2):  # the second time nothing is missing
+        count = extract(str(tiny_run), [str(images)], str(tmp_path), workers=2, batch=3)
+    parts = [FeatureSet.load(file) for file in sorted(tmp_path.glob("*.parquet"))]
+    whole = FeatureExtractor.from_run(tiny_run).extract(image_records([images]))
+    assert count == len(whole) == sum(map(len, parts))
+    np.testing.assert_allclose(np.concatenate([part.features for part in parts]), whole.features, atol=1e-6)
+    assert np.concatenate([part.paths for part in parts]).tolist() == whole.paths.tolist()

@@ -56,9 +56,24 @@ def engine_of(place: Place) -> Engine:
     """The engine of a place. Raises `UserError` for an URL that none knows."""
     scheme, separator, _ = str(place).partition("://")
     if separator and scheme not in _ENGINES:
-        raise UserError(f"{place}: no engine for {scheme}://; name a folder, or postgresql://user@host/database")
+        known = ", ".join(f"{name}://" for name in sorted(_ENGINES))
+        raise UserError(f"{shown(place)}: no engine for {scheme}://; name a folder, or one of {known}")
     module: Any = import_module(_ENGINES[scheme] if separator else _FOLDERS)
     return module
+
+
+def register_engine(scheme: str, module: str) -> None:
+    """Let an engine keep the galleries whose places begin with `scheme://`.
+
+    Args:
+        scheme: of its URLs, in lower case.
+        module: name of a module with the four functions of `Engine`; imported at first use.
+
+    Raises:
+        ValueError: a scheme that another engine has.
+    """
+    if _ENGINES.setdefault(scheme, module) != module:
+        raise ValueError(f"{scheme}:// is {_ENGINES[scheme]}'s already")
 
 
 def is_url(place: Place) -> bool:
