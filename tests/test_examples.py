@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_dml import FeatureExtractor, FeatureSet
+from reid_dml import FeatureExtractor
 from reid_dml.config import load_config
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.sets import load_data
+from reid_dml.features.formats import read_features
 from tests.conftest import REPOSITORY
 
 
@@ -45,7 +46,7 @@ def test_a_ray_cluster_gives_the_same_features(tiny_run, tiny_config, tmp_path):
     extract = runpy.run_path(str(REPOSITORY / "examples" / "ray_features.py"))["extract"]
     for _ in range(2):  # the second time nothing is missing
         count = extract(str(tiny_run), [str(images)], str(tmp_path), workers=2, batch=3)
-    parts = [FeatureSet.load(file) for file in sorted(tmp_path.glob("*.parquet"))]
+    parts = [read_features(file) for file in sorted(tmp_path.glob("*.parquet"))]
     whole = FeatureExtractor.from_run(tiny_run).extract(image_records([images]))
     assert count == len(whole) == sum(map(len, parts))
     np.testing.assert_allclose(np.concatenate([part.features for part in parts]), whole.features, atol=1e-6)
