@@ -45,6 +45,18 @@ for number, usual in (
         signal.signal(number, usual)
 
 
+# Files that take minutes: several processes begin with them, so that none is left with one at the end.
+_LONG = ("test_reproduce", "test_distributed", "test_quickstart", "test_real_data", "test_readme", "test_pages",
+         "test_models_page", "test_export", "test_resume", "test_faults", "test_gpu_minutes")  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long files first where pytest-xdist shares the files out."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(_LONG)}
+        items.sort(key=lambda item: places.get(item.path.stem, len(_LONG)))
+
+
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tiny synthetic data set is drawn, once for all tests."""
