@@ -251,6 +251,33 @@ def _cohort(record: Mapping[str, Any]) -> list[str]:
     return [markdown_table([header, row])]
 
 
+def _service(record: Mapping[str, Any]) -> list[str]:
+    rows = [["request", "p50, ms", "p99, ms", "the same in a loop: p50, ms", "added, ms", "of a processor, ms"]]
+    for name in ("embed", "search", "nothing (healthz)"):
+        served, plain = record[name]["served"], record[name]["plain"]
+        rows.append(
+            [
+                name,
+                f"{served['p50']:.2f}",
+                f"{served['p99']:.2f}",
+                f"{plain['p50']:.2f}",
+                f"{served['p50'] - plain['p50']:+.2f}",
+                f"{served['cpu']:.1f} and {plain['cpu']:.1f}",
+            ]
+        )
+    size = (
+        f"{record['gallery']:,} images of {record['dimension']} dimensions, {record['requests']} requests of each kind."
+    )
+    parts = [size + "\n", markdown_table(rows)]
+    if crowd := record.get("clients"):
+        parts.append(
+            f"{crowd['clients']} clients at a time: {crowd['requests']:,} searches, {crowd['per second']:.1f} a second, "
+            f"p50 {crowd['p50 ms']:,.0f} ms, p99 {crowd['p99 ms']:,.0f} ms, {crowd['not 200']} not answered with 200; "
+            f"{crowd['MB when warm']:,.0f} MB when warm, {crowd['MB at the end']:,.0f} MB at the end.\n"
+        )
+    return parts
+
+
 _Tables = Callable[[Mapping[str, Any]], list[str]]
 _GROUPS = {
     "networks": "Networks of the cohort",
@@ -296,6 +323,8 @@ _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algor
 and is therefore timed on the first images only."""
 _POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
 alone, "index folder" our gallery over it; "camera" searches the images of one camera in six."""
+_SERVICE = """`benchmarks/service.py`: requests over one connection, in turns with the same work in a loop: decoding,
+the forward pass and, for a search, the ten nearest of random features. "Of a processor" are milliseconds of its time."""
 _THREADS = """\
 The quickstart's training. `default`: all cores, threads asleep after a short wait, which was the default when this was
 recorded (a command now takes the cores that others leave free: beside two busy processes here, one thread); `one
@@ -318,5 +347,6 @@ _SECTIONS: dict[str, tuple[str, str, _Tables]] = {
     "extraction": ("Feature extraction", _EXTRACTION, _extraction),
     "evaluation": ("Exact ranking metrics", _EVALUATION, _evaluation),
     "reranking": ("k-reciprocal re-ranking", _RERANKING, _reranking),
+    "service": ("The service", _SERVICE, _service),
     "postgres": ("Galleries in PostgreSQL", _POSTGRES, _postgres),
 }

@@ -14,8 +14,9 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ _GIVEN = os.environ.get("OMP_NUM_THREADS", "")  # by the user or torchrun; `use_
 _CGROUPS = Path("/sys/fs/cgroup")
 _PROCESSOR_TIMES = Path("/proc/stat")
 MOST_BATCHES_AT_ONCE = 8  # that go through a network at a time on a CPU: Python itself would be what more wait for
+_SOFT_PAUSE = 1  # omp_pause_soft of OpenMP 5
 _chosen = 0
 
 
@@ -46,6 +48,26 @@ def use_threads(threads: int = 0) -> None:
 def cpu_threads() -> int:
     """Threads to use: what `use_threads` was given, else OMP_NUM_THREADS as the process found it, else the cores."""
     return _chosen or _given() or usable_cores()
+
+
+def end_threads() -> None:
+    """End the OpenMP threads that compute for the calling thread; its next computation starts them anew.
+
+    Every thread that has computed keeps some. As soon as all of them together are more than the cores, GNU's OpenMP
+    lets them sleep whenever one operation is over: a small network then takes twice its time. So a thread that has
+    nothing more to compute for a while sends its own away.
+    """
+    for library in _gnu_openmp(tuple(name in sys.modules for name in ("torch", "faiss"))):
+        library.omp_pause_resource_all(_SOFT_PAUSE)
+
+
+@cache
+def _gnu_openmp(_: tuple[bool, ...]) -> list[Any]:
+    """The copies of GNU's OpenMP among the loaded libraries; torch and FAISS bring their own."""
+    found = [each for each in ThreadpoolController().lib_controllers if each.user_api == "openmp"]
+    return [
+        each.dynlib for each in found if each.prefix == "libgomp" and hasattr(each.dynlib, "omp_pause_resource_all")
+    ]
 
 
 def _given() -> int:

@@ -153,3 +153,21 @@ def test_decoding_uses_the_threads_that_were_asked_for(make_config, monkeypatch,
         monkeypatch.setenv("LOCAL_WORLD_SIZE", others)
         cache.open_images(make_config("DATA.CACHE_DIR", str(tmp_path / f"{number}{others}")), records, "train")
         assert asked.pop() == workers
+
+
+ENDING = """
+import os, torch
+from reid_dml.threads import end_threads
+torch.set_num_threads(3)
+counts = [len(os.listdir("/proc/self/task"))]
+for work in (lambda: torch.ones(4_000_000).relu_(), end_threads, lambda: torch.ones(4_000_000).relu_(), end_threads):
+    work()
+    counts.append(len(os.listdir("/proc/self/task")))
+print(*(count - counts[0] for count in counts[1:]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP, and /proc")
+def test_threads_that_are_not_needed_any_more_end():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "0", "2", "0"], done.stderr

@@ -26,7 +26,7 @@ from reid_dml.models import ReIDNetwork
 from reid_dml.runs.hub import PREFIX, is_hub_id
 from reid_dml.runs.networks import choose_network, load_networks
 from reid_dml.runs.sources import run_config
-from reid_dml.threads import use_threads
+from reid_dml.threads import end_threads, use_threads
 
 
 class FeatureExtractor:
@@ -99,6 +99,7 @@ class FeatureExtractor:
         device = resolve_device(cfg.DEVICE)
         use_threads(cfg.THREADS)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
+        end_threads()  # another thread than this one may be the one that extracts
         return FeatureExtractor(cfg, choose_network(networks, network, cfg.MODEL.WEIGHTS), device)
 
     @cached_property

@@ -32,6 +32,7 @@ from reid_dml.service.live_gallery import LiveGallery
 from reid_dml.service.queries import Queries
 from reid_dml.service.uploads import Upload, as_jpeg, decode_upload
 from reid_dml.text import printable
+from reid_dml.threads import end_threads
 
 _LOGGER = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -131,7 +132,10 @@ class Service:
             np.array(["query"]),
             self.extractor.model,
         )
-        return answers(self.gallery.current(), query, wanted, self.calibration, self.prior)
+        try:
+            return answers(self.gallery.current(), query, wanted, self.calibration, self.prior)
+        finally:
+            end_threads()  # each request has a thread of its own, and the networks another
 
     def verify(self, features: np.ndarray) -> Verdict:
         """Judge two features (2, D)."""
@@ -237,6 +241,8 @@ class Service:
                     _LOGGER.error("%s", describe_os_error(error) if isinstance(error, OSError) else error)
                     raise Refusal(507, "the server's disk is full; nothing was changed") from None
                 raise
+            finally:
+                end_threads()
 
     def _extract(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return self.extractor(list(images))

@@ -91,7 +91,7 @@ def test_a_graph_is_used_and_finds_nearly_all(rng, place, count, width, factory)
 
         search_by_graph(connection, 200)
         plan = connection.execute(
-            "EXPLAIN " + statements(head.layout, "true")[1], {"query": Vector(query.features[0]), "k": 10}
+            "EXPLAIN " + statements(head.layout, "true")[1], {"query": Vector(query.features[0]), "offered": 10}
         ).fetchall()
     assert "Index Scan using images_feature_idx" in str(plan) or "Index Scan using images_expr_idx" in str(plan)
     exact = open_gallery(place, parameters="exact=1").search(query, 10)
@@ -104,6 +104,17 @@ def test_a_graph_is_used_and_finds_nearly_all(rng, place, count, width, factory)
     assert (np.sort(few.ids, 1) == [[-1, -1, -1, -1, 3, 5, 390]] * 30).all()
     assert np.isnan(few.scores[:, 3:]).all()
     assert (gallery.search(query, count).ids >= 0).all()
+
+
+def test_a_filter_costs_a_graph_no_recall(rng, place):
+    here, query = images(rng, 12_000, width=32), images(rng, 30, width=32)
+    gallery = build(place, here, factory="HNSW8", parameters="efSearch=40")
+    only = ImageFilter(cameras=[1])  # a third of them: a graph is worth it
+    found = gallery.search(query, 10, only=only)
+    expected = open_gallery(place, parameters="exact=1").search(query, 10, only=only).ids
+    # The first ten that pass of forty candidates: 0.72.
+    assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(expected, found.ids, strict=True)]) > 0.85
+    assert (here.camera_ids[found.ids] == 1).all()
 
 
 class TestFilters:

@@ -266,7 +266,7 @@ def statements(layout: Layout, condition: str) -> tuple[str, str]:
     select = f"SELECT id, feature {layout.operator} %(query)s::{whole} FROM images WHERE {condition} ORDER BY "
     return (
         f"{select} 2, id LIMIT %(k)s",
-        f"{select} {layout.indexed} {layout.operator} %(query)s::{kind} LIMIT %(k)s",
+        f"{select} {layout.indexed} {layout.operator} %(query)s::{kind} LIMIT %(offered)s",
     )
 
 
@@ -313,12 +313,18 @@ def _search(
     by_graph = bool(head.layout.degree) and "exact" not in care
     if head.layout.degree and not by_graph:
         compare_all(connection)
+    # The graph offers its candidates one after the other, nearly in order, and the server drops those that do not pass.
+    # The first k that do are the best of too few: of as many as without a condition they are nearly the nearest.
+    candidates = max(k, care.get("efSearch", k))
+    offered = k if condition.text == "true" else candidates
     found = []
     for vector in vectors:
-        values = {**condition.values, "query": Vector(vector), "k": k}
+        values = {**condition.values, "query": Vector(vector), "k": k, "offered": offered}
         if by_graph:
-            search_by_graph(connection, max(k, care["efSearch"]))
+            search_by_graph(connection, candidates)
         rows = connection.execute(graph if by_graph else exact, values, prepare=False).fetchall()
+        if by_graph:
+            rows = sorted(rows, key=lambda row: (row[1], row[0]))[:k]
         if by_graph and len(rows) < k:  # the graph gave up, or no more images pass
             compare_all(connection)
             rows = connection.execute(exact, values, prepare=False).fetchall()
