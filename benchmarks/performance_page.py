@@ -271,9 +271,9 @@ def _service(record: Mapping[str, Any]) -> list[str]:
     parts = [size + "\n", markdown_table(rows)]
     if crowd := record.get("clients"):
         parts.append(
-            f"{crowd['clients']} clients at a time: {crowd['requests']:,} searches, {crowd['per second']:.1f} a second, "
-            f"p50 {crowd['p50 ms']:,.0f} ms, p99 {crowd['p99 ms']:,.0f} ms, {crowd['not 200']} not answered with 200; "
-            f"{crowd['MB when warm']:,.0f} MB when warm, {crowd['MB at the end']:,.0f} MB at the end.\n"
+            f"{crowd['clients']} clients at a time: {crowd['requests']:,} searches, "
+            f"{crowd['per second']:.1f} a second, p50 {crowd['p50 ms']:,.0f} ms, p99 {crowd['p99 ms']:,.0f} ms, "
+            f"{crowd['not 200']} not answered; {crowd['MB when warm']:,.0f} MB when warm, {crowd['MB at the end']:,.0f} MB at the end.\n"
         )
     return parts
 
@@ -323,8 +323,9 @@ _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algor
 and is therefore timed on the first images only."""
 _POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
 alone, "index folder" our gallery over it; "camera" searches the images of one camera in six."""
-_SERVICE = """`benchmarks/service.py`: requests over one connection, in turns with the same work in a loop: decoding,
-the forward pass and, for a search, the ten nearest of random features. "Of a processor" are milliseconds of its time."""
+_SERVICE = """`benchmarks/service.py`: requests over one connection, in turns with the same work in a loop:
+decoding, the forward pass and, for a search, the ten nearest of random features. "Of a processor" are milliseconds of
+its time."""
 _THREADS = """\
 The quickstart's training. `default`: all cores, threads asleep after a short wait, which was the default when this was
 recorded (a command now takes the cores that others leave free: beside two busy processes here, one thread); `one

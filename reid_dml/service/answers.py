@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from reid_dml.data.records import UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
+from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import decide
 from reid_dml.search.filters import ImageFilter
 from reid_dml.search.interface import AnyGallery, GoneError
 from reid_dml.service.image_store import shown_name
+from reid_dml.service.searching import Search
 from reid_dml.text import printable
 
 T = TypeVar("T")
@@ -59,7 +60,12 @@ class Answer(Shown):
 
 
 def answers(
-    gallery: AnyGallery, query: FeatureSet, wanted: Wanted, calibration: Threshold | None, prior: float
+    gallery: AnyGallery,
+    query: FeatureSet,
+    wanted: Wanted,
+    calibration: Threshold | None,
+    prior: float,
+    search: Callable[[Search], RankedList] = Search.alone,
 ) -> list[Answer]:
     """The images nearest to a query of one row, nearest first.
 
@@ -68,6 +74,7 @@ def answers(
         query: of its model.
         wanted: how many, and what they must be like.
         calibration, prior: as for `verdict.judge`.
+        search: makes the ranked list.
 
     Raises:
         UserError: no image can be of what is wanted, see `AnyGallery.passing`.
@@ -75,7 +82,8 @@ def answers(
     if not (count := len(gallery)):
         return []
     only = _passing(gallery, wanted.only) if wanted.only else None
-    found = _searched(gallery, query, min(wanted.k, count), wanted.threshold, only)
+    asked = Search(gallery, query, min(wanted.k, count), wanted.threshold, only)
+    found = settled(lambda: search(asked))
     assert found.ids is not None
     listed = []
     for rank, (number, record, score) in enumerate(zip(found.ids, found.images, found.scores, strict=True), 1):
@@ -91,10 +99,6 @@ def _passing(gallery: AnyGallery, only: ImageFilter) -> Any:
         return gallery.passing(only)
     except UserError as error:  # where the gallery is stays here
         raise UserError(str(error).replace(str(gallery.path), "the gallery")) from None
-
-
-def _searched(gallery: AnyGallery, query: FeatureSet, k: int, threshold: float | None, only: Any) -> RankedList:
-    return settled(lambda: search_lists(gallery, query, k, threshold=threshold, only=only)[0])
 
 
 def settled(look: Callable[[], T]) -> T:

@@ -45,7 +45,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """What the service knows itself."""
         embedder = self._service.embedder
-        yield CounterMetricFamily("reid_dml_images", "Images through the networks", embedder.images)
+        yield CounterMetricFamily("reid_dml_images", "Images through the networks", embedder.items)
         yield CounterMetricFamily("reid_dml_batches", "Forward passes", embedder.batches)
         yield GaugeMetricFamily("reid_dml_waiting_images", "Images waiting for the networks or in them", len(embedder))
         try:

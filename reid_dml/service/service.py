@@ -20,22 +20,25 @@ from reid_dml.data.times import tidy_time
 from reid_dml.errors import BusyError, UserError, describe_os_error
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.ranked_list import RankedList
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import Verdict, judge
 from reid_dml.search.engines import is_url
 from reid_dml.search.interface import AnyGallery
 from reid_dml.service.answers import Answer, Wanted, answers, image_id, parse_id
-from reid_dml.service.batching import Embedder
 from reid_dml.service.image_store import ImageStore
 from reid_dml.service.limits import Limits, Refusal
 from reid_dml.service.live_gallery import LiveGallery
 from reid_dml.service.queries import Queries
+from reid_dml.service.searching import Search, search_together
+from reid_dml.service.together import Together
 from reid_dml.service.uploads import Upload, as_jpeg, decode_upload
 from reid_dml.text import printable
 from reid_dml.threads import end_threads
 
 _LOGGER = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SEARCHES = 256  # that wait at most: more than requests do, whose pages search without an upload
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,15 @@ class Service:
             gallery.require(lambda spec: calibration.check(spec.metric, extractor.model, "the gallery"))
         if store:
             store.settle(lambda names: gallery.current().called(names))
-        self.embedder = Embedder(self._extract, waiting=self.limits.waiting)
+        self.embedder = Together[np.ndarray, np.ndarray](self._extract, "networks", waiting=self.limits.waiting)
+        self.searcher = Together[Search, RankedList](search_together, "gallery", waiting=_SEARCHES)
         self.queries = Queries()
         self._changes = threading.Lock()
 
     def close(self) -> None:
         """Answer what waits, then end."""
         self.embedder.close()
+        self.searcher.close()
         if self.store:
             self.store.close()
 
@@ -111,7 +116,7 @@ class Service:
         """(N, D) float32 features of images, 1 to `limits.images`."""
         if not 0 < len(uploads) <= self.limits.images:
             raise Refusal(422, f"{len(uploads)} images were sent; send 1 to {self.limits.images}")
-        return self.embedder([upload.pixels for upload in uploads])
+        return np.stack(self.embedder([upload.pixels for upload in uploads]))
 
     def feature_of(self, uploads: Sequence[Upload]) -> np.ndarray:
         """(D,) float32: of one image its own feature, of several of one person their mean."""
@@ -132,10 +137,10 @@ class Service:
             np.array(["query"]),
             self.extractor.model,
         )
-        try:
-            return answers(self.gallery.current(), query, wanted, self.calibration, self.prior)
-        finally:
-            end_threads()  # each request has a thread of its own, and the networks another
+        gallery = self.gallery.current()
+        # A database has a process for each connection: there is nothing to be gained from one pass for several.
+        search = Search.alone if is_url(gallery.path) else lambda asked: self.searcher([asked])[0]
+        return answers(gallery, query, wanted, self.calibration, self.prior, search)
 
     def verify(self, features: np.ndarray) -> Verdict:
         """Judge two features (2, D)."""
@@ -244,8 +249,8 @@ class Service:
             finally:
                 end_threads()
 
-    def _extract(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        return self.extractor(list(images))
+    def _extract(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return list(self.extractor(list(images)))
 
 
 def _records(paths: Sequence[str], labels: Labels) -> list[ImageRecord]:

@@ -18,8 +18,8 @@ from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import normalize
 from reid_dml.ranking.probability import SamePerson
 from reid_dml.ranking.thresholds import Threshold
-from reid_dml.service.batching import Embedder
 from reid_dml.service.limits import Limits, Refusal
+from reid_dml.service.together import Together
 from tests.service.conftest import IMAGES, MODEL, Networks, build_gallery, files, open_service, person
 
 CALIBRATION = Threshold(0.99, "cosine", MODEL, SamePerson(100.0, -95.0), "t.json")
@@ -215,7 +215,7 @@ def test_requests_are_batched_and_one_bad_image_fails_its_own_request_only():
             raise Refusal(422, "not finite")
         return np.stack([image.ravel()[:2].astype(np.float32) for image in images])
 
-    embedder = Embedder(extract, batch=8, waiting=8)
+    embedder = Together(extract, "networks", batch=8, waiting=8)
     images = [np.full((2, 2, 3), value, np.uint8) for value in (1, 2, 3, 200, 5)]
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(embedder, images[:1])
@@ -227,7 +227,7 @@ def test_requests_are_batched_and_one_bad_image_fails_its_own_request_only():
             embedder(images[:4])
         assert refused.value.status == 429
         go.set()
-        values = [future.result()[0, 0] for future in (first, *others[:2], others[3])]
+        values = [future.result()[0][0] for future in (first, *others[:2], others[3])]
         assert values == [1, 2, 3, 5]
         with pytest.raises(Refusal, match="not finite"):
             others[2].result()
