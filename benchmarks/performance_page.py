@@ -273,7 +273,8 @@ def _service(record: Mapping[str, Any]) -> list[str]:
         parts.append(
             f"{crowd['clients']} clients at a time: {crowd['requests']:,} searches, "
             f"{crowd['per second']:.1f} a second, p50 {crowd['p50 ms']:,.0f} ms, p99 {crowd['p99 ms']:,.0f} ms, "
-            f"{crowd['not 200']} not answered; {crowd['MB when warm']:,.0f} MB when warm, {crowd['MB at the end']:,.0f} MB at the end.\n"
+            f"{crowd['not 200']} not answered; "
+            f"{crowd['MB when warm']:,.0f} MB when warm, {crowd['MB at the end']:,.0f} MB at the end.\n"
         )
     return parts
 
