@@ -48,7 +48,7 @@ serve: $(READY)
 	@$(BIN)/python tools/serve.py --run runs/quickstart --gallery runs/quickstart.index
 
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	@$(BIN)/ruff check .
