@@ -10,10 +10,13 @@ images, the run and the output under the same paths. Afterwards: `reid-dml index
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from reid_dml import FeatureExtractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError, run_command
@@ -29,17 +32,17 @@ class Extractor:
     Args:
         run: of the networks.
         output: folder of the files.
+        folder: that paths of images are relative to.
         threads: of this worker.
     """
 
-    def __init__(self, run: str, output: str, threads: int) -> None:
+    def __init__(self, run: str, output: str, folder: str, threads: int) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        from reid_dml import FeatureExtractor
-
+        os.chdir(folder)
         self.extract, self.output = FeatureExtractor.from_run(run), Path(output)
 
     def __call__(self, part: dict[str, Any]) -> dict[str, Any]:
-        file = self.output / f"part_{part['number']:06d}.parquet"
+        file = self.output / part["file"]
         if not file.exists():
             rows = zip(*(part[name] for name in _KNOWN), strict=True)
             records = [ImageRecord(**dict(zip(_KNOWN, row, strict=True))) for row in rows]
@@ -64,15 +67,25 @@ def extract(run: str, images: list[str], output: str, *, workers: int = 1, gpus:
     records = image_records(images)
     Path(output).mkdir(parents=True, exist_ok=True)
     ray.init(ignore_reinit_error=True)
-    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
-    parts = [
-        {"number": number}
-        | {name: [getattr(record, name) for record in records[first : first + batch]] for name in _KNOWN}
-        for number, first in enumerate(range(0, len(records), batch))
-    ]
+    processors = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    threads = max(1, min(sum(processors) // workers, min(filter(None, processors), default=1)))  # a worker fits a node
+    model = FeatureExtractor.from_run(run).model
+    parts = []
+    for first in range(0, len(records), batch):
+        part = {name: [getattr(record, name) for record in records[first : first + batch]] for name in _KNOWN}
+        digest = sha256(json.dumps([model, part]).encode()).hexdigest()[:16]  # other images or networks: another file
+        parts.append({"file": f"part_{first // batch:06d}_{digest}.parquet", **part})
+    there = {file.name for file in Path(output).glob("part_*.parquet")}
+    if strange := sorted(there - {part["file"] for part in parts}):
+        raise UserError(f"{output}: holds parts of other images or networks, such as {strange[0]}; name a new folder")
     done = ray.data.from_items(parts).map(
         Extractor,
-        fn_constructor_kwargs={"run": os.path.abspath(run), "output": os.path.abspath(output), "threads": threads},
+        fn_constructor_kwargs={
+            "run": os.path.abspath(run),
+            "output": os.path.abspath(output),
+            "folder": os.getcwd(),
+            "threads": threads,
+        },
         compute=ActorPoolStrategy(size=workers),
         num_cpus=0 if gpus else threads,
         num_gpus=gpus,

@@ -14,6 +14,7 @@ from reid_dml import FeatureExtractor
 from reid_dml.config import load_config
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.sets import load_data
+from reid_dml.errors import UserError
 from reid_dml.features.formats import read_features
 from tests.conftest import REPOSITORY
 
@@ -50,4 +51,6 @@ def test_a_ray_cluster_gives_the_same_features(tiny_run, tiny_config, tmp_path):
     whole = FeatureExtractor.from_run(tiny_run).extract(image_records([images]))
     assert count == len(whole) == sum(map(len, parts))
     np.testing.assert_allclose(np.concatenate([part.features for part in parts]), whole.features, atol=1e-6)
+    with pytest.raises(UserError, match="parts of other images or networks"):
+        extract(str(tiny_run), [str(images)], str(tmp_path), workers=2, batch=4)
     assert np.concatenate([part.paths for part in parts]).tolist() == whole.paths.tolist()

@@ -92,8 +92,10 @@ class ReIDNetwork(nn.Module):
         self._compiled = Compiled(self._output, "training")
 
     def compile_evaluation(self) -> None:
-        """Send evaluation passes through torch.compile: those of the next shape of batches, others being too few."""
-        self._evaluated_shape = None
+        """Send evaluation passes through torch.compile: those of the first shape of batches that comes.
+
+        Each further shape would be compiled anew; the last batch, and what comes in other numbers, goes on as it is.
+        """
         if self._compiled_evaluation is None:
             self._compiled_evaluation = Compiled(self._output, "evaluation")
 

@@ -161,7 +161,7 @@ class NegativeCounter:
             (R, m) int64, how many negatives score at least as high as each match; 0 for NaN.
         """
         (rows, width), items = matches.shape, negatives.shape[1]
-        parts = -(-items // (8 * _CARRY))
+        parts = max(1, -(-items // (8 * _CARRY)))
         words = -(-items // (8 * parts))  # of a part
         # Bytes of 0 or 1, of which eight are added at a time.
         reached = self._working_memory(rows, width, parts * words * 8)

@@ -1,9 +1,8 @@
-"""Searches of concurrent requests: those among all images of one gallery take one pass over it."""
+"""Searches of concurrent requests: those among all images of a gallery take one pass over it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,10 +35,13 @@ class Search(NamedTuple):
 
 
 def search_together(searches: Sequence[Search]) -> list[RankedList]:
-    """The ranked list of each; a product with several queries takes little longer than that with one."""
+    """The ranked list of each; those that ask for as much of one gallery are a product with several queries.
+
+    Such a product takes little longer than that with one query.
+    """
     groups: dict[Any, list[int]] = {}
     for place, search in enumerate(searches):
-        key = (id(search.gallery), search.threshold) if search.only is None else place
+        key = (id(search.gallery), search.k, search.threshold) if search.only is None else place
         groups.setdefault(key, []).append(place)
     found: dict[int, RankedList] = {}
     for places in groups.values():
@@ -49,12 +51,6 @@ def search_together(searches: Sequence[Search]) -> list[RankedList]:
             continue
         first, rows = group[0], np.concatenate([search.query.features for search in group])
         queries = FeatureSet.of(rows, [search.query.records()[0] for search in group], first.query.model)
-        most = max(search.k for search in group)
-        lists = search_lists(first.gallery, queries, most, threshold=first.threshold)
-        found |= {place: _first(own, search.k) for place, search, own in zip(places, group, lists, strict=True)}
+        lists = search_lists(first.gallery, queries, first.k, threshold=first.threshold)
+        found |= dict(zip(places, lists, strict=True))
     return [found[place] for place in range(len(searches))]
-
-
-def _first(found: RankedList, k: int) -> RankedList:
-    assert found.ids is not None
-    return replace(found, images=found.images[:k], scores=found.scores[:k], ids=found.ids[:k])

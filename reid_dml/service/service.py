@@ -105,7 +105,7 @@ class Service:
     def check_ready(self) -> None:
         """Raise `UserError` where requests cannot be answered now."""
         len(self.gallery.current())  # asks a database
-        if not self.embedder.alive:
+        if not (self.embedder.alive and self.searcher.alive):
             raise Refusal(503, "the service is being stopped")
 
     def upload(self, data: bytes, name: str) -> Upload:
@@ -138,9 +138,13 @@ class Service:
             self.extractor.model,
         )
         gallery = self.gallery.current()
-        # A database has a process for each connection: there is nothing to be gained from one pass for several.
-        search = Search.alone if is_url(gallery.path) else lambda asked: self.searcher([asked])[0]
-        return answers(gallery, query, wanted, self.calibration, self.prior, search)
+        # A database has a process for each connection, and a filter makes a search its own: nothing is gained together.
+        alone = is_url(gallery.path) or bool(wanted.only)
+        try:
+            search = Search.alone if alone else lambda asked: self.searcher([asked])[0]
+            return answers(gallery, query, wanted, self.calibration, self.prior, search)
+        finally:
+            end_threads()  # each request has a thread of its own, and the networks another
 
     def verify(self, features: np.ndarray) -> Verdict:
         """Judge two features (2, D)."""
@@ -210,8 +214,8 @@ class Service:
     def public(self, text: object) -> str:
         """A message without paths of this machine, and without the words of a database, which names its address."""
         gallery = str(self.gallery.path)
-        if is_url(gallery):
-            text = re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", str(text))
+        if is_url(gallery) and str(text).startswith(gallery):
+            text = re.sub(r" \(.*\)", "", str(text), flags=re.DOTALL)
         for path in (os.path.abspath(gallery), gallery):
             text = str(text).replace(path, "the gallery")
         return re.sub(r"(?<![\w.])/(?:[^\s:;,'\"/]+/)*([^\s:;,'\"/]*)", r"\1", str(text))

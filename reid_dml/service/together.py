@@ -66,7 +66,7 @@ class Together(Generic[Item, Result]):
             if not self._open:
                 raise Refusal(503, "the service is being stopped")
             if len(self) + len(items) > self._limit:
-                raise Refusal(429, f"{len(self)} requests wait for the {self._what}; try again in a second")
+                raise Refusal(429, f"{len(self)} wait for the {self._what} already; try again in a second")
             futures: list[Future[Result]] = [Future() for _ in items]
             self._waiting.extend(zip(items, futures, strict=True))
             self._changed.notify()
@@ -88,6 +88,7 @@ class Together(Generic[Item, Result]):
                 taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
                 self._computing = len(taken)
             self._compute(taken)
+            del taken  # may hold a gallery that is replaced meanwhile
             with self._changed:
                 self._computing = 0
                 idle = not self._waiting
@@ -96,7 +97,7 @@ class Together(Generic[Item, Result]):
 
     def _compute(self, taken: Sequence[tuple[Item, Future[Result]]]) -> None:
         try:
-            results = self._work([item for item, _ in taken])
+            results = list(zip(taken, self._work([item for item, _ in taken]), strict=True))
         except Exception as error:
             if len(taken) > 1 and isinstance(error, UserError):  # one item must not fail those of other requests
                 for one in taken:
@@ -106,5 +107,5 @@ class Together(Generic[Item, Result]):
                 future.set_exception(error)
             return
         self.items, self.batches = self.items + len(taken), self.batches + 1
-        for (_, future), result in zip(taken, results, strict=True):
+        for (_, future), result in results:
             future.set_result(result)

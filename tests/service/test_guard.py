@@ -154,8 +154,8 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch, comes):
 
 
 def test_a_large_body_may_take_its_time(monkeypatch):
-    monkeypatch.setattr("reid_dml.service.guard._PATIENCE", 0.1)
-    parts = iter([b"x" * 5000] * 30)
+    monkeypatch.setattr("reid_dml.service.guard._PATIENCE", 0.5)
+    parts = iter([b"x" * 5000] * 100)
 
     async def steady():
         await asyncio.sleep(0.01)
