@@ -7,12 +7,12 @@ from html import escape
 from typing import Any, NamedTuple
 
 from reid_dml.files import write_text
+from reid_dml.reporting.data_names import data_of
 from reid_dml.reporting.sections import Section
 from reid_dml.reporting.tables import (
     MetricsTable,
     ReferenceRow,
     columns_first,
-    data_of,
     network_labels,
     without_empty_columns,
 )

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from reid_dml.data.sets.protocol import with_protocol
 from reid_dml.text import printable
 
 
@@ -52,12 +51,6 @@ class MetricsTable:
 def network_labels(names: Sequence[str], indices: Sequence[int] | None = None) -> list[str]:
     """How tables call the networks of a cohort; `indices` in it, where these are not all of its networks."""
     return [f"network {index} ({name})" for index, name in zip(indices or range(len(names)), names, strict=True)]
-
-
-def data_of(record: Mapping[str, Any]) -> str:
-    """The data set of a run's metrics and how it was read, and the one it was trained on where that is another."""
-    tested = with_protocol(record["dataset"], record.get("protocol", {}))
-    return f"{tested}, trained on {record['trained_on']}" if record.get("trained_on") else tested
 
 
 def columns_first(rows: Sequence[Sequence[str]], first: Sequence[str]) -> list[list[str]]:

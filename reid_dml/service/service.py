@@ -85,7 +85,7 @@ class Service:
         if store:
             store.settle(lambda names: gallery.current().called(names))
         self.embedder = Together[np.ndarray, np.ndarray](self._extract, "networks", waiting=self.limits.waiting)
-        self.searcher = Together[Search, RankedList](search_together, "gallery", waiting=_SEARCHES)
+        self.searcher = Together[Search, RankedList](self._search, "gallery", waiting=_SEARCHES)
         self.queries = Queries()
         self._changes = threading.Lock()
 
@@ -140,11 +140,11 @@ class Service:
         gallery = self.gallery.current()
         # A database has a process for each connection, and a filter makes a search its own: nothing is gained together.
         alone = is_url(gallery.path) or bool(wanted.only)
-        try:
-            search = Search.alone if alone else lambda asked: self.searcher([asked])[0]
-            return answers(gallery, query, wanted, self.calibration, self.prior, search)
-        finally:
-            end_threads()  # each request has a thread of its own, and the networks another
+
+        def search(asked: Search) -> RankedList:
+            return self._search([asked])[0] if alone else self.searcher([asked])[0]
+
+        return answers(gallery, query, wanted, self.calibration, self.prior, search)
 
     def verify(self, features: np.ndarray) -> Verdict:
         """Judge two features (2, D)."""
@@ -252,6 +252,12 @@ class Service:
                 raise
             finally:
                 end_threads()
+
+    def _search(self, searches: Sequence[Search]) -> list[RankedList]:
+        try:
+            return search_together(searches)
+        finally:
+            end_threads()  # the networks have a thread of their own, which keeps its threads
 
     def _extract(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         return list(self.extractor(list(images)))

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from reid_dml.errors import UserError
 from reid_dml.service.limits import Refusal
-from reid_dml.threads import end_threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,9 +90,6 @@ class Together(Generic[Item, Result]):
             del taken  # may hold a gallery that is replaced meanwhile
             with self._changed:
                 self._computing = 0
-                idle = not self._waiting
-            if idle:
-                end_threads()  # each thread that computes has threads of its own
 
     def _compute(self, taken: Sequence[tuple[Item, Future[Result]]]) -> None:
         try:
