@@ -47,10 +47,12 @@ def main() -> None:
 
     from reid_dml.commands.networks import open_extractor
     from reid_dml.data.images import decode_image
+    from reid_dml.device import keep_freed_memory
     from reid_dml.features.feature_set import FeatureSet
     from reid_dml.search.gallery import Gallery
 
     record = new_record("service", "cpu")
+    keep_freed_memory()  # as the service does
     extractor = open_extractor(arguments.run, arguments.config_file, arguments.options, "ensemble")
     rng = np.random.default_rng(0)
     height, width = (2 * side for side in extractor.cfg.DATA.STORED_SIZE)

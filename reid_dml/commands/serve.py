@@ -70,6 +70,7 @@ def serve(
     limit = None if threshold is None else Threshold.read(threshold)
     import uvicorn
 
+    from reid_dml.device import keep_freed_memory
     from reid_dml.service.app import create_app
     from reid_dml.service.image_store import ImageStore
     from reid_dml.service.limits import Limits
@@ -79,6 +80,7 @@ def serve(
     limits = Limits(
         upload_megabytes * 10**6, image_megapixels * 10**6, images=min(32, max(waiting, 1)), waiting=waiting
     )
+    keep_freed_memory()
     extractor = open_extractor(run, config_file, options, network)
     live = LiveGallery.of_place(gallery, extractor.model, parameters=parameters)
     service = Service(
