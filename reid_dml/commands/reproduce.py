@@ -135,7 +135,8 @@ def run_experiments(
     """
     check_folder(place.runs, f"--output {place.runs}")
     chosen = choose(names)
-    pending, busy, failed = missing_jobs(chosen, place, scale, seeds, overrides), set[str](), dict[str, str]()
+    pending, failed = missing_jobs(chosen, place, scale, seeds, overrides), dict[str, str]()
+    busy, tried = set[str](), set[str]()
     with _time_limit(minutes) as left:
         while left() > 0:
             job = _next(pending, busy, place, scale, left())
@@ -146,7 +147,9 @@ def run_experiments(
             if job is None:
                 break
             pending.remove(job)
-            print(f"\n=== {job.title} ({scale}); {len(pending)} more to run", flush=True)
+            if job.title not in tried:  # what another process works on is tried again and again
+                print(f"\n=== {job.title} ({scale}); {len(pending)} more to run", flush=True)
+            tried.add(job.title)
             try:
                 train_and_evaluate(job.cfg, resume=None)
                 keep_copies(chosen, place, scale)
