@@ -14,7 +14,7 @@ endif
 .PHONY: help env quickstart serve test lint results site clean
 help:
 	@echo "make quickstart   environment, synthetic data, a cohort of two networks, metrics and report.html"
-	@echo "make serve        a page on http://127.0.0.1:8000 that searches the quickstart's gallery by image"
+	@echo "make serve        a page on this machine that searches the quickstart's gallery by image"
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
 	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"

@@ -65,7 +65,7 @@ def answers(
     wanted: Wanted,
     calibration: Threshold | None,
     prior: float,
-    search: Callable[[Search], RankedList] = Search.alone,
+    search: Callable[[Search], RankedList],
 ) -> list[Answer]:
     """The images nearest to a query of one row, nearest first.
 

@@ -125,11 +125,10 @@ def test_other_runtimes_take_rgb_values_in_0_to_1(exported, tiny_run, paths):
     np.testing.assert_allclose(found, extract(list(images)), atol=2e-5)
 
 
+@pytest.mark.parametrize("exported", [".onnx"], indirect=True)
 def test_ultralytics_finds_in_a_file_what_it_asks_for(exported):
     """What its encoder `trackers.utils.reid.ReID` reads (8.4.190): a free batch, a fixed size, features alone."""
     path, _ = exported
-    if path.suffix != ".onnx":
-        pytest.skip("it reads the size of ONNX files only")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path))
@@ -142,11 +141,10 @@ def test_ultralytics_finds_in_a_file_what_it_asks_for(exported):
     assert not {*theirs, "session", "output_names", "fp16", "device", "format", "use_io_binding"} & about.keys()
 
 
+@pytest.mark.parametrize("exported", [".onnx"], indirect=True)
 def test_ultralytics_itself_takes_an_exported_file(exported, tmp_path, monkeypatch):
     pytest.importorskip("ultralytics")
     path, _ = exported
-    if path.suffix != ".onnx":
-        pytest.skip("it reads the size of ONNX files only")
     monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
     from ultralytics.trackers.utils.reid import ReID
 
