@@ -9,10 +9,11 @@ import pytest
 
 from benchmarks.index_types_table import index_types_table, read_benchmarks
 from benchmarks.performance_page import performance_page, read_performance
-from reid_dml.commands.results import paper_section, read_runs, results_page
+from reid_dml.commands.results import networks_page, paper_section, read_runs, results_page
 from reid_dml.errors import UserError
 from reid_dml.paper.published import PUBLISHED, TABLE_3
 from reid_dml.reporting.markdown import fill_marks
+from reid_dml.reporting.networks_table import best_of_networks
 from reid_dml.reporting.tables import as_printed
 from tests.conftest import REPOSITORY
 
@@ -46,6 +47,35 @@ def test_the_table_of_index_types_is_up_to_date():
         for entry in record["types"]:
             assert f"| `{entry['type']}` |" in page
             assert f"| {entry['recall_at_1']:.3f} | {entry['recall_at_10']:.3f} |" in page
+
+
+def test_the_tables_of_networks_are_up_to_date():
+    page = (REPOSITORY / "docs" / "networks.md").read_text()
+    assert networks_page(page, REPOSITORY / "results") == page, "run make results"
+
+
+def test_a_network_has_the_numbers_of_its_best_run():
+    def run(experiment, dataset, *found):
+        networks = [{"single_query": {"mAP": mAP, "cmc": [rank_1]}} for _, mAP, rank_1 in found]
+        names = [name for name, _, _ in found]
+        return {
+            "experiment": experiment,
+            "dataset": dataset,
+            "steps": 1000,
+            "networks": names,
+            "metrics": {"networks": networks},
+        }
+
+    records = [
+        run("first", "market1501", ("osnet_x1_0", 0.5, 0.7), ("mobilenet_v1", 0.4, 0.6)),
+        run("second", "market1501", ("mobilenet_v1", 0.45, 0.55)),
+        run("elsewhere", "msmt17", ("mobilenet_v1", 0.9, 0.9)),
+        run("across", "market1501", ("mobilenet_v1", 0.8, 0.8)) | {"trained_on": "msmt17"},
+    ]
+    assert best_of_networks(records) == {
+        "osnet_x1_0": ["50.00", "70.00", "`first`, 1,000 steps"],
+        "mobilenet_v1": ["45.00", "55.00", "`second`, 1,000 steps"],
+    }
 
 
 def test_the_performance_page_is_up_to_date_and_holds_every_ratio():

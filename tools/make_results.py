@@ -1,4 +1,4 @@
-"""Write docs/performance.md, docs/options.md, and what docs/results.md and docs/search.md show of results/.
+"""Write docs/performance.md, docs/options.md, and what docs/results.md, networks.md and search.md show of results/.
 
 The same as `reid-dml results`; its arguments: reid_dml/commands/cli/results.py.
 """

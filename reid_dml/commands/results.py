@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from reid_dml.commands.reproduce_report import all_parts, figure_files
 from reid_dml.errors import UserError, absolute
+from reid_dml.models import BACKBONES
+from reid_dml.models.summary import NetworkSummary, summarize
 from reid_dml.paper.pages import markdown_page
 from reid_dml.paper.records import Place, Record
-from reid_dml.reporting.markdown import fill_marks
+from reid_dml.reporting.markdown import below_a_heading, fill_marks
+from reid_dml.reporting.networks_table import networks_table
 from reid_dml.reporting.run_tables import headline_table, run_sections
 from reid_dml.reporting.task_tables import TABLES
 
@@ -49,7 +52,7 @@ def results_page(page: str, runs: Sequence[Record], path: object = "docs/results
     Raises:
         UserError: a page without its marks, or two records of one experiment and seed.
     """
-    return fill_marks(page, "runs", run_sections(runs, TABLES), path)
+    return fill_marks(page, "runs", below_a_heading(run_sections(runs, TABLES)), path)
 
 
 def headline(page: str, runs: Sequence[Record], path: object = "README.md") -> str:
@@ -78,4 +81,26 @@ def paper_section(page: str, folder: Path, figures: Path, path: Path) -> tuple[s
     links, files = figure_files(scales, figures)
     where = figures.relative_to(path.parent).as_posix()
     shown = markdown_page(scales, records, {key: f"{where}/{name}" for key, name in links.items()})
-    return fill_marks(page, "paper", shown, path), files
+    return fill_marks(page, "paper", below_a_heading(shown), path), files
+
+
+def networks_page(page: str, folder: Path, path: object = "docs/networks.md") -> str:
+    """The page with the tables of the project's networks between its marks `networks` and `small networks`.
+
+    Args:
+        page: its text.
+        folder: of all records, of which those of the papers' experiments count, too.
+        path: of the page, for errors.
+    """
+    papers = Place(runs=folder / PAPER, elsewhere=folder / PAPER).records()
+    records = [*read_runs(folder), *(record for runs in papers.values() for record in runs.values())]
+    small = {name for name in BACKBONES.names() if "cifar" in name or name.startswith("wrn")}
+    large = {*BACKBONES.names(), "resnet50"} - small
+    page = fill_marks(page, "networks", networks_table(_by_size(large, (256, 128), 751), records), path)
+    return fill_marks(page, "small networks", networks_table(_by_size(small, (32, 32), 100)), path)
+
+
+def _by_size(names: Iterable[str], size: tuple[int, int], num_classes: int) -> list[NetworkSummary]:
+    """Sizes of networks, a family after the other, the smaller ones first."""
+    found = [summarize(name, size, num_classes) for name in names]
+    return sorted(found, key=lambda it: (it.name.split("_")[0].rstrip("0123456789"), it.parameters, it.name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from reid_dml.errors import UserError
 from reid_dml.text import markdown_table as markdown_table
 
@@ -25,3 +27,8 @@ def fill_marks(page: str, name: str, content: str, path: object) -> str:
     except ValueError:
         raise UserError(f"{path}: lacks the lines {begin} and {end}; put them back") from None
     return f"{before}{begin}\n\n{content}\n{end}{after}"
+
+
+def below_a_heading(text: str) -> str:
+    """Text whose headings are a level lower, for a page in which it stands below one."""
+    return re.sub(r"^(?=#+ )", "#", text, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Write docs/performance.md, docs/options.md, and what docs/results.md and docs/search.md show of results/.
+"""Write docs/performance.md, docs/options.md, and what docs/results.md, networks.md and search.md show of results/.
 
 reid-dml results [--check]
 """
@@ -24,6 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--performance-page", default="docs/performance.md", metavar="FILE", help="default: docs/performance.md"
     )
     parser.add_argument("--readme", default="README.md", metavar="FILE", help="page with the headline numbers")
+    parser.add_argument(
+        "--networks-page", default="docs/networks.md", metavar="FILE", help="page on networks (docs/networks.md)"
+    )
     parser.add_argument("--options-page", default="docs/options.md", metavar="FILE", help="default: docs/options.md")
     parser.add_argument(
         "--figures", default="docs/images/results", metavar="DIR", help="figures of that page (docs/images/results)"
@@ -39,7 +42,7 @@ def run(arguments: Namespace) -> None:
     from index_types_table import index_types_table, read_benchmarks
     from performance_page import performance_page, read_performance
 
-    from reid_dml.commands.results import headline, paper_section, read_runs, results_page
+    from reid_dml.commands.results import headline, networks_page, paper_section, read_runs, results_page
     from reid_dml.config.schema import all_sections
     from reid_dml.errors import require_file
     from reid_dml.files import write_text
@@ -49,9 +52,12 @@ def run(arguments: Namespace) -> None:
     def read(page: Path) -> str:
         return require_file(page, "the page", "it holds the marks between which tables are drawn").read_text()
 
-    records, results, search, readme = (
-        Path(path) for path in (arguments.records, arguments.output, arguments.search_page, arguments.readme)
-    )
+    records, results, search, networks, readme = (
+        Path(path)
+        for path in (
+            arguments.records, arguments.output, arguments.search_page, arguments.networks_page, arguments.readme
+        )
+    )  # fmt: skip
     runs = read_runs(records)
     types = index_types_table(read_benchmarks(records / "benchmarks"))
     page, figures = paper_section(read(results), records, Path(arguments.figures), results)
@@ -61,6 +67,7 @@ def run(arguments: Namespace) -> None:
         readme: headline(read(readme), runs, readme),
         Path(arguments.performance_page): performance_page(read_performance(records / "benchmarks")),
         search: fill_marks(read(search), "index types", types, search),
+        networks: networks_page(read(networks), records, networks),
         Path(arguments.options_page): options_page(all_sections()),
     }
     for path, page in pages.items():
