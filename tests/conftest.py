@@ -47,6 +47,7 @@ for number, usual in (
 
 # Files that take minutes: several processes begin with them, so that none is left with one at the end.
 _LONG = ("test_reproduce", "test_distributed", "test_quickstart", "test_real_data", "test_readme", "test_pages",
+         "test_commands_of_pages",
          "test_models_page", "test_export", "test_resume", "test_faults", "test_gpu_minutes")  # fmt: skip
 
 

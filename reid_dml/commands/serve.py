@@ -113,6 +113,7 @@ def open_door(host: str, port: int) -> socket.socket:
         try:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             door.bind(address)
+            door.listen()  # whoever reads that it listens may connect at once
         except BaseException:
             door.close()
             raise

@@ -69,6 +69,8 @@ class RankedList:
 def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str = "cosine") -> list[RankedList]:
     """The k nearest images of every query among those that count in its ranking: the rest is passed over.
 
+    For a query without a label all images count but junk: nothing is known of it that could take one out.
+
     Args:
         query, gallery: features of equal width.
         k: length of the lists; one is shorter where fewer images count.
@@ -95,6 +97,7 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
         sides = query.person_ids[waiting, None], query.camera_ids[waiting, None]
         clothes = in_own_clothes(query.clothes[waiting, None], kept.clothes[found])
         counts = ~is_left_out(*sides, kept.person_ids[found], kept.camera_ids[found], clothes)
+        counts |= sides[0] == UNKNOWN_PERSON
         for place, row in enumerate(waiting):
             first = np.flatnonzero(counts[place])[:k]
             images = kept.select(found[place, first]).records()

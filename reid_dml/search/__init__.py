@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Gallery", "open_gallery"]
+__all__ = ["Gallery", "ImageFilter", "open_gallery"]
 
 if TYPE_CHECKING:
     from reid_dml.search.engines import open_gallery
+    from reid_dml.search.filters import ImageFilter
     from reid_dml.search.gallery import Gallery
 
 
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> object:
         from reid_dml.search.gallery import Gallery
 
         return Gallery
+    if name == "ImageFilter":
+        from reid_dml.search.filters import ImageFilter
+
+        return ImageFilter
     if name == "open_gallery":
         from reid_dml.search.engines import open_gallery
 

@@ -51,6 +51,12 @@ def test_a_list_is_as_long_as_there_are_images_that_count(rng):
     assert exact_lists(query, gallery.select(gallery.person_ids == -1), 10)[0].images == []
 
 
+def test_a_query_without_a_label_passes_over_junk_only(rng):
+    query = FeatureSet(np.ones((1, 2), np.float32), [-2], [1], ["q"])
+    gallery = FeatureSet(rng.normal(size=(4, 2)).astype(np.float32), [-2, -1, 0, 3], [1] * 4, ["a", "junk", "b", "c"])
+    assert {image.path for image in exact_lists(query, gallery, 4)[0].images} == {"a", "b", "c"}
+
+
 def test_junk_of_any_size_changes_no_list(rng):
     query, gallery = random_set(rng, 5), random_set(rng, 40)
     gallery.person_ids[7] = -1
