@@ -44,7 +44,7 @@ class NegativesAhead(NamedTuple):
 
 
 def count_ahead(
-    scores: Callable[[range, np.ndarray], np.ndarray],
+    scores: Callable[[np.ndarray, np.ndarray], np.ndarray],
     relevance: Relevance,
     pairs: PairScores | None = None,
     *,
@@ -61,18 +61,25 @@ def count_ahead(
     """
     threads = cpu_threads()
     rows = _block_rows(len(relevance), relevance.gallery_size * np.dtype(dtype).itemsize, threads)
-    blocks = [range(first, min(first + rows, len(relevance))) for first in range(0, len(relevance), rows)]
-    waiting, counted = deque(enumerate(blocks)), [NegativesAhead.of([])] * len(blocks)
+    lengths = relevance.match_counts()
+    ahead = NegativesAhead(lengths, np.zeros(lengths.sum(), np.int64))
+    firsts = np.cumsum(lengths) - lengths
+    # Queries of about as many matches stand together: they are counted together.
+    order = np.argsort(-lengths, kind="stable")
+    waiting = deque(np.split(order, range(rows, len(order), rows)))
 
     def count_blocks(_: int) -> PairScores | None:
         counter, own = NegativeCounter(), pairs.part() if pairs is not None else None
         buffer: np.ndarray = np.empty((rows, relevance.gallery_size), dtype)
         while waiting:
             try:
-                number, queries = waiting.popleft()
+                queries = waiting.popleft()
             except IndexError:
                 break  # another thread took the last
-            counted[number] = _count_block(scores(queries, buffer), queries, relevance, counter, own)
+            found = _count_block(scores(queries, buffer), queries, relevance, counter, own)
+            places = np.arange(found.shape[1])
+            counted = places < lengths[queries, None]
+            ahead.counts[(firsts[queries, None] + places)[counted]] = found[counted]
         return own
 
     with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
@@ -82,7 +89,7 @@ def count_ahead(
                     pairs.merge(own)
         finally:
             waiting.clear()  # an error, or Ctrl-C, ends the other threads too
-    return NegativesAhead(*(np.concatenate(parts) for parts in zip(*counted, strict=True)))
+    return ahead
 
 
 def _block_rows(queries: int, row_bytes: int, threads: int) -> int:
@@ -92,37 +99,41 @@ def _block_rows(queries: int, row_bytes: int, threads: int) -> int:
 
 
 def _count_block(
-    scores: np.ndarray, queries: range, relevance: Relevance, counter: NegativeCounter, pairs: PairScores | None
-) -> NegativesAhead:
+    scores: np.ndarray, queries: np.ndarray, relevance: Relevance, counter: NegativeCounter, pairs: PairScores | None
+) -> np.ndarray:
+    """(B, m) int64 of queries in falling order of their matches, padded with 0."""
     rows, columns, is_match = relevance.same_person_pairs(queries)
     matches, lengths = falling_by_row(scores[rows, columns][is_match], rows[is_match], len(queries))
     scores[rows, columns] = np.nan
     found = np.zeros(matches.shape, np.int64)
-    for few in _alike(lengths, relevance.gallery_size):
-        width = lengths[few[-1]]
-        if len(few) == 1:
-            found[few[0], :width] = counter.of_row(matches[few[0], :width], scores[few[0]])
+    for first, last in _alike(lengths, relevance.gallery_size):
+        width = lengths[first]
+        if last - first == 1:
+            found[first, :width] = counter.of_row(matches[first, :width], scores[first])
         else:
-            found[few, :width] = counter.of_rows(matches[few, :width], scores.take(few, axis=0))
+            found[first:last, :width] = counter.of_rows(matches[first:last, :width], scores[first:last])
     if pairs is not None:
         for row in np.flatnonzero(lengths):
-            pairs.add(queries[row], matches[row, : lengths[row]], scores[row])
-    return NegativesAhead(lengths, found[np.arange(matches.shape[1]) < lengths[:, None]])
+            pairs.add(int(queries[row]), matches[row, : lengths[row]], scores[row])
+    return found
 
 
-def _alike(lengths: np.ndarray, items: int) -> Iterator[np.ndarray]:
-    """Rows with matches, in groups of about as many matches each; long rows alone.
+def _alike(lengths: np.ndarray, items: int) -> Iterator[tuple[int, int]]:
+    """First row and the one behind the last, of some rows with matches at a time; those of many matches alone.
 
     Short operations would keep threads waiting for each other, since Python runs between them; those of several rows
     are longer, as long as their results stay in the cache.
+
+    Args:
+        lengths: (B,) matches of each row, falling.
+        items: of a row.
     """
-    waiting = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
-    while len(waiting):
-        most = min(_ROWS, len(waiting))
-        fitting = _COMPARED // (items * int(lengths[waiting[most - 1]]))
-        taken = min(most, fitting) if fitting >= _FEWEST_TOGETHER else 1
-        yield waiting[:taken]
-        waiting = waiting[taken:]
+    first, count = 0, int(np.count_nonzero(lengths))
+    while first < count:
+        fitting = _COMPARED // (items * int(lengths[first]))
+        taken = min(_ROWS, count - first, fitting) if fitting >= _FEWEST_TOGETHER else 1
+        yield first, first + taken
+        first += taken
 
 
 def falling_by_row(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

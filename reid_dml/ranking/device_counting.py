@@ -32,8 +32,8 @@ def count_ahead_on(
     at_once = max(1, _BLOCK_BYTES // (4 * gallery.shape[1]))
     counted = []
     for start in range(0, len(relevance), at_once):
-        queries = range(start, min(start + at_once, len(relevance)))
-        scores = put(scorer.query[queries.start : queries.stop]) @ gallery
+        queries = np.arange(start, min(start + at_once, len(relevance)))
+        scores = put(scorer.query[queries]) @ gallery
         if divisor is not None:
             scores /= divisor
         if subtrahend is not None:
@@ -50,5 +50,5 @@ def count_ahead_on(
         counted.append(NegativesAhead(lengths, found[np.arange(matches.shape[1]) < lengths[:, None]]))
         if pairs is not None:
             for row in np.flatnonzero(lengths):
-                pairs.add(queries[row], matches[row, : lengths[row]], scores[row].cpu().numpy())
+                pairs.add(int(queries[row]), matches[row, : lengths[row]], scores[row].cpu().numpy())
     return NegativesAhead(*(np.concatenate(parts) for parts in zip(*counted, strict=True)))

@@ -78,7 +78,7 @@ def warn_of_copies(query: FeatureSet, gallery: FeatureSet, where: str) -> None:
     relevance = Relevance(query, gallery, own_images(query, gallery))
     found: list[tuple[int, int]] = []
     for start in range(0, len(query), _BLOCK):
-        queries = range(start, min(start + _BLOCK, len(query)))
+        queries = np.arange(start, min(start + _BLOCK, len(query)))
         places, rows, matching = relevance.same_person_pairs(queries)
         found += zip(
             *(side.tolist() for side in with_equal_features(query, gallery, start + places[matching], rows[matching])),

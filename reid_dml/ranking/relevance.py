@@ -8,6 +8,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.protocol import in_own_clothes, is_junk, is_match, is_negative
 
 Pairs = tuple[np.ndarray, np.ndarray]  # (n,) int64 query rows, (n,) int64 gallery rows
+_QUERIES = 4096  # whose pairs are looked at together
 
 
 class Relevance:
@@ -48,24 +49,33 @@ class Relevance:
         """Which of some gallery rows are true matches of a query, and which are negatives: two masks (n,)."""
         return self._is_match(query, rows), is_negative(self._persons[query], self._gallery_persons[rows])
 
-    def same_person_pairs(self, queries: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def same_person_pairs(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All pairs of some queries and gallery images of one id, one query after the other.
+
+        Args:
+            queries: (B,) int64, their rows.
 
         Returns:
             (n,) the query's place among these queries; (n,) the gallery row; (n,) bool, whether it is a true match.
         """
-        part = slice(queries.start, queries.stop)
-        first, lengths = self._first[part], self._end[part] - self._first[part]
+        first, lengths = self._first[queries], self._end[queries] - self._first[queries]
         places = np.repeat(np.arange(len(queries)), lengths)
         before = np.cumsum(lengths) - lengths
         rows = self._gallery_rows[np.arange(len(places)) + np.repeat(first - before, lengths)]
-        return places, rows, self._is_match(queries.start + places, rows)
+        return places, rows, self._is_match(queries[places], rows)
+
+    def match_counts(self) -> np.ndarray:
+        """(Q,) int64, the true matches of every query."""
+        counts = np.zeros(len(self), np.int64)
+        for start in range(0, len(self), _QUERIES):
+            queries = np.arange(start, min(start + _QUERIES, len(self)))
+            places, _, matching = self.same_person_pairs(queries)
+            counts[queries] = np.bincount(places[matching], minlength=len(queries))
+        return counts
 
     def num_negatives(self) -> int:
         """Number of negatives in the rankings of all queries that have a match."""
-        places, _, matching = self.same_person_pairs(range(len(self)))
-        has_match = np.zeros(len(self), bool)
-        has_match[places[matching]] = True
+        has_match = self.match_counts() > 0
         negatives = self.gallery_size - int(self.is_junk.sum()) - (self._end - self._first)
         return int(negatives[has_match].sum())
 

@@ -91,9 +91,9 @@ class Scorer:
         """A query's scores such that those of different queries compare: similarities, or -|q - g|^2 / 2."""
         return scores * self._factors[query] + self._terms[query]
 
-    def scores(self, queries: range, buffer: np.ndarray) -> np.ndarray:
-        """Scores (B, G) float32 of some queries, written into a buffer of at least as many rows."""
-        part = self.query[queries.start : queries.stop]
+    def scores(self, queries: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+        """Scores (B, G) float32 of some queries, by their rows, written into a buffer of at least as many rows."""
+        part = self.query[queries]
         scores = np.matmul(part, self.gallery.T, out=buffer[: len(part)])
         if self.divisor is not None:
             np.divide(scores, self.divisor, out=scores, casting="same_kind")
@@ -103,24 +103,24 @@ class Scorer:
             scores[:, self.copies] = scores[:, self.originals]
         return scores
 
-    def similarities(self, queries: range, buffer: np.ndarray) -> np.ndarray:
+    def similarities(self, queries: np.ndarray, buffer: np.ndarray) -> np.ndarray:
         """Cosine similarities, or Euclidean distances negated: they compare with those of other members."""
-        scores, part = self.scores(queries, buffer), slice(queries.start, queries.stop)
-        scores *= self._factors[part, None]
+        scores = self.scores(queries, buffer)
+        scores *= self._factors[queries, None]
         if self.subtrahend is not None:
-            scores += self._terms[part, None]
+            scores += self._terms[queries, None]
             scores *= -2
             np.sqrt(np.maximum(scores, 0, out=scores), out=scores)
             scores /= -self.scale
         return scores
 
 
-def mean_scores(scorers: Sequence[Scorer], queries: range, buffer: np.ndarray) -> np.ndarray:
+def mean_scores(scorers: Sequence[Scorer], queries: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     """The mean over members of their cosine similarities, or of their Euclidean distances, negated.
 
     Args:
         scorers: one for each member.
-        queries: B rows of the query set.
+        queries: (B,) int64, rows of the query set.
         buffer: (at least B, G) float32, working memory.
 
     Returns:
@@ -153,6 +153,8 @@ def _duplicates(features: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np
     order = np.argsort(norms, kind="stable")
     ties = norms[order[1:]] == norms[order[:-1]]
     rows = np.sort(order[np.append(ties, False) | np.append(False, ties)])
+    if not len(rows):
+        return rows, rows
     _, first, inverse = np.unique(features[rows], axis=0, return_index=True, return_inverse=True)
     originals = rows[first[inverse.ravel()]]
     is_copy = originals != rows
