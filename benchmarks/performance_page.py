@@ -207,11 +207,13 @@ def _postgres(record: Mapping[str, Any]) -> list[str]:
 
 
 def _step_counts(record: Mapping[str, Any]) -> list[str]:
-    rows = [["cohort", "step", "operators", "generated kernels", "together"]]
+    rows = [["cohort", "step", "operators", "of them convolutions", "generated kernels", "together"]]
     for name, ways in record["cohorts"].items():
         for way, found in ways.items():
             together = found["operators"] + found["kernels"]
-            rows.append([name, way, str(found["operators"]), str(found["kernels"]), str(together)])
+            convolutions = sum(found["calls"].get(which, 0) for which in ("convolution", "convolution_backward"))
+            numbers = found["operators"], convolutions, found["kernels"], together
+            rows.append([name, way, *map(str, numbers)])
     return [f"{record['when']}:\n", markdown_table(rows)]
 
 
@@ -313,13 +315,16 @@ beside forward, backward and optimiser of the same networks."""
 _STEP_COUNTS = """`benchmarks/step_counts.py`: the calls of torch's operators that compute or move numbers in one step,
 views and allocations aside, and the kernels that Inductor (its CPU back end) has generated where the step goes through
 torch.compile. On a GPU each operator is a kernel or a few, and small networks wait for the number of kernels.
-`cifar`: 2 x resnet32_cifar, batch 64, SGD; `market`: 2 x mobilenet_v1, batch 16, Adam; both with weight averages."""
+`cifar`: 2 x resnet32_cifar, batch 64, SGD; `market`: 2 x mobilenet_v1, batch 16, Adam; both with weight averages.
+Optimiser, average and casts of the weights stay outside torch.compile: each is one call for a group of parameters as
+it is, and next to the convolutions little is left to fuse."""
 _GPU = """`benchmarks/gpu.py`: the loop of `tools/train_net.py` (steps a second, the median of timings of 100 steps) and
 what else there was time for; `cifar`: 2 x resnet32_cifar, batch 64; `market_224`: 2 x mobilenet_v1, 224 x 224, batch
-16; `wide`: 2 x wrn_28_10, batch 64."""
+16; `wide`: 2 x wrn_28_10, batch 64; "two cohorts": steps a second of two together that share the GPU."""
 _EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
 of the same shapes, blocked into one reused buffer. "Sorting" is what ordering the gallery of every query takes, from
-the first 100 queries."""
+the first 100 queries. Before each timing the machine rests for 0.1 s (in records of earlier revisions
+than `16ac925` it does not): OpenBLAS's threads spin for a while behind a product, and take a core from what comes next."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
 _POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
