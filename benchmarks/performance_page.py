@@ -323,8 +323,8 @@ what else there was time for; `cifar`: 2 x resnet32_cifar, batch 64; `market_224
 16; `wide`: 2 x wrn_28_10, batch 64; "two cohorts": steps a second of two together that share the GPU."""
 _EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
 of the same shapes, blocked into one reused buffer. "Sorting" is what ordering the gallery of every query takes, from
-the first 100 queries. Before each timing the machine rests for 0.1 s (in records of earlier revisions
-than `16ac925` it does not): OpenBLAS's threads spin for a while behind a product, and take a core from what comes next."""
+the first 100 queries. Before each timing the machine rests for 0.1 s (in records of earlier revisions than `16ac925`
+it does not): OpenBLAS's threads spin for a while behind a product, and take a core from what comes next."""
 _RERANKING = """`benchmarks/reranking.py`: beside the authors' dense NumPy algorithm, which needs several N x N matrices
 and is therefore timed on the first images only."""
 _POSTGRES = """`benchmarks/postgres.py`: one query at a time, the engines in turn query by query. "FAISS flat" is FAISS
