@@ -56,7 +56,7 @@ def analyse_activation(
     output = Path(output)
     check_folder(output, f"--output {output}")
     lists: list[ActivationList] = []
-    for run in open_runs(runs, options):
+    for run in open_runs(runs, options, with_data=not gallery):
         first, others = _records(run, query, gallery)
         others = evenly_spread(others, images)
         if not others:

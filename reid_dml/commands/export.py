@@ -116,8 +116,10 @@ def export_and_print(
         sync(path.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    threads = cpu_threads()
     for name, speed in speeds.items():
-        print(f"{name}: {speed:,.0f} images/s, {_BATCH} at a time, {cpu_threads()} threads")
+        plural = "s" if threads > 1 else ""
+        print(f"{name}: {speed:,.0f} images/s, {_BATCH} at a time, {threads} thread{plural}")
     print(f"{path}: {path.stat().st_size:,} bytes, {about['feature_width']} wide, {module.TITLE}, {about['input']}")
     print(f"SHA-256 {file_digest(path)}")
     print(f"fingerprint {exported.model}; use it as --run {path}")

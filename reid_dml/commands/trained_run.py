@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -22,7 +24,7 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.inference.prediction import predict
 from reid_dml.models import ReIDNetwork
-from reid_dml.runs.folder import run_folders
+from reid_dml.runs.folder import RunFolder, run_folders
 from reid_dml.runs.networks import load_networks
 from reid_dml.runs.sources import classes_hash, head_classes
 from reid_dml.threads import use_threads
@@ -30,13 +32,26 @@ from reid_dml.threads import use_threads
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Networks of a run by index, the data set they were trained on, and the run's config."""
+    """Networks of a run by index, and its config."""
 
     name: str
+    folder: Path
     cfg: CfgNode
-    data: ReIDData | ClassificationData
     networks: Mapping[int, ReIDNetwork]
     device: str
+
+    @cached_property
+    def data(self) -> ReIDData | ClassificationData:
+        """The data set they were trained on. Raises `UserError` for one of other classes than the heads'."""
+        data = load_data(self.cfg)
+        if not (classes := head_classes(self.folder)):
+            RunFolder(self.folder).class_names()  # says that the list of them is not there
+        if classes != classes_hash(data.class_names):
+            raise UserError(
+                f"{self.folder}: the networks' classes are not those of {data.name} in {data.root}; give the "
+                "data set the run was trained on (DATA.ROOT path)"
+            )
+        return data
 
     def label(self, index: int) -> str:
         """What figures call a network."""
@@ -98,11 +113,19 @@ def evenly_spread(records: Sequence[ImageRecord], count: int) -> list[ImageRecor
     return [records[row] for row in np.linspace(0, len(records) - 1, count).round().astype(int)]
 
 
-def open_runs(paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = ()) -> list[TrainedRun]:
-    """Finished runs, by the names of their folders, with options that override those they were trained with.
+def open_runs(
+    paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = (), *, with_data: bool = True
+) -> list[TrainedRun]:
+    """Finished runs, by the names of their folders.
 
-    Raises `UserError` for a folder that holds no finished run, one whose data set has other classes than its heads, and
-    two folders of one name.
+    Args:
+        paths: run folders, or model folders.
+        options: `KEY VALUE ...` that override those they were trained with.
+        with_data: whether their data sets will be needed: said now if one is missing, not after the first runs' work.
+
+    Raises:
+        UserError: a folder that holds no finished run, a data set that is missing or has other classes than the heads,
+            and two folders of one name.
     """
     keep_freed_memory()
     runs: list[TrainedRun] = []
@@ -110,16 +133,10 @@ def open_runs(paths: Sequence[str | os.PathLike[str]], options: Sequence[str] = 
         cfg = load_config(folder.config_file, options, version=0)
         device = resolve_device(cfg.DEVICE)
         use_threads(cfg.THREADS)
-        networks = load_networks(cfg, folder.path, device)
-        data = load_data(cfg)
-        if not (classes := head_classes(folder.path)):
-            folder.class_names()  # says that the list of them is not there
-        if classes != classes_hash(data.class_names):
-            raise UserError(
-                f"{folder.path}: the networks' classes are not those of {data.name} in {data.root}; give the "
-                "data set the run was trained on (DATA.ROOT path)"
-            )
-        runs.append(TrainedRun(name, cfg, data, networks, device))
+        run = TrainedRun(name, folder.path, cfg, load_networks(cfg, folder.path, device), device)
+        if with_data:
+            _ = run.data
+        runs.append(run)
     return runs
 
 

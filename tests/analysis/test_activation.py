@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from typing import Any
 
 import cv2
@@ -203,6 +204,21 @@ def test_a_list_of_every_network_is_drawn_and_written(command, mapped_run, data_
     files = [row["file"] for row in rows if row["image"] == "gallery"]
     assert files
     assert str(query) not in files
+
+
+def test_photos_need_no_data_set_of_the_run(command, mapped_run, data_root, tmp_path):
+    """A model folder that was handed on, and images of nobody known."""
+    assert command("save_model", "--run", mapped_run, "--to", tmp_path / "model").code == 0
+    (tmp_path / "photos").mkdir()
+    for number, path in enumerate(sorted(data_root.rglob("query/*.*"))[:3]):
+        shutil.copy(path, tmp_path / "photos" / f"{number}{path.suffix}")
+    first = min((tmp_path / "photos").iterdir())
+    ask = ("analyse", "activation", "--run", tmp_path / "model", "--query", first, "--output", tmp_path / "out")
+    elsewhere = ("DATA.ROOT", tmp_path / "nowhere", "DATA.NAME", "market1501")
+    assert command(*ask, "--gallery", tmp_path / "photos", *elsewhere).code == 0
+    rows = list(csv.DictReader((tmp_path / "out/activation.csv").open()))
+    assert [row["rank"] for row in rows] == 2 * ["", "1", "2"]
+    assert "not found" in command(*ask, *elsewhere).error
 
 
 def test_images_of_classes_that_are_no_files_are_named_as_the_data_set_names_them(command, make_config, tmp_path):

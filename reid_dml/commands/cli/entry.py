@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
@@ -23,6 +24,9 @@ _ABOUT = """Person re-identification with deep mutual learning: train networks t
     reid-dml search --help                      what a command takes
 
 In a checkout every command is also a script in tools/."""
+
+# Names of options of configs: those with a section, and those without.
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z][A-Z0-9_]*)+|DEVICE|EXPERIMENT|OUTPUT_DIR|SCALE|SEED|THREADS")
 
 
 class Parser(ArgumentParser):
@@ -50,7 +54,28 @@ def call(name: str, words: Sequence[str] | None = None) -> int | None:
     parser = Parser(prog=None if _is_tool() else f"reid-dml {name}", description=module.__doc__)
     module.add_arguments(parser)
     parse = getattr(module, "parse", lambda parser, words: parser.parse_intermixed_args(words))
-    return module.run(parse(parser, words))
+    arguments = parse(parser, words)
+    take_options(arguments)
+    return module.run(arguments)
+
+
+def take_options(arguments: Namespace) -> None:
+    """Give options what an argument of several values took of them: `--images photos DEVICE cpu`."""
+    if not isinstance(getattr(arguments, "options", None), list):
+        return
+    for name, values in list(vars(arguments).items()):
+        if name == "options" or not isinstance(values, list):
+            continue
+        keys = (place for place, word in enumerate(values) if _is_key(word))
+        first = next(keys, len(values))
+        if 0 < first < len(values):
+            setattr(arguments, name, values[:first])
+            arguments.options = values[first:] + arguments.options
+
+
+def _is_key(word: object) -> bool:
+    """Whether a word is the name of an option of configs, and of no file."""
+    return isinstance(word, str) and _KEY.fullmatch(word) is not None and not os.path.lexists(word)
 
 
 def start(name: str, place: int = 1) -> None:
