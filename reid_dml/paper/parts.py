@@ -99,8 +99,8 @@ def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]],
             if values:
                 spreads = [_spread(run, sweep.column) for run in runs] if sweep.over_networks else None
                 found.setdefault(series.label, []).append(point(x, values, spreads))
-    # Where series share their first runs, one of which there is no more looks like the first.
-    found = {label: points for label, points in found.items() if points not in _before(found, label)}
+    # Where series share their first runs, one of which there is no more has nothing of its own to show.
+    found = {label: points for label, points in found.items() if not _starts_another(found, label)}
     bars = "sd over the networks" if sweep.over_networks else "sd over seeds"
     rows = [["series", sweep.x_label, f"{sweep.column} (%)", bars, "n"]]
     for label, points in found.items():
@@ -113,8 +113,11 @@ def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]],
     return rows, (draw_sweep(found, title=title, x_label=sweep.x_label, y_label=f"{sweep.column} (%)"),)
 
 
-def _before(found: Mapping[str, list[Point]], label: str) -> list[list[Point]]:
-    return list(found.values())[: list(found).index(label)]
+def _starts_another(found: Mapping[str, list[Point]], label: str) -> bool:
+    """Whether another series begins with all points of one, or an earlier one is the same."""
+    points, order = found[label], list(found)
+    others = (other for other in order if other != label and found[other][: len(points)] == points)
+    return any(len(found[other]) > len(points) or order.index(other) < order.index(label) for other in others)
 
 
 def _spread(record: Record, column: str) -> float | None:

@@ -11,8 +11,10 @@ from reid_dml.errors import UserError
 from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, choose, experiments_of
 from reid_dml.paper.experiments import COHORT_SIZES, EXPERIMENTS
 from reid_dml.paper.kinds import Sweep, Table
+from reid_dml.paper.parts import paper_parts
 from reid_dml.paper.published import PUBLISHED
 from reid_dml.paper.recipes import SCALES, has_recipe, recipe
+from reid_dml.paper.records import Place
 
 RUNS = Path("runs/reproduce")
 
@@ -145,3 +147,21 @@ def test_names_groups_and_a_slip():
     assert all(name in ARTIFACTS for names in GROUPS.values() for name in names)
     with pytest.raises(UserError, match=r"no table, figure or experiment is called 'tabel3'.*did you mean table3"):
         choose(["tabel3"])
+
+
+@pytest.mark.parametrize(
+    ("further", "shown"),
+    [
+        ([], {"DML, mean over the peers"}),  # all series begin alike
+        (["dml_k3_sum"], {"DML, sum over the peers"}),  # of which the others are the start
+        (["dml_k3", "dml_e_k3"], {"DML, mean over the peers", "DML_e"}),
+    ],
+)
+def test_a_series_that_has_no_run_of_its_own_is_not_drawn(further, shown, tmp_path):
+    records = {}
+    for number, name in enumerate(["independent", "dml", *further]):
+        networks = [{"single_query": {"mAP_trapezoid": 0.3 + number / 100}}] * 2
+        metrics = {"networks": networks, "mean": networks[0], "ensemble": networks[0]}
+        records[f"market_mobilenet_{name}", "small"] = {0: {"metrics": metrics}}
+    (part,) = paper_parts(["fig3a"], records, Place(tmp_path), "small")
+    assert {row[0] for row in part.rows[1:]} == shown
