@@ -19,6 +19,8 @@ DOCUMENTS = [
 ]
 _COMMANDS = {f"tools/{tool}.py": name for name, tool in TOOLS.items()}
 _ENDS = {"&&", "|", ";", ">", "#", "&"}
+_SHELL = {"", "sh", "bash", "console", "ini"}  # kinds of blocks; ini: a unit of systemd
+_NO_COMMAND = {None, "--version", "--help"}
 
 
 class Shown(NamedTuple):
@@ -34,7 +36,7 @@ def shown_commands(documents: Sequence[Path] = DOCUMENTS) -> Iterator[Shown]:
     """The calls in the shell blocks of documents, in their order; lines with ... are no calls."""
     for document in documents:
         for kind, block in re.findall(r"^```(\S*)\n(.*?)^```", document.read_text(), re.S | re.M):
-            for line in block.replace("\\\n", " ").splitlines() if kind in ("", "sh", "ini") else ():
+            for line in block.replace("\\\n", " ").splitlines() if kind in _SHELL else ():
                 if re.search(r"tools/\w+\.py|reid-dml|-m reid_dml", line):
                     yield from _calls(document.name, line)
 
@@ -44,11 +46,13 @@ def _calls(document: str, line: str) -> Iterator[Shown]:
     if {"...", "…"} & set(words):
         return
     for place, word in enumerate(words):
-        called = _COMMANDS.get(word.removeprefix("./"))
+        called = None
+        if re.fullmatch(r"(\./)?tools/\w+\.py", word):
+            called = _COMMANDS.get(word.removeprefix("./"), word)  # a script that there is not stays as it is
         if word.rpartition("/")[2] == "reid-dml" or words[max(place - 1, 0) : place + 1] == ["-m", "reid_dml"]:
             place += 1
-            called = words[place] if words[place:] else None
-        if called in TOOLS:
+            called = words[place] if words[place:] and words[place] not in _ENDS else None
+        if called not in _NO_COMMAND:
             rest = words[place + 1 :]
             end = next((number for number, text in enumerate(rest) if text in _ENDS), len(rest))
             yield Shown(document, " ".join(words), called, rest[:end])

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 import pytest
 
-from reid_dml.commands.cli.entry import _KEY, take_options
+from reid_dml.commands.cli.entry import _KEY, _SECTIONS, take_options
 from reid_dml.config import load_config
 
 
@@ -16,6 +16,7 @@ from reid_dml.config import load_config
         (["photos", "DEVICE", "cpu"], ["photos"], ["DEVICE", "cpu", "SEED", "1"]),
         (["a", "b", "INPUT.SIZE", "[64, 32]"], ["a", "b"], ["INPUT.SIZE", "[64, 32]", "SEED", "1"]),
         (["photos", "ANNA", "a.B"], ["photos", "ANNA", "a.B"], ["SEED", "1"]),  # names of anything else
+        (["a.jpg", "DSC_0001.JPG", "J.DOE"], ["a.jpg", "DSC_0001.JPG", "J.DOE"], ["SEED", "1"]),
         (["DEVICE", "cpu"], ["DEVICE", "cpu"], ["SEED", "1"]),  # nothing else would be left: refused as a value
         (["photos", "DATA.ROOT"], ["photos", "DATA.ROOT"], ["SEED", "1"]),  # a file of this name
     ],
@@ -41,7 +42,10 @@ def test_a_command_reads_them(command, tiny_run, data_root, tmp_path):
     assert "DEVICE" in command("build_index", "--index", tmp_path / "j", *ask[3:], "DEVICE", "abacus").error
 
 
-def test_names_without_a_section_are_those_of_the_config():
-    top = {name for name, value in load_config("quickstart").items() if not hasattr(value, "items")}
+def test_the_names_are_those_of_the_config():
+    cfg = load_config("quickstart")
+    sections = {name for name, value in cfg.items() if hasattr(value, "items")}
+    assert sections == set(_SECTIONS)
+    top = set(cfg) - sections
     found = {name for name in top if _KEY.fullmatch(name)}
     assert top - found == {"CONTROL", "EXPECTED"}  # which say what a config is about, and are never typed

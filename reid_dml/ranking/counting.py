@@ -101,7 +101,7 @@ def _block_rows(queries: int, row_bytes: int, threads: int) -> int:
 def _count_block(
     scores: np.ndarray, queries: np.ndarray, relevance: Relevance, counter: NegativeCounter, pairs: PairScores | None
 ) -> np.ndarray:
-    """(B, m) int64 of queries in falling order of their matches, padded with 0."""
+    """(B, m) int64 counts of queries, which are in falling order of their numbers of matches, padded with 0."""
     rows, columns, is_match = relevance.same_person_pairs(queries)
     matches, lengths = falling_by_row(scores[rows, columns][is_match], rows[is_match], len(queries))
     scores[rows, columns] = np.nan

@@ -152,21 +152,19 @@ def evaluate_distances(
         check_not_empty(name, len(side))
     relevance = Relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance)
-    if distances.dtype.kind != "f":
-        distances = distances.astype(np.float64)
+    dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
 
     def scores(queries: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-        # By "clip", rows are copied into the buffer at once; they are all there.
-        part = np.take(distances, queries, axis=0, out=buffer[: len(queries)], mode="clip")
-        np.negative(part, out=part)
+        part = buffer[: len(queries)]
+        np.multiply(distances[queries], dtype(-1), out=part)
         part[:, relevance.is_junk] = 0
-        bad = np.flatnonzero(~np.isfinite(part).all(1))
-        if len(bad):
-            raise UserError(f"distances are NaN or infinite, first in the row of query {queries[bad].min()}")
+        if not np.isfinite(part).all():
+            rows = (row for row in range(len(distances)) if not np.isfinite(distances[row, ~relevance.is_junk]).all())
+            raise UserError(f"distances are NaN or infinite, first in the row of query {next(rows)}")
         part[:, relevance.is_junk] = np.nan
         return part
 
-    return _summarise(count_ahead(scores, relevance, pairs, dtype=distances.dtype.type), max_rank, unmatched, pairs)
+    return _summarise(count_ahead(scores, relevance, pairs, dtype=dtype), max_rank, unmatched, pairs)
 
 
 def evaluate_mean_distances(

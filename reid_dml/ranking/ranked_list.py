@@ -69,7 +69,8 @@ class RankedList:
 def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str = "cosine") -> list[RankedList]:
     """The k nearest images of every query among those that count in its ranking: the rest is passed over.
 
-    For a query without a label all images count but junk: nothing is known of it that could take one out.
+    For a query without a label all images count but junk, its own image in the gallery too: nothing is known of it that
+    could take one out.
 
     Args:
         query, gallery: features of equal width.

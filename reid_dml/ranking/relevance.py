@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from reid_dml.data.records import DISTRACTOR
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.protocol import in_own_clothes, is_junk, is_match, is_negative
 
 Pairs = tuple[np.ndarray, np.ndarray]  # (n,) int64 query rows, (n,) int64 gallery rows
-_QUERIES = 4096  # whose pairs are looked at together
+_QUERIES = 256  # whose pairs are held at a time
 
 
 class Relevance:
@@ -32,7 +33,9 @@ class Relevance:
         self._gallery_rows = np.argsort(gallery.person_ids, kind="stable")
         ordered = gallery.person_ids[self._gallery_rows]
         self._first = np.searchsorted(ordered, query.person_ids, side="left")
-        self._end = np.searchsorted(ordered, query.person_ids, side="right")
+        # Distractors and unlabelled images match nothing: they need no pairs, of which there may be very many.
+        last = np.searchsorted(ordered, query.person_ids, side="right")
+        self._end = np.where(query.person_ids > DISTRACTOR, last, self._first)
         self.gallery_size = len(gallery)
         self.is_junk = is_junk(gallery.person_ids)
         self._own = np.empty(0, np.int64) if own is None else own[0] * self.gallery_size + own[1]
@@ -50,7 +53,7 @@ class Relevance:
         return self._is_match(query, rows), is_negative(self._persons[query], self._gallery_persons[rows])
 
     def same_person_pairs(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All pairs of some queries and gallery images of one id, one query after the other.
+        """All pairs of some queries and gallery images of one person, one query after the other.
 
         Args:
             queries: (B,) int64, their rows.

@@ -30,5 +30,5 @@ def fill_marks(page: str, name: str, content: str, path: object) -> str:
 
 
 def below_a_heading(text: str) -> str:
-    """Text whose headings are a level lower, for a page in which it stands below one."""
+    """Text, without blocks of code, whose headings are a level lower: for a page in which it stands below one."""
     return re.sub(r"^(?=#+ )", "#", text, flags=re.MULTILINE)

@@ -368,3 +368,24 @@ def test_an_empty_side_is_refused():
     for wrong in ({"metric": "l1"}, {"backend": "sort"}, {"unmatched": "one"}, {"fpr": [1.0]}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             evaluate_rankings(full, other, **wrong)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8, np.int64, np.bool_])
+def test_distances_of_any_type_and_order_in_memory_count_alike(rng, kind):
+    persons = rng.integers(0, 4, 90)
+    distances = rng.integers(0, 2 if kind is np.bool_ else 200, (30, 60)).astype(kind)
+    features = np.zeros((90, 1), np.float32)
+    images = FeatureSet(features, persons, np.repeat([1, 2], [30, 60]), [str(row) for row in range(90)])
+    query, gallery = images.select(np.arange(30)), images.select(np.arange(30, 90))
+    expected = evaluate_distances(distances.astype(np.float64), query, gallery).as_dict()
+    assert evaluate_distances(distances, query, gallery).as_dict() == expected
+    assert evaluate_distances(np.asfortranarray(distances), query, gallery).as_dict() == expected
+
+
+def test_the_first_query_of_bad_distances_is_named_whatever_the_order_they_are_counted_in():
+    gallery = FeatureSet(np.zeros((4, 1), np.float32), [1, 2, 2, 2], [2] * 4, list("abcd"))
+    query = FeatureSet(np.zeros((3, 1), np.float32), [1, 1, 2], [1] * 3, list("xyz"))
+    distances = np.zeros((3, 4))
+    distances[1, 0] = distances[2, 3] = np.nan
+    with pytest.raises(UserError, match=r"first in the row of query 1$"):
+        evaluate_distances(distances, query, gallery)

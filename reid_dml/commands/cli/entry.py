@@ -26,7 +26,11 @@ _ABOUT = """Person re-identification with deep mutual learning: train networks t
 In a checkout every command is also a script in tools/."""
 
 # Names of options of configs: those with a section, and those without.
-_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z][A-Z0-9_]*)+|DEVICE|EXPERIMENT|OUTPUT_DIR|SCALE|SEED|THREADS")
+_SECTIONS = (
+    "COHORT", "DATA", "EMA", "INPUT", "LOG", "MODEL", "OBJECTIVE", "OPTIM", "OWN", "PROTOCOL", "SAMPLER", "SCHEDULE",
+    "SEMI", "SHAPES", "SYNTHETIC", "TEST", "TRAIN", "UPDATE",
+)  # fmt: skip
+_KEY = re.compile(rf"({'|'.join(_SECTIONS)})\.[A-Z0-9_]+|DEVICE|EXPERIMENT|OUTPUT_DIR|SCALE|SEED|THREADS")
 
 
 class Parser(ArgumentParser):
@@ -60,7 +64,7 @@ def call(name: str, words: Sequence[str] | None = None) -> int | None:
 
 
 def take_options(arguments: Namespace) -> None:
-    """Give options what an argument of several values took of them: `--images photos DEVICE cpu`."""
+    """Give options what an argument of several words took of them: `--images photos DEVICE cpu`."""
     if not isinstance(getattr(arguments, "options", None), list):
         return
     for name, values in list(vars(arguments).items()):

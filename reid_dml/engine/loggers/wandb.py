@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reid_dml.engine.loggers import LoggedRun, Logger, RunResult, register_logger
 
@@ -19,6 +19,7 @@ class WandB(Logger):
         import wandb
 
         self._wandb = wandb
+        mode: Any = os.environ.get("WANDB_MODE", "offline")  # which wandb checks
         self._run = wandb.init(
             project=run.project,
             name=run.name,
@@ -26,7 +27,7 @@ class WandB(Logger):
             resume="allow" if run.run else None,
             dir=str(run.folder),
             config=dict(run.options),
-            mode=os.environ.get("WANDB_MODE", "offline"),
+            mode=mode,
             settings=wandb.Settings(silent=True, console="off"),
         )
 
@@ -34,7 +35,7 @@ class WandB(Logger):
         self._run.log(dict(values), step=step)
 
     def result(self, result: RunResult) -> None:
-        content = {f"figures/{name}": self._wandb.Html(svg) for name, svg in result.figures.items()}
+        content: dict[str, Any] = {f"figures/{name}": self._wandb.Html(svg) for name, svg in result.figures.items()}
         if result.table:
             header, *rows = ([*row] for row in result.table)
             content["result"] = self._wandb.Table(columns=[name or "network" for name in header], data=rows)
