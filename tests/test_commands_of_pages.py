@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import glob
 import os
 import re
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from reid_dml.commands.cli import entry
 from reid_dml.commands.train import train_and_evaluate
@@ -208,6 +210,31 @@ def test_the_python_of_the_page_on_searching_runs(place, server):
     exec(second.replace(_DATABASE, server.url), known)
     found, _ = known["gallery"].search(known["features"], k=10, only=known["ImageFilter"](cameras=["hall"]))
     assert {image.camera for image in known["gallery"].images(found[0])} == {"hall"}
+
+
+def test_the_network_of_the_page_on_networks_can_be_named(tmp_path, programs):
+    (code,) = blocks("networks.md", "python")
+    before = """
+from torch import nn
+from reid_dml.models import build_backbone, register_backbone
+
+class MyNetwork(nn.Sequential):
+    num_features = 8
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 3, 2))
+
+"""
+    behind = "\nprint(build_backbone('my_network', (64, 32)).num_features)"
+    assert run([sys.executable, "-c", before + code + behind], tmp_path, programs) == "8\n"
+
+
+def test_the_files_of_the_page_on_production_can_be_read():
+    (unit,), (scrape,) = blocks("production.md", "ini"), blocks("production.md", "yaml")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(unit)
+    assert parser.sections() == ["Unit", "Service", "Install"]
+    (job,) = yaml.safe_load(scrape)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8000"]}]  # where `reid-dml serve` listens
 
 
 def test_the_service_s_page_runs(place, programs):
