@@ -94,8 +94,10 @@ def networks_page(page: str, folder: Path, path: object = "docs/networks.md") ->
     """
     papers = Place(runs=folder / PAPER, elsewhere=folder / PAPER).records()
     records = [*read_runs(folder), *(record for runs in papers.values() for record in runs.values())]
-    small = {name for name in BACKBONES.names() if "cifar" in name or name.startswith("wrn")}
-    large = {*BACKBONES.names(), "resnet50"} - small
+    # Those that others have registered are none of the project's.
+    names = {name for name, entry in BACKBONES.entries().items() if entry.build.__module__.startswith("reid_dml.")}
+    small = {name for name in names if "cifar" in name or name.startswith("wrn")}
+    large = {*names, "resnet50"} - small
     page = fill_marks(page, "networks", networks_table(_by_size(large, (256, 128), 751), records), path)
     return fill_marks(page, "small networks", networks_table(_by_size(small, (32, 32), 100)), path)
 

@@ -157,7 +157,8 @@ def test_mlflow_keeps_one_run_in_files(tmp_path):
 def test_wandb_writes_offline_runs_of_one_id(tmp_path):
     logged(tmp_path, "wandb")
     folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
-    assert {path.name.rpartition("-")[2] for path in folders} == {"0123456789abcdef"}
+    # offline-run-<time>-<id>, and a number behind those of the same second.
+    assert {path.name.split("-")[3] for path in folders} == {"0123456789abcdef"}
     content = b"".join(path.read_bytes() for path in (tmp_path / "wandb").rglob("*.wandb"))
     for text in (b"network_0/loss", b"OPTIM.NAME", b"mean/single_query/mAP"):
         assert text in content
