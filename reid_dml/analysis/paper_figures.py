@@ -39,12 +39,15 @@ def point(x: float, values: Sequence[float], spreads: Sequence[float | None] | N
     return Point(x, float(np.mean(values)), sd, len(values))
 
 
-def draw_sweep(series: Mapping[str, Sequence[Point]], *, title: str, x_label: str, y_label: str) -> str:
+def draw_sweep(
+    series: Mapping[str, Sequence[Point]], *, title: str, x_label: str, y_label: str, logarithmic: bool = False
+) -> str:
     """Points with error bars, a line a series, as SVG.
 
     Args:
         series: points in rising order of x, by the label of their line.
         title, x_label, y_label: what stands around the plot.
+        logarithmic: the y axis.
     """
 
     def draw(panels: Sequence[Any]) -> None:
@@ -65,6 +68,7 @@ def draw_sweep(series: Mapping[str, Sequence[Point]], *, title: str, x_label: st
                 capsize=2.5,
             )
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        axes.set_yscale("log" if logarithmic else "linear")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.legend()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+TOP_CLASSES = 5  # as in the figure
 
-def posterior_columns(logits: Tensor, labels: Tensor, *, top: int = 5) -> Tensor:
+
+def posterior_columns(logits: Tensor, labels: Tensor, *, top: int = TOP_CLASSES) -> Tensor:
     """Of every image the probability of the true class, of the most probable other classes, and the entropy in nats.
 
     Args:

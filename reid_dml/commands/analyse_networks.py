@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from reid_dml.analysis.flatness import draw_flatness, loss_rises, recompute_batch_norm
 from reid_dml.analysis.posterior import draw_posterior
 from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k, top_lists
-from reid_dml.classification.posterior import posterior_columns
+from reid_dml.classification.posterior import TOP_CLASSES, posterior_columns
 from reid_dml.commands.trained_run import TrainedRun, open_runs, open_selection
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.sources import label_rows
@@ -34,7 +34,7 @@ def analyse_posterior(
     output: str | os.PathLike[str],
     *,
     options: Sequence[str] = (),
-    top: int = 5,
+    top: int = TOP_CLASSES,
     images: int = 0,
 ) -> None:
     """Write `posterior.svg` (training images) and `posterior.csv` (training and test images).

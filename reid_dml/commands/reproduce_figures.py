@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reid_dml.commands.analyse import analyse_tsne
-from reid_dml.commands.analyse_networks import analyse_flatness, analyse_posterior, analyse_similarity
+from reid_dml.commands.analyse_networks import analyse_flatness, analyse_similarity
 from reid_dml.errors import BusyError
 from reid_dml.files import exclusive, write_bytes
 from reid_dml.paper.artifacts import experiments_behind, experiments_of
@@ -77,7 +77,6 @@ def _draw(command: str, runs: Sequence[str], folder: Path, options: Sequence[str
     else:
         draw: dict[str, Callable[..., None]] = {
             "flatness": analyse_flatness,
-            "posterior": analyse_posterior,
             "similarity": analyse_similarity,
         }
         draw[command](runs, folder, options=options)

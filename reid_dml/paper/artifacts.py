@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from reid_dml.errors import UserError
 from reid_dml.paper.experiments import EXPERIMENTS
-from reid_dml.paper.kinds import Analysis, Artifact, Curves, Parameters, Sweep, Table
+from reid_dml.paper.kinds import Analysis, Artifact, Curves, Parameters, Posterior, Sweep, Table
 from reid_dml.paper.sweeps import cohort_sizes, fewer_labels
 from reid_dml.paper.tables import (
     entropy_table,
@@ -21,7 +21,7 @@ from reid_dml.paper.tables import (
 )
 
 
-def _named_curves(pair: tuple[str, str]) -> dict[str, str]:
+def _by_method(pair: tuple[str, str]) -> dict[str, str]:
     return dict(zip(("DML", "independent"), pair, strict=True))
 
 
@@ -46,14 +46,14 @@ ARTIFACTS: dict[str, Artifact] = {
     "table4_market": table_4_market(),
     "table4_cifar": table_4(),
     "entropy": entropy_table(),
-    "fig4a": Curves("Fig. 4(a): training loss, CIFAR-100", ("loss",), _named_curves(_CIFAR_MOBILENET_PAIR)),
-    "fig4a_market": Curves("v1, Fig. 3(a): training loss, Market-1501", ("loss",), _named_curves(_MARKET_PAIR)),
+    "fig4a": Curves("Fig. 4(a): training loss, CIFAR-100", ("loss",), _by_method(_CIFAR_MOBILENET_PAIR)),
+    "fig4a_market": Curves("v1, Fig. 3(a): training loss, Market-1501", ("loss",), _by_method(_MARKET_PAIR)),
     "fig4b": Analysis("Fig. 4(b): rise of the training loss under noise, CIFAR-100", "flatness", _CIFAR_MOBILENET_PAIR),
     "fig4b_market": Analysis(
         "v1, Fig. 3(b): rise of the training loss under noise, Market-1501", "flatness", _MARKET_PAIR
     ),
-    "fig4c": Analysis("Fig. 4(c): probability of the top classes, CIFAR-100", "posterior", _RESNET_PAIR),
-    "fig4c_market": Analysis("Probability of the top classes, Market-1501", "posterior", _MARKET_PAIR),
+    "fig4c": Posterior("Fig. 4(c): probability of the top classes, CIFAR-100", _by_method(_RESNET_PAIR)),
+    "fig4c_market": Posterior("Probability of the top classes, Market-1501", _by_method(_MARKET_PAIR)),
     "fig5": Analysis("Fig. 5: t-SNE of Market-1501's test features", "tsne", _MARKET_PAIR),
     "similarity": Analysis("Sec. 4.9: do the networks differ? Market-1501", "similarity", _MARKET_PAIR),
     "fig6_market": fewer_labels("market"),
@@ -61,7 +61,7 @@ ARTIFACTS: dict[str, Artifact] = {
     "fig2a": Curves(
         "Fig. 2(a): MobileNet and InceptionV1 on ImageNet",
         ("top1",),
-        _named_curves(("imagenet_mobilenet_inception_dml", "imagenet_mobilenet_inception_independent")),
+        _by_method(("imagenet_mobilenet_inception_dml", "imagenet_mobilenet_inception_independent")),
     ),
     "table3_v1": table_3_v1(),
     "variants": variants_table(),
@@ -113,7 +113,7 @@ def _named(artifact: Artifact, scale: str) -> Iterator[str]:
         yield from (row.experiment for row in artifact.rows if row.experiment and scale in row.scales)
     elif isinstance(artifact, Sweep):
         yield from (name for series in artifact.series for _, name in series.points)
-    elif isinstance(artifact, Curves):
+    elif isinstance(artifact, Curves | Posterior):
         yield from artifact.runs.values()
     elif isinstance(artifact, Analysis):
         yield from artifact.experiments

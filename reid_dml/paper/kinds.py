@@ -58,6 +58,14 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Posterior:
+    """A figure of how runs spread their probability over the classes of the training images."""
+
+    title: str
+    runs: Mapping[str, str]  # experiments by what the legend calls them
+
+
+@dataclass(frozen=True)
 class Analysis:
     """A figure that `reid-dml analyse` draws from the trained networks."""
 
@@ -73,4 +81,4 @@ class Parameters:
     title: str = "Table 1: parameters with 100 classes"
 
 
-Artifact = Parameters | Table | Sweep | Curves | Analysis
+Artifact = Parameters | Table | Sweep | Curves | Posterior | Analysis

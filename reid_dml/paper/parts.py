@@ -13,10 +13,10 @@ from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, poin
 from reid_dml.models.summary import summarize
 from reid_dml.paper.artifacts import ARTIFACTS, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
-from reid_dml.paper.kinds import Analysis, Curves, Parameters, Sweep, Table
+from reid_dml.paper.kinds import Analysis, Curves, Parameters, Posterior, Sweep, Table
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
-from reid_dml.paper.records import Place, Record, Records, value
+from reid_dml.paper.records import RANKED_CLASSES, Place, Record, Records, value
 from reid_dml.reporting.comparison import Compared, comparison_rows
 
 
@@ -56,6 +56,9 @@ def paper_parts(names: Sequence[str], records: Records, place: Place, scale: str
         elif isinstance(artifact, Curves):
             rows, figures, note = _curves(artifact, records, scale)
             yield Part(name, artifact.title, rows, figures, missing, bool(figures), note)
+        elif isinstance(artifact, Posterior):
+            rows, figures = _posterior(artifact, records, scale)
+            yield Part(name, artifact.title, rows, figures, missing, bool(figures))
         else:
             rows, figures = _drawn(artifact, place.drawn(name, scale))
             yield Part(name, artifact.title, rows, figures, missing, bool(rows))
@@ -71,7 +74,7 @@ def compared(table: Table, records: Records, scale: str) -> list[Compared]:
     """
 
     def measured(experiment: str, network: int | str) -> dict[str, list[float]]:
-        runs = [run for _, run in sorted(records.get((run_of(experiment, scale), scale), {}).items())]
+        runs = _runs(records, experiment, scale)
         return {
             column: [number for run in runs if (number := value(run, network, column)) is not None]
             for column in table.columns
@@ -90,11 +93,16 @@ def compared(table: Table, records: Records, scale: str) -> list[Compared]:
     ]
 
 
+def _runs(records: Records, experiment: str, scale: str) -> list[Record]:
+    """What stands for an experiment at a scale, in the order of the seeds."""
+    return [run for _, run in sorted(records.get((run_of(experiment, scale), scale), {}).items())]
+
+
 def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
     found: dict[str, list[Point]] = {}
     for series in sweep.series:
         for x, name in series.points:
-            runs = [run for _, run in sorted(records.get((run_of(name, scale), scale), {}).items())]
+            runs = _runs(records, name, scale)
             values = [number for run in runs if (number := value(run, series.network, sweep.column)) is not None]
             if values:
                 spreads = [_spread(run, sweep.column) for run in runs] if sweep.over_networks else None
@@ -134,7 +142,7 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
         unit, factor = unit_of(quantity)
         found: dict[str, tuple[list[float], list[float]]] = {}
         for shown, name in artifact.runs.items():
-            for record in list(records.get((run_of(name, scale), scale), {}).values())[:1]:
+            for record in _runs(records, name, scale)[:1]:
                 course = record.get("curves", {}).get(quantity, {"steps": [], "networks": []})
                 for number, values in enumerate(course["networks"]):
                     label = f"{shown}, Net {number + 1} ({record['networks'][number]})"
@@ -147,6 +155,27 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
             absent.append(unit)
     note = f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}." if absent and figures else ""
     return rows, tuple(figures), note
+
+
+def _posterior(artifact: Posterior, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
+    """A curve for every experiment: the mean over its networks and seeds."""
+    found: dict[str, list[Point]] = {}
+    for shown, name in artifact.runs.items():
+        runs = _runs(records, name, scale)
+        for rank, column in enumerate(RANKED_CLASSES, 1):
+            if values := [number for run in runs if (number := value(run, "mean", column)) is not None]:
+                found.setdefault(shown, []).append(point(rank, values))
+    x_label = "class (1: the true one, then by probability)"
+    rows = [["networks", x_label, "mean probability", "sd over seeds", "n"]]
+    for label, points in found.items():
+        rows += [
+            [label, f"{at.x:g}", f"{at.mean:.6f}", "" if at.sd is None else f"{at.sd:.6f}", str(at.n)] for at in points
+        ]
+    if not found:
+        return rows, ()
+    title = f"{artifact.title}\n(training images; bars: sd over seeds)"
+    # On a linear axis the lines of the other classes, which the figure is about, cannot be told apart.
+    return rows, (draw_sweep(found, title=title, x_label=x_label, y_label="mean probability", logarithmic=True),)
 
 
 def _drawn(artifact: Analysis, folder: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:

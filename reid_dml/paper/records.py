@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from reid_dml.classification.posterior import TOP_CLASSES
 from reid_dml.errors import UserError
 from reid_dml.mutual.objective import build_objective
 from reid_dml.paper.experiments import EXPERIMENTS
@@ -25,6 +26,9 @@ COLUMNS: dict[str, tuple[tuple[str | int, ...], float]] = {
     "top-1": (("classification", "test", "top1"), 100),
     "train entropy": (("classification", "train", "entropy"), 1),
 }
+# The mean probability of the true class, and of the most probable others in falling order (CVPR, Fig. 4c).
+RANKED_CLASSES = tuple(f"p{rank}" for rank in range(1, TOP_CLASSES + 1))
+COLUMNS |= {name: (("classification", "train", "posterior", place), 1) for place, name in enumerate(RANKED_CLASSES)}
 
 Record = Mapping[str, Any]
 Records = Mapping[tuple[str, str], Mapping[int, Record]]  # by (experiment, scale) and seed

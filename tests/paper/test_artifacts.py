@@ -165,3 +165,24 @@ def test_a_series_that_has_no_run_of_its_own_is_not_drawn(further, shown, tmp_pa
         records[f"market_mobilenet_{name}", "small"] = {0: {"metrics": metrics}}
     (part,) = paper_parts(["fig3a"], records, Place(tmp_path), "small")
     assert {row[0] for row in part.rows[1:]} == shown
+
+
+def test_the_posterior_of_the_top_classes_is_the_mean_over_networks_and_seeds(tmp_path):
+    def record(*networks: list[float]) -> dict:
+        mean = [sum(column) / len(networks) for column in zip(*networks, strict=True)]
+        metrics = [{"classification": {"train": {"posterior": ranked}}} for ranked in (*networks, mean)]
+        return {"metrics": {"networks": metrics[:-1], "mean": metrics[-1]}}
+
+    records = {
+        ("market_mobilenet_dml", "small"): {
+            1: record([0.5, 0.2, 0.1, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1, 0.0]),
+            0: record([0.8, 0.1, 0.1, 0.0, 0.0], [0.8, 0.1, 0.1, 0.0, 0.0]),
+        },
+        ("market_mobilenet_independent", "small"): {0: record([0.9, 0.1])},  # two classes are all there are
+    }
+    (part,) = paper_parts(["fig4c_market"], records, Place(tmp_path), "small")
+    assert part.rows[1] == ["DML", "1", "0.700000", "0.141421", "2"]  # of 0.6 and 0.8
+    assert [row[2] for row in part.rows[2:6]] == ["0.125000", "0.100000", "0.050000", "0.025000"]
+    assert part.rows[6:] == [["independent", "1", "0.900000", "", "1"], ["independent", "2", "0.100000", "", "1"]]
+    assert len(part.figures) == 1
+    assert next(paper_parts(["fig4c"], {}, Place(tmp_path), "small")).figures == ()
