@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from reid_dml.analysis.thumbnails import jpeg_url
 from reid_dml.data.images import NO_LIMIT, read_image, resize_image
 from reid_dml.data.records import DISTRACTOR, ImageRecord
 from reid_dml.features.feature_set import FeatureSet
@@ -69,10 +68,9 @@ def _who(image: ImageRecord) -> str:
 
 
 def _picture(path: str, kind: str, caption: str) -> str:
-    image = cv2.cvtColor(resize_image(read_image(path, NO_LIMIT), _SIZE), cv2.COLOR_RGB2BGR)
-    data = base64.b64encode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()).decode()
+    data = jpeg_url(resize_image(read_image(path, NO_LIMIT), _SIZE), 88)
     name = escape(printable(Path(path).name), quote=True)
     return (
-        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{name}" title="{name}">'
+        f'<figure class="{kind}"><img src="{data}" alt="{name}" title="{name}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reid_dml.analysis.thumbnails import thumbnail
 from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, maps_of_networks, scikit_learn, silhouette
 from reid_dml.analysis.tsne_page import tsne_page
 from reid_dml.commands.trained_run import open_runs
@@ -40,6 +41,7 @@ def analyse_tsne(
     seed: int = 0,
     perplexity: float = 30,
     rotate: bool = True,
+    thumbnails: bool = False,
 ) -> None:
     """Write `tsne.svg`, `tsne_common.svg`, `tsne.csv` and `tsne.html` of one or several networks.
 
@@ -54,6 +56,7 @@ def analyse_tsne(
         seed: of the draw and of t-SNE.
         perplexity: of t-SNE.
         rotate: turn the networks onto the first for the common map.
+        thumbnails: of the images stand above the points of the figures, too.
 
     Raises:
         UserError: nothing to show, networks of different images, or features without identities.
@@ -74,7 +77,7 @@ def analyse_tsne(
             raise UserError(f"{features[0]}: the images it names are not there for {run.name}; run from their folder")
         sets |= run.features(records)
     assert records is not None
-    _write_maps(sets, records, output, seed=seed, perplexity=perplexity, rotate=rotate)
+    _write_maps(sets, records, output, seed=seed, perplexity=perplexity, rotate=rotate, thumbnails=thumbnails)
 
 
 def _of_files(
@@ -115,9 +118,13 @@ def _write_maps(
     seed: int,
     perplexity: float,
     rotate: bool,
+    thumbnails: bool,
 ) -> None:
     if len(records) < LEAST_IMAGES:
         raise UserError(f"{len(records)} images of the chosen identities; a map needs {LEAST_IMAGES}, choose more")
+    images = [thumbnail(record) for record in records]
+    if thumbnails and all(image is None for image in images):
+        raise UserError(f"--thumbnails: {records[0].path}: not found, nor any other image; run from their folder")
     persons = np.array([record.person_id for record in records])
     cameras = np.array([record.camera_id for record in records])
     ids, groups = np.unique(persons, return_inverse=True)
@@ -136,6 +143,7 @@ def _write_maps(
     views = {record.camera_id: camera_name(record) for record in records}
     shape_names = [f"camera {views[camera]}" for camera in camera_ids.tolist() if camera >= 0]
     where: dict[str, Any] = {"group_names": group_names, "shape_names": shape_names}
+    where["images"] = images if thumbnails else ()
     together = "each network turned onto the first" if rotate else "features as they are"
     figures = {
         "tsne.svg": draw_maps({titles[label]: places for label, places in single.items()}, groups, shapes,
@@ -152,7 +160,7 @@ def _write_maps(
     ]
     page = tsne_page(
         shown,
-        records,
+        images,
         groups,
         shapes,
         captions=captions,

@@ -81,6 +81,11 @@ def test_two_runs_of_one_data_set_side_by_side(command, tiny_run, tmp_path):
     before = (tmp_path / "tsne.svg").read_bytes()
     assert command("analyse", "tsne", "--run", tiny_run, "--output", tmp_path, "--identities", "3").code == 0
     assert (tmp_path / "tsne.svg").read_bytes() == before
+    assert b"<image" not in before
+    ask = ("analyse", "tsne", "--run", tiny_run, "--output", tmp_path, "--identities", "3", "--thumbnails")
+    assert command(*ask).code == 0
+    for name in ("tsne.svg", "tsne_common.svg"):  # every image on the map of each of the two networks
+        assert (tmp_path / name).read_text().count("<image ") == len(rows) // 2
 
 
 def test_feature_files_need_no_image_but_identities(command, rng, tmp_path):
@@ -93,6 +98,7 @@ def test_feature_files_need_no_image_but_identities(command, rng, tmp_path):
     assert command(*ask, tmp_path / "a.npz").code == 0
     assert (tmp_path / "out/tsne.html").read_text().count("</script>") == 1
     assert "no images of known identities" in command(*ask, tmp_path / "unknown.npz").error
+    assert "run from their folder" in command(*ask, tmp_path / "a.npz", "--thumbnails").error
     assert "other images than" in command(*ask, tmp_path / "a.npz", "--features", tmp_path / "other.npz").error
     assert "did you mean 'tsne'?" in command("analyse", "t-sne", "--output", tmp_path).error
     assert "--run" in command("analyse", "tsne", "--output", tmp_path).error

@@ -41,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     tsne.add_argument(
         "--raw", action="store_true", help="common map of the features as they are, not turned onto the first network"
     )
+    tsne.add_argument("--thumbnails", action="store_true", help="images above the points of the figures")
 
     posterior = add("posterior", "mean probability of the top classes, the true one first, and the entropy")
     posterior.add_argument("--top", type=int, default=5, metavar="N", help="classes (default: 5)")
