@@ -25,12 +25,14 @@ def test_the_entropy_is_that_of_every_network_and_probabilities_fall(command, ti
 def test_no_noise_no_rise_and_files_are_untouched(command, tiny_run, tmp_path):
     before = {path: path.read_bytes() for path in tiny_run.glob("*.safetensors")}
     ask = ("analyse", "flatness", "--run", tiny_run, "--output", tmp_path, "--draws", "2", "--sigmas", "0", "0.5")
-    for more in ((), ("--recompute",), ("--relative",)):
+    for more in (("DEVICE", "cpu"), ("--recompute",), ("--relative",)):
         assert command(*ask, *more).code == 0
         rows = table(tmp_path / "flatness.csv")
         assert [float(row["mean"]) for row in rows[::2]] == pytest.approx([0, 0], abs=1e-9)
         assert all(float(row["sd"]) > 0 for row in rows[1::2])
     assert before == {path: path.read_bytes() for path in before}
+    assert "--sigmas abacus: must be a number" in command(*ask, "abacus").error
+    assert "--sigmas nan: must be a finite number that is not negative" in command(*ask, "nan").error
 
 
 def test_two_members_are_compared_and_one_alone_is_refused(command, tiny_run, tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from math import inf
 
 from reid_dml.commands.arguments import add_no_verify
 from reid_dml.commands.cli.names import refuse_unknown
@@ -48,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     posterior.add_argument("--images", type=int, default=0, metavar="N", help="of each split (default: all)")
 
     flatness = add("flatness", "rise of the training loss under Gaussian noise on the weights")
-    flatness.add_argument("--sigmas", type=float, nargs="+", default=[], metavar="S", help="of the noise")
+    flatness.add_argument("--sigmas", nargs="+", default=[], metavar="S", help="of the noise")  # see `_sigmas`
     flatness.add_argument("--relative", action="store_true", help="sigmas in units of each tensor's root mean square")
     flatness.add_argument("--draws", type=int, default=10, metavar="N", help="of the noise (default: 10)")
     flatness.add_argument("--images", type=int, default=500, metavar="N", help="training images, 0: all (default: 500)")
@@ -89,8 +90,10 @@ def run(arguments: Namespace) -> None:
     for option in ("identities", "perplexity", "top", "draws", "k"):
         if option in given and not given[option] > 0:
             raise UserError(f"--{option} {given[option]}: must be greater than 0")
-    if given.get("images", 0) < 0 or min(given.get("sigmas") or [0]) < 0:
-        raise UserError("--images and --sigmas: must not be negative")
+    if given.get("images", 0) < 0:
+        raise UserError(f"--images {given['images']}: must not be negative")
+    if "sigmas" in given:
+        given["sigmas"] = _sigmas(given["sigmas"])
 
     if name == "tsne":
         from reid_dml.commands.analyse import analyse_tsne
@@ -116,3 +119,16 @@ def run(arguments: Namespace) -> None:
         analyse_networks.analyse_flatness(run, output, **given)
     else:
         analyse_networks.analyse_similarity(run, output, **given)
+
+
+def _sigmas(words: Sequence[str]) -> list[float]:
+    """They are read as words, as the KEY VALUE pairs behind them are told apart first."""
+    found = []
+    for word in words:
+        try:
+            found.append(float(word))
+        except ValueError:
+            raise UserError(f"--sigmas {word}: must be a number") from None
+        if not 0 <= found[-1] < inf:
+            raise UserError(f"--sigmas {word}: must be a finite number that is not negative")
+    return found
