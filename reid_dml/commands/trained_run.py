@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -35,7 +34,7 @@ class TrainedRun:
     """Networks of a run by index, and its config."""
 
     name: str
-    folder: Path
+    folder: RunFolder
     cfg: CfgNode
     networks: Mapping[int, ReIDNetwork]
     device: str
@@ -44,11 +43,11 @@ class TrainedRun:
     def data(self) -> ReIDData | ClassificationData:
         """The data set they were trained on. Raises `UserError` for one of other classes than the heads'."""
         data = load_data(self.cfg)
-        if not (classes := head_classes(self.folder)):
-            RunFolder(self.folder).class_names()  # says that the list of them is not there
+        if not (classes := head_classes(self.folder.path)):
+            self.folder.class_names()  # says that the list of them is not there
         if classes != classes_hash(data.class_names):
             raise UserError(
-                f"{self.folder}: the networks' classes are not those of {data.name} in {data.root}; give the "
+                f"{self.folder.path}: the networks' classes are not those of {data.name} in {data.root}; give the "
                 "data set the run was trained on (DATA.ROOT path)"
             )
         return data
@@ -133,7 +132,7 @@ def open_runs(
         cfg = load_config(folder.config_file, options, version=0)
         device = resolve_device(cfg.DEVICE)
         use_threads(cfg.THREADS)
-        run = TrainedRun(name, folder.path, cfg, load_networks(cfg, folder.path, device), device)
+        run = TrainedRun(name, folder, cfg, load_networks(cfg, folder.path, device), device)
         if with_data:
             _ = run.data
         runs.append(run)
