@@ -42,6 +42,7 @@ ARTIFACTS: dict[str, Artifact] = {
         "Fig. 2(b): sequential and simultaneous updates, Market-1501",
         ("loss", "mAP"),
         {"sequential": "market_mobilenet_dml_sequential", "simultaneous": "market_mobilenet_dml"},
+        "mAP trapezoid",
     ),
     "table4_market": table_4_market(),
     "table4_cifar": table_4(),

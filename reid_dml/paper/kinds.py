@@ -55,6 +55,7 @@ class Curves:
     title: str
     quantities: tuple[str, ...]  # of `recorded_curves`, a figure each
     runs: Mapping[str, str]  # experiments by what the legend calls them
+    column: str = ""  # of the tables, whose end results are compared below; empty: none
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from reid_dml.paper.kinds import Analysis, Curves, Parameters, Posterior, Sweep,
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import RANKED_CLASSES, Place, Record, Records, value
-from reid_dml.reporting.comparison import Compared, comparison_rows
+from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd, welch
 
 
 class Part(NamedTuple):
@@ -74,11 +74,7 @@ def compared(table: Table, records: Records, scale: str) -> list[Compared]:
     """
 
     def measured(experiment: str, network: int | str) -> dict[str, list[float]]:
-        runs = _runs(records, experiment, scale)
-        return {
-            column: [number for run in runs if (number := value(run, network, column)) is not None]
-            for column in table.columns
-        }
+        return {column: _measured(records, experiment, scale, network, column) for column in table.columns}
 
     return [
         Compared(
@@ -98,13 +94,18 @@ def _runs(records: Records, experiment: str, scale: str) -> list[Record]:
     return [run for _, run in sorted(records.get((run_of(experiment, scale), scale), {}).items())]
 
 
+def _measured(records: Records, experiment: str, scale: str, network: int | str, column: str) -> list[float]:
+    """A number a run of an experiment, of those in which it was measured; see `value`."""
+    numbers = [value(run, network, column) for run in _runs(records, experiment, scale)]
+    return [number for number in numbers if number is not None]
+
+
 def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
     found: dict[str, list[Point]] = {}
     for series in sweep.series:
         for x, name in series.points:
-            runs = _runs(records, name, scale)
-            values = [number for run in runs if (number := value(run, series.network, sweep.column)) is not None]
-            if values:
+            if values := _measured(records, name, scale, series.network, sweep.column):
+                runs = _runs(records, name, scale)
                 spreads = [_spread(run, sweep.column) for run in runs] if sweep.over_networks else None
                 found.setdefault(series.label, []).append(point(x, values, spreads))
     # Where series share their first runs, one of which there is no more has nothing of its own to show.
@@ -153,17 +154,25 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
             figures.append(draw_curves(found, title=artifact.title, y_label=unit))
         elif not found:
             absent.append(unit)
-    note = f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}." if absent and figures else ""
-    return rows, tuple(figures), note
+    notes = [f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}."] if absent else []
+    notes += [_end_results(artifact, records, scale)] if artifact.column else []
+    return rows, tuple(figures), " ".join(notes) if figures else ""
+
+
+def _end_results(artifact: Curves, records: Records, scale: str) -> str:
+    """Of every curve the mean over the networks, and whether the first two differ."""
+    found = {label: _measured(records, name, scale, "mean", artifact.column) for label, name in artifact.runs.items()}
+    ends = ", ".join(f"{label} {mean_and_sd(values)} (n = {len(values)})" for label, values in found.items() if values)
+    p = welch(*list(found.values())[:2])
+    return f"At the end, {artifact.column} (%): {ends}" + ("." if p is None else f"; p = {p:.2g}.") if ends else ""
 
 
 def _posterior(artifact: Posterior, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
     """A curve for every experiment: the mean over its networks and seeds."""
     found: dict[str, list[Point]] = {}
     for shown, name in artifact.runs.items():
-        runs = _runs(records, name, scale)
         for rank, column in enumerate(RANKED_CLASSES, 1):
-            if values := [number for run in runs if (number := value(run, "mean", column)) is not None]:
+            if values := _measured(records, name, scale, "mean", column):
                 found.setdefault(shown, []).append(point(rank, values))
     x_label = "class (1: the true one, then by probability)"
     rows = [["networks", x_label, "mean probability", "sd over seeds", "n"]]
