@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_dml.commands import cross
 from reid_dml.commands.presentation import expected_rows
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
@@ -206,6 +207,33 @@ def test_a_run_s_record_names_a_protocol_that_is_not_the_default(command, make_c
     assert header[1:4] == ["trained on", "viper", "viper (split 1)"]
     assert (first[1], first[3]) == ("viper", "")
     assert (second[1], second[2]) == ("viper (split 1)", "")
+
+
+def test_no_two_names_meet_in_one_file_and_plain_ones_stay():
+    plain = {
+        "market1501": "market1501",
+        "other (own)": "other_own",
+        "viper (split 3)": "viper_split_3",
+        "prcc (split 1, clothes any, single_shot)": "prcc_split_1_clothes_any_single_shot",
+        "my_cam (own)": "my_cam_own",
+        "监控 (own)": "监控_own",
+        "超市 (own)": "超市_own",
+    }
+    assert {name: cross.tests_file("run", name).stem for name in plain} == plain
+    others = [
+        "my cam (own)",
+        "my  cam (own)",
+        "_my_cam (own)",
+        "监控! (own)",
+        "监控? (own)",
+        "e\u0301 (own)",
+        "e (own)",
+    ]
+    others += ["\udcff (own)", "\udcfe (own)", "market1501_", "!", "?", "data"]
+    files = {cross.tests_file("run", name) for name in (*plain, *others)}
+    assert len(files) == len(plain) + len(others)
+    # The file of an earlier version comes before, so that a table shows the newer one.
+    assert Path("run/tests/my_cam_own.json") < cross.tests_file("run", "my cam (own)")
 
 
 @pytest.mark.parametrize(

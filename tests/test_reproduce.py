@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from reid_dml.commands import reproduce
@@ -213,6 +216,37 @@ def test_what_another_process_works_on_is_waited_for_and_its_student_run(everyth
     assert len(looks) == 2
 
 
+def test_a_data_set_of_another_split_is_refused_before_the_run(monkeypatch, tmp_path, capsys):
+    for split in ("train", "test"):
+        for name in ("apple", "pear"):
+            folder = tmp_path / "cifar100" / split / name
+            folder.mkdir(parents=True)
+            cv2.imwrite(str(folder / "0.png"), np.zeros((32, 32, 3), np.uint8))
+    monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
+    place = Place(tmp_path / "runs", None, tmp_path / "none")
+    options = ["DATA.ROOT", str(tmp_path)]
+    assert run_experiments(["cifar100_resnet32_dml"], place, scale="small", overrides=options) == 2
+    assert "holds cifar100 (unofficial split), not cifar100" in capsys.readouterr().err
+
+
+def test_what_has_no_recipe_at_a_scale_is_said(command, tmp_path):
+    asked = command("reproduce", "run", "fig2a", "--scale", "small", *places(tmp_path))
+    assert asked.code == 2
+    assert "fig2a: there is no recipe at the scale small" in asked.error
+    listed = command("reproduce", "list", "fig2a", "--scale", "small", *places(tmp_path))
+    assert listed.out.endswith("nothing can be run at this scale\n")
+
+
+def test_a_figure_whose_numbers_are_not_there_counts_as_not_drawn(tmp_path):
+    place = Place(tmp_path, None, tmp_path / "none")
+    folder = place.figures("fig5", "smoke")[-1]
+    folder.mkdir(parents=True)
+    (folder / "tsne.svg").touch()
+    assert place.drawn("fig5", "smoke") is None
+    (folder / "tsne.csv").touch()
+    assert place.drawn("fig5", "smoke") == folder
+
+
 def test_what_was_run_earlier_is_kept_too(everything, tmp_path):
     place = Place(everything / "runs", tmp_path / "kept", tmp_path / "none")
     assert run_experiments(["market_mobilenet_dml", "fig5"], place, scale="smoke") == 0
@@ -224,7 +258,7 @@ def test_what_was_run_earlier_is_kept_too(everything, tmp_path):
 def test_a_run_that_was_begun_is_continued_however_little_time_is_left(everything, monkeypatch, tmp_path):
     started: list[str] = []
     pretend(monkeypatch, everything, started)
-    monkeypatch.setattr(reproduce, "training_seconds", lambda cfg, place, scale: 3600.0)
+    monkeypatch.setattr(reproduce, "training_seconds", lambda cfg, records, scale: 3600.0)
     begun = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
     copy_run(everything, begun)
     (begun / "result.json").unlink()
@@ -292,15 +326,22 @@ def test_a_report_without_records_is_refused(command, tmp_path):
     [
         ({"metrics": {}}, "not a run record"),
         ({"metrics": {"networks": {"0": 1}}}, "not a run record"),
+        ({"metrics": {"networks": [{"single_query": {"mAP": math.nan}}] * 2}}, "not a run record"),
+        ({"metrics": {"networks": [{"single_query": {"mAP": True}}] * 2}}, "not a run record"),
         ({"versions": None}, "not a run record"),
         ({"wall_seconds": None}, "not a run record"),
         ({"curves": {"loss": {"steps": [1, 2], "networks": [[1.0], [1.0]]}}}, "not a run record"),
         ({"curves": {"loss": {"steps": [1], "networks": [[1.0], [1.0], [1.0]]}}}, "not a run record"),
-        ({"scale": "full"}, "is the record of market_mobilenet_dml at the scale full; move it to where it belongs"),
+        (
+            {"scale": "full"},
+            "is the record of market_mobilenet_dml at the scale full, seed 0; move it to where it belongs",
+        ),
+        ({"seed": 3}, "at the scale smoke, seed 3; move it"),
         ({"experiment": "x"}, "is the record of x at the scale smoke"),
         ({"steps": 7}, "is not of the recipe of market_mobilenet_dml at the scale smoke: its steps is 7, not 2"),
         ({"dataset": "market1501"}, "its dataset is market1501, not synthetic"),
-        ({"networks": ["resnet50"]}, "its networks is ['resnet50'], not"),
+        ({"networks": ["resnet50"] * 2}, "its networks is ['resnet50', 'resnet50'], not"),
+        ({"networks": ["resnet50"]}, "not a run record"),  # but two of them are measured
         ({"update": "sequential"}, "its update is sequential, not simultaneous"),
     ],
 )
@@ -314,7 +355,7 @@ def test_a_record_that_is_damaged_or_of_something_else_is_refused(everything, co
     assert result.code == 2
     assert f"{folder / 'result.json'}: " in result.error
     assert expected in result.error
-    assert json.loads((folder / "result.json").read_text()) == record
+    assert (folder / "result.json").read_text() == json.dumps(record)
 
 
 @pytest.mark.parametrize("name", ["run", "list"])

@@ -71,17 +71,20 @@ def _restored(network: nn.Module) -> Iterator[None]:
 
 
 def recompute_batch_norm(network: nn.Module, batches: Sequence[Tensor]) -> None:
-    """Batch-norm statistics as the mean over batches of inputs; all else stays in evaluation mode."""
+    """Batch-norm statistics as the mean over batches of inputs, by their sizes; all else stays in evaluation mode."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     modes, momenta = [(module, module.training) for module in network.modules()], [norm.momentum for norm in norms]
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
         norm.train()
     try:
         with torch.no_grad():
+            seen = 0
             for batch in batches:
+                seen += len(batch)
+                for norm in norms:
+                    norm.momentum = len(batch) / seen  # so that every image weighs alike
                 network(batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

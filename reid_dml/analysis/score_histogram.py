@@ -6,6 +6,7 @@ import numpy as np
 
 from reid_dml.analysis.curves import Curve
 from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.protocol import in_own_clothes, is_match, is_negative
 
 _QUERIES = 400  # whose pairs are counted, at most: spread evenly over all
@@ -16,15 +17,17 @@ def similarity_histogram(query: FeatureSet, gallery: FeatureSet) -> dict[str, Cu
     """Share of the pairs of one person, and of different persons, by cosine similarity: the middles of the bins and the
     shares, of each kind of pair that there is.
 
-    Pairs are those of a query and a gallery image that count in its ranking.
+    Pairs are those of a query and a gallery image, not itself, that count in its ranking.
     """
     rows = np.unique(np.linspace(0, len(query) - 1, min(_QUERIES, len(query))).round().astype(int))
     chosen, vectors = query.select(rows), normalize(gallery.features)
     persons, cameras = chosen.person_ids[:, None], chosen.camera_ids[:, None]
     clothes = in_own_clothes(chosen.clothes[:, None], gallery.clothes)
     scores = normalize(chosen.features) @ vectors.T
+    same = is_match(persons, cameras, gallery.person_ids, gallery.camera_ids, clothes)
+    same[own_images(chosen, gallery)] = False
     kinds = {
-        "same person": scores[is_match(persons, cameras, gallery.person_ids, gallery.camera_ids, clothes)],
+        "same person": scores[same],
         "different persons": scores[is_negative(persons, gallery.person_ids)],
     }
     kinds = {label: values for label, values in kinds.items() if len(values)}

@@ -26,7 +26,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.files import check_folder, write_text
 from reid_dml.reporting.tables import csv_text, format_table
 
-_PIECE = 64  # images in one forward pass of `flatness`
+_PIECE = 64  # images at most in one forward pass of `flatness`
 
 
 def analyse_posterior(
@@ -97,7 +97,9 @@ def analyse_flatness(
         labels = torch.tensor(label_rows(records, run.data.class_ids)).to(run.device)
         stored = torch.from_numpy(read_all(open_selection(run.cfg, records), run.cfg.DATA.WORKERS or 1))
         spec = AugmentSpec.of(run.cfg).evaluation()
-        inputs = [augment(part.to(run.device), None, spec) for part in stored.split(_PIECE)]
+        # Pieces of nearly one size: batch norm has no statistics of a last one of a single image.
+        pieces = torch.tensor_split(stored, -(-len(stored) // _PIECE))
+        inputs = [augment(part.to(run.device), None, spec) for part in pieces]
         for index, network in run.networks.items():
 
             def loss(network: torch.nn.Module = network, labels: torch.Tensor = labels, inputs: list = inputs) -> float:
@@ -140,6 +142,8 @@ def analyse_similarity(
 ) -> None:
     """Write `similarity.csv`: of every two networks, CKA, disagreement and, for retrieval, the overlap of ranked lists.
 
+    The images are those of the first run.
+
     Args:
         runs: run folders.
         output: folder for the files.
@@ -159,8 +163,8 @@ def analyse_similarity(
             raise UserError(f"{run.name}: has other classes than {first.name}; predictions cannot be compared")
         logits |= run.predictions(records, lambda values, _: values)
         features |= run.features(records)
-        if isinstance(run.data, ReIDData):
-            lists |= _lists(run, k)
+        if isinstance(first.data, ReIDData):
+            lists |= _lists(run, first.data, k)
     rows = [["first", "second", "CKA features", "CKA logits", "disagreement", *([f"overlap at {k}"] if lists else [])]]
     for one, other in combinations(logits, 2):
         values = [
@@ -175,10 +179,10 @@ def analyse_similarity(
     _write(output, "similarity", "", rows)
 
 
-def _lists(run: TrainedRun, k: int) -> dict[str, np.ndarray]:
-    assert isinstance(run.data, ReIDData)
-    count = len(run.data.query)
-    sets: dict[str, FeatureSet] = run.features(run.records("test"))
+def _lists(run: TrainedRun, data: ReIDData, k: int) -> dict[str, np.ndarray]:
+    """Ranked lists of one data set's test images, so that positions of two runs mean the same images."""
+    count = len(data.query)
+    sets = run.features([*data.query, *data.gallery])
     return {
         label: top_lists(found.select(np.arange(count)), found.select(np.arange(count, len(found))), k)
         for label, found in sets.items()

@@ -1,7 +1,7 @@
 """Networks on data sets they were not trained on: `DATA.TEST`, the records of it in a run folder, and a table of many.
 
 What a run folder's cohort reached on a data set is kept there as `tests/<data set>.json`, with a `PROTOCOL` that is not
-the default in the name, as `viper_split_3.json`.
+the default in the name, as `viper_split_3.json`. A name with other characters has a hash behind it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
+
+# A name, and behind it at most one bracket of words: `market1501`, `other (own)`, `viper (split 3)`.
+_PLAIN = re.compile(r"[^\W_][\w.-]*(?: \([\w.-]+(?:,? [\w.-]+)*\)|(?<!_))")
 
 
 def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:
@@ -118,7 +122,10 @@ def cross_table(cfg: CfgNode, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 def tests_file(folder: str | os.PathLike[str], name: str) -> Path:
     """Where a run folder keeps what its cohort reached on a data set of this name, as of `with_protocol`."""
-    return Path(folder) / "tests" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name).strip('_') or 'data'}.json"
+    file = re.sub(r"[^\w.-]+", "_", name).strip("_") or "data"
+    if not _PLAIN.fullmatch(name):  # `my cam (own)` is not to meet `my_cam (own)`
+        file += "_" + sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+    return Path(folder) / "tests" / f"{file}.json"
 
 
 def keep_metrics(weights: str, cfg: CfgNode, name: str, metrics: Mapping[str, Any], device: str) -> None:

@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.reproduce_figures import draw_analysis, keep_copies
 from reid_dml.commands.train import train_and_evaluate
+from reid_dml.data.sets import load_data
 from reid_dml.device import describe_device, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import BusyError, UserError, user_message
@@ -28,7 +29,7 @@ from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.kinds import Analysis
 from reid_dml.paper.pace import Pace
 from reid_dml.paper.recipes import has_recipe, recipe
-from reid_dml.paper.records import Place
+from reid_dml.paper.records import Place, Records
 from reid_dml.runs.folder import config_text
 from reid_dml.threads import use_threads
 from reid_dml.timing import duration
@@ -135,6 +136,7 @@ def run_experiments(
     """
     check_folder(place.runs, f"--output {place.runs}")
     chosen = choose(names)
+    _check_recipes(chosen, scale)
     pending, failed = missing_jobs(chosen, place, scale, seeds, overrides), dict[str, str]()
     busy, tried = set[str](), set[str]()
     with _time_limit(minutes) as left:
@@ -151,6 +153,7 @@ def run_experiments(
                 print(f"\n=== {job.title} ({scale}); {len(pending)} more to run", flush=True)
             tried.add(job.title)
             try:
+                _check_data(job.cfg)
                 train_and_evaluate(job.cfg, resume=None)
                 keep_copies(chosen, place, scale)
             except BusyError:
@@ -177,6 +180,26 @@ def run_experiments(
     return 2 if failed else 0
 
 
+def _check_recipes(chosen: Sequence[str], scale: str) -> None:
+    """Say what has no recipe at a scale. Raises `UserError` where nothing has one."""
+    behind = {name: experiments_behind(name, scale) for name in chosen}
+    without = [
+        name
+        for name, found in behind.items()
+        if found and not any(has_recipe(EXPERIMENTS[one], scale) for one in found)
+    ]
+    if without and len(without) == len(chosen):
+        raise UserError(f"{', '.join(without)}: there is no recipe at the scale {scale}; use --scale full")
+    for name in without:
+        print(f"not run: {name}: there is no recipe at the scale {scale}")
+
+
+def _check_data(cfg: CfgNode) -> None:
+    """Raise `UserError` before a run whose record would not be that of its experiment: CIFAR has unofficial splits."""
+    if cfg.DATA.NAME.startswith("cifar") and (found := load_data(cfg).name) != cfg.DATA.NAME:
+        raise UserError(f"DATA.ROOT {cfg.DATA.ROOT}: holds {found}, not {cfg.DATA.NAME} (see datasets/README.md)")
+
+
 def _told(error: Exception) -> str:
     """What is said of a run that failed, now and at the end. A defect of the code ends everything."""
     message = user_message(error)
@@ -197,23 +220,24 @@ def _next(pending: Sequence[Job], busy: set[str], place: Place, scale: str, left
     candidates = [job for job in pending if not job.missing_teacher and job.title not in busy]
     if left == float("inf"):
         return next(iter(candidates), None)
+    records = place.records()
     for job in candidates:
-        seconds = None if job.begun else training_seconds(job.cfg, place, scale)
+        seconds = None if job.begun else training_seconds(job.cfg, records, scale)
         if seconds is None or seconds <= left:
             return job
     return None
 
 
-def training_seconds(cfg: CfgNode, place: Place, scale: str) -> float | None:
+def training_seconds(cfg: CfgNode, records: Records, scale: str) -> float | None:
     """Seconds that the training of a run will take here, from records of this device and threads; None: unknown.
 
     Args:
         cfg: of the run.
-        place: where records are.
+        records: of all runs.
         scale: of its recipe.
     """
     use_threads(cfg.THREADS)
-    found = (record for runs in place.records().values() for record in runs.values())
+    found = (record for runs in records.values() for record in runs.values())
     pace = Pace(found, describe_device(resolve_device(cfg.DEVICE)), scale, cfg.DATA.NAME)
     return pace.seconds(cfg.COHORT.NETWORKS, cfg.TRAIN.STEPS, tuple(cfg.INPUT.SIZE))
 

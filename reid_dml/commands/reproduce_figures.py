@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,8 +30,10 @@ def keep_copies(chosen: Sequence[str], place: Place, scale: str) -> None:
         for experiment in experiments_behind(name, scale):
             for result in (place.runs / scale).glob(f"{experiment}_seed*/result.json"):
                 _copy(result, place.keep / scale / f"{result.parent.name}.json")
-        for file in (place.runs / scale / "figures" / name).glob("*"):
-            if file.suffix in (".svg", ".csv"):  # pages hold images of the data set
+        folder = place.runs / scale / "figures" / name
+        # Pages hold images of the data set, and stay. The numbers come last: with them the figure is whole.
+        for kind in ("*.svg", "*.csv"):
+            for file in folder.glob(kind):
                 _copy(file, place.keep / scale / "figures" / name / file.name)
 
 
@@ -66,6 +69,7 @@ def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overr
             print(f"\n=== {name}: {artifact.title}", flush=True)
             draft = folder.with_name(f".{name}.tmp")
             _draw(artifact.command, [str(run) for run in runs], draft, overrides)
+            shutil.rmtree(folder, ignore_errors=True)  # what was left of one that was not finished
             draft.rename(folder)
     except BusyError:
         return

@@ -40,7 +40,7 @@ def list_experiments(names: Sequence[str], place: Place, *, scale: str, seeds: i
             print("nothing to run; see report")
             continue
         jobs = missing_jobs([name], place, scale, seeds, overrides)
-        seconds = [training_seconds(job.cfg, place, scale) for job in jobs]
+        seconds = [training_seconds(job.cfg, records, scale) for job in jobs]
         known = [number for number in seconds if number is not None]
         rows = [["experiment", "config", "recorded", "published"]]
         for experiment in experiments_behind(name, scale):
@@ -56,7 +56,8 @@ def list_experiments(names: Sequence[str], place: Place, *, scale: str, seeds: i
             time += f", about {duration(sum(known))} of training here"
         if len(known) < len(seconds):
             time += f" ({len(seconds) - len(known)} of unknown length: nothing like it was timed on this machine)"
-        print(time if jobs else "nothing missing")
+        has_any = any(has_recipe(EXPERIMENTS[one], scale) for one in experiments_behind(name, scale))
+        print(time if jobs else "nothing missing" if has_any else "nothing can be run at this scale")
 
 
 def _published(artifact: object, experiment: str, scale: str) -> str:

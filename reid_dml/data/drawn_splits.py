@@ -15,7 +15,8 @@ def draw_splits(
     """The images with their splits: `train`, or `query` and `gallery` of the drawn persons.
 
     Every person and image has its place in an order that follows from the seed and its name alone: a smaller draw is
-    part of a larger one, and new persons move no others. Images of no person (distractors, junk) go to the gallery.
+    part of a larger one, and new persons move no others. Images of no person (distractors, junk) go to the gallery, but
+    to `train` where nobody is drawn.
 
     Args:
         images: with persons and, where they are known, cameras.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from reid_dml.files import save_with
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
 _OPTIONAL = ("paths", "model", "times", "names", "clothes")
 _REMEDY = "make it anew with reid-dml extract, or write the arrays that docs/evaluation.md names"
+_ROW_NAME = re.compile(r"row \d+")
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
 
@@ -212,6 +214,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 def row_names(count: int) -> np.ndarray:
     """What images without names are called, (count,)."""
     return np.array([f"row {row}" for row in range(count)], np.str_)
+
+
+def is_row_name(path: str) -> bool:
+    """Whether this is what an image without a name is called: it says nothing of which image it is."""
+    return _ROW_NAME.fullmatch(path) is not None
 
 
 def whole_ids(name: str, ids: np.ndarray) -> np.ndarray:

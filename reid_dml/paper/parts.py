@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from statistics import stdev
 from typing import NamedTuple
@@ -137,14 +138,16 @@ def _spread(record: Record, column: str) -> float | None:
 
 
 def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...], str]:
-    """A curve for every network of the first run of each experiment, a figure a quantity; and what no record has."""
-    rows, figures, absent = [["curve", "step", "value", "unit"]], [], []
+    """A curve for every network of the first run of each experiment that has it, a figure a quantity; and a note."""
+    rows, figures, absent, seeds = [["curve", "step", "value", "unit"]], [], [], set[int]()
     for quantity in artifact.quantities:
         unit, factor = unit_of(quantity)
         found: dict[str, tuple[list[float], list[float]]] = {}
         for shown, name in artifact.runs.items():
-            for record in _runs(records, name, scale)[:1]:
-                course = record.get("curves", {}).get(quantity, {"steps": [], "networks": []})
+            having = (run for run in _runs(records, name, scale) if quantity in run.get("curves", {}))
+            for record in islice(having, 1):
+                course = record["curves"][quantity]
+                seeds.add(record["seed"])
                 for number, values in enumerate(course["networks"]):
                     label = f"{shown}, Net {number + 1} ({record['networks'][number]})"
                     found[label] = (course["steps"], [factor * one for one in values])
@@ -154,7 +157,8 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
             figures.append(draw_curves(found, title=artifact.title, y_label=unit))
         elif not found:
             absent.append(unit)
-    notes = [f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}."] if absent else []
+    notes = [f"Curves of seed {' and '.join(map(str, sorted(seeds)))}."]
+    notes += [f"Not recorded on the way (TEST.INTERVAL): {', '.join(absent)}."] if absent else []
     notes += [_end_results(artifact, records, scale)] if artifact.column else []
     return rows, tuple(figures), " ".join(notes) if figures else ""
 

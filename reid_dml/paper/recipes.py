@@ -40,6 +40,11 @@ def run_folder(runs: Path, name: str, scale: str, seed: int) -> Path:
     return runs / scale / f"{name}_seed{seed}"
 
 
+def seed_of(experiment: Experiment, number: int) -> int:
+    """The seed of a run by its number, which is in the name of its folder and record."""
+    return number + (_STUDENT_SEED if experiment.teacher else 0)
+
+
 def has_recipe(experiment: Experiment, scale: str) -> bool:
     """Whether there is a recipe for it at this scale."""
     return scale == "full" or _overlay(experiment, scale).is_file()
@@ -71,7 +76,7 @@ def recipe(experiment: Experiment, scale: str, seed: int, runs: Path, overrides:
     own: dict[str, object] = {
         "EXPERIMENT": experiment.name,
         "SCALE": scale,
-        "SEED": seed + (_STUDENT_SEED if experiment.teacher else 0),
+        "SEED": seed_of(experiment, seed),
         "OUTPUT_DIR": str(run_folder(runs, experiment.name, scale, seed)),
     }
     if experiment.name != Path(experiment.config).stem:  # the file's published rows are those of another experiment

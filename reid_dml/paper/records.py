@@ -7,14 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from reid_dml.classification.posterior import TOP_CLASSES
 from reid_dml.errors import UserError
 from reid_dml.mutual.objective import build_objective
-from reid_dml.paper.experiments import EXPERIMENTS
-from reid_dml.paper.recipes import recipe
+from reid_dml.paper.experiments import EXPERIMENTS, Experiment
+from reid_dml.paper.recipes import recipe, seed_of
 
 # Where a column of the papers' tables stands in the metrics of one network, and its factor to what is printed.
 COLUMNS: dict[str, tuple[tuple[str | int, ...], float]] = {
@@ -57,7 +58,7 @@ class Place:
 
     def drawn(self, name: str, scale: str) -> Path | None:
         """The folder with the files of an analysis, if it was made."""
-        return next((folder for folder in reversed(self.figures(name, scale)) if folder.is_dir()), None)
+        return next((folder for folder in reversed(self.figures(name, scale)) if any(folder.glob("*.csv"))), None)
 
 
 def read_records(folders: Iterable[Path]) -> Records:
@@ -71,12 +72,22 @@ def read_records(folders: Iterable[Path]) -> Records:
         for path in sorted([*folder.glob("*/*_seed*.json"), *folder.glob("*/*_seed*/result.json")]):
             record = _read(path)
             name, scale = record["experiment"], record["scale"]
-            run = path.parent if path.name == "result.json" else path
-            if run.name.split("_seed")[0] != name or run.parent.name != scale or name not in EXPERIMENTS:
-                raise UserError(f"{path}: is the record of {name} at the scale {scale}; move it to where it belongs")
+            run = path.parent if path.name == "result.json" else path.with_suffix("")
+            own = name in EXPERIMENTS and run.parent.name == scale
+            if not own or not _is_called(run.name, EXPERIMENTS[name], record["seed"]):
+                raise UserError(
+                    f"{path}: is the record of {name} at the scale {scale}, seed {record['seed']}; move it to where it "
+                    "belongs"
+                )
             found[name, scale][record["seed"]] = record
             _check_recipe(record, path)
     return found
+
+
+def _is_called(file: str, experiment: Experiment, seed: int) -> bool:
+    """Whether a folder or record is named after its run."""
+    name, _, number = file.rpartition("_seed")
+    return name == experiment.name and number.isdecimal() and seed_of(experiment, int(number)) == seed
 
 
 def _read(path: Path) -> Record:
@@ -105,7 +116,16 @@ def _is_record(record: Any) -> bool:
         return False
     networks, curves = record["metrics"].get("networks"), record.get("curves", {})
     whole = isinstance(networks, list) and networks and all(isinstance(found, Mapping) for found in networks)
-    return bool(whole) and isinstance(curves, Mapping) and all(_is_curve(c, len(networks)) for c in curves.values())
+    if not whole or len(networks) != len(record["networks"]) or not isinstance(curves, Mapping):
+        return False
+    numbers = (_at(record, network, column) for network in (*range(len(networks)), "mean") for column in COLUMNS)
+    return all(number is None or _is_number(number) for number in numbers) and all(
+        _is_curve(curve, len(networks)) for curve in curves.values()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
 def _is_curve(curve: Any, networks: int) -> bool:
@@ -155,8 +175,14 @@ def value(record: Record, network: int | str, column: str) -> float | None:
         network: index of one, `mean` of all, or `ensemble`.
         column: of `COLUMNS`.
     """
+    found = _at(record, network, column)
+    return None if found is None else COLUMNS[column][1] * float(found)
+
+
+def _at(record: Record, network: int | str, column: str) -> Any:
+    """What stands where the number of a column is to be; None for nothing."""
     metrics = record["metrics"]
-    path, factor = COLUMNS[column]
+    path, _ = COLUMNS[column]
     networks = metrics["networks"]
     if network == "mean" and len(networks) == 1:
         network = 0
@@ -171,4 +197,4 @@ def value(record: Record, network: int | str, column: str) -> float | None:
             found = found[key]
         else:
             return None
-    return factor * float(found) if isinstance(found, (int, float)) else None
+    return found

@@ -36,6 +36,7 @@ from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
 from reid_dml.ranking.label_checks import check_labelled
+from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability
 from reid_dml.ranking.protocol import in_own_clothes, is_labelled, is_match, is_negative
 from reid_dml.search.index_types import as_vectors
@@ -116,9 +117,10 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
         raise UserError("there are no pairs of different persons; calibration needs images of at least two")
     allowed = _accepted(false_accept_rate, count)
     if not allowed:
+        ask = f"ask for {_least_rate(count):g} or more, or " if count > 1 else ""
         raise UserError(
             f"a false-accept rate of {false_accept_rate:g} cannot be measured on {count:,} pairs of different persons: "
-            f"ask for {1 / max(count, 1):.1g} or more, or give more persons"
+            f"{ask}give more persons"
         )
     same_pairs = int(same.sum())
     if not same_pairs:
@@ -188,6 +190,9 @@ class _Pairs:
         if self.sampled:
             self.rows = np.sort(np.random.default_rng(0).choice(split, sample, replace=False))
         self.left = tuple(column[self.rows] for column in first)
+        # Of rows that are drawn and columns, the pairs of an image with itself.
+        none = np.empty(0, np.int64)
+        self.own = (none, none) if self.alone else own_images(sides[0].select(self.rows), sides[1])
         self._bar = tqdm(disable=True)
 
     @contextmanager
@@ -290,6 +295,8 @@ class _Pairs:
             persons, seen, worn = (column[start:stop, None] for column in self.left[2:])
             same = is_match(persons, seen, people[first:], cameras[first:], in_own_clothes(worn, clothes[first:]))
             different = is_negative(persons, people[first:])
+            here = (self.own[0] >= start) & (self.own[0] < stop)
+            same[self.own[0][here] - start, self.own[1][here]] = False
             if drawn is not None:  # each pair once, none of an image and itself
                 once = self.rows[start:stop, None] < np.arange(first, len(vectors))
                 if self.sampled:
@@ -312,6 +319,12 @@ def _rate(reached: np.ndarray, every: np.ndarray, *, units: int) -> tuple[float,
 def _accepted(rate: float, count: int) -> int:
     """The most of `count` pairs that are a share of at most `rate`; never all of them."""
     return min(int(rate * count + 1e-6), count - 1)  # 0.29 * 100 is a little less than 29
+
+
+def _least_rate(count: int) -> float:
+    """1 / `count` (above 1), rounded up to one digit: less could not be measured on so many pairs."""
+    scale = 10 ** len(str(count - 1))
+    return -(-scale // count) / scale
 
 
 def _keys(scores: np.ndarray) -> np.ndarray:

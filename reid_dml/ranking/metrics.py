@@ -27,6 +27,7 @@ from reid_dml.features.validation import check_not_empty
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
 from reid_dml.ranking.measures import Matches, all_measures
+from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.relevance import Pairs, Relevance
 from reid_dml.ranking.roc import PairScores
 from reid_dml.ranking.scores import Scorer, mean_scores
@@ -197,7 +198,8 @@ def average_precisions(query: FeatureSet, gallery: FeatureSet, *, metric: str = 
         query, gallery: features of equal width.
         metric: `cosine` or `euclidean`.
     """
-    ahead = count_ahead(Scorer(query, gallery, metric).scores, Relevance(query, gallery))
+    relevance = Relevance(query, gallery, own_images(query, gallery))
+    ahead = count_ahead(Scorer(query, gallery, metric).scores, relevance)
     found = np.full(len(query), np.nan)
     matched = ahead.lengths > 0
     if matched.any():

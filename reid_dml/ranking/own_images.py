@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.data.records import UNKNOWN_CAMERA
+from reid_dml.features.feature_set import FeatureSet, is_row_name
 
 _CHUNK = 1 << 14  # pairs compared at a time
 _FEW = 4  # entries that tell most pairs apart
@@ -16,7 +17,8 @@ _ROUNDING = 1e-3  # of a feature's largest entry: one image in two batches diffe
 def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a query and the gallery image that is itself: of one path, with one feature.
 
-    A path alone would not do: files of features name images relative to different folders.
+    A path alone would not do: files of features name images relative to different folders. Still less does the number
+    of a row, which stands for the path where a file has none: rows of two known, different cameras are two images.
 
     Returns:
         (n,) int64 query rows and (n,) int64 gallery rows.
@@ -32,8 +34,11 @@ def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.n
         if path.rsplit("/", 1)[-1] in names
         for number in queries.get(os.path.abspath(path), ())
     ]
-    rows = np.array(pairs, np.int64).reshape(-1, 2)
-    return with_equal_features(query, gallery, rows[:, 0], rows[:, 1], _ROUNDING)
+    places, rows = np.array(pairs, np.int64).reshape(-1, 2).T
+    cameras = query.camera_ids[places], gallery.camera_ids[rows]
+    apart = (cameras[0] != cameras[1]) & (np.minimum(*cameras) != UNKNOWN_CAMERA)
+    apart &= np.array([is_row_name(path) for path in query.paths[places].tolist()], bool)
+    return with_equal_features(query, gallery, places[~apart], rows[~apart], _ROUNDING)
 
 
 def with_equal_features(

@@ -11,6 +11,7 @@ import numpy as np
 from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_widths
+from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.protocol import in_own_clothes, is_junk, is_left_out
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.nearest import ExactIndex
@@ -90,6 +91,8 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
     if not len(kept):
         return lists
     index = ExactIndex(kept.features, metric)
+    places, rows = own_images(query, kept)
+    own = places * len(kept) + rows
     waiting, depth = np.arange(len(query)), min(len(kept), 2 * k)
     while len(waiting):  # deeper only for the queries whose list came out short
         scores, found = index.search(query.features[waiting], depth)
@@ -98,6 +101,7 @@ def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str =
         sides = query.person_ids[waiting, None], query.camera_ids[waiting, None]
         clothes = in_own_clothes(query.clothes[waiting, None], kept.clothes[found])
         counts = ~is_left_out(*sides, kept.person_ids[found], kept.camera_ids[found], clothes)
+        counts &= ~np.isin(waiting[:, None] * len(kept) + found, own)
         counts |= sides[0] == UNKNOWN_PERSON
         for place, row in enumerate(waiting):
             first = np.flatnonzero(counts[place])[:k]

@@ -29,7 +29,7 @@ def welch(values: Sequence[float], control: Sequence[float]) -> float | None:
     if min(len(values), len(control)) < 2:
         return None
     if np.ptp(values) == np.ptp(control) == 0:
-        return float(np.mean(values) == np.mean(control))
+        return float(values[0] == control[0])  # means of unequal numbers of equal values may be rounded differently
     return float(stats.ttest_ind(values, control, equal_var=False).pvalue)
 
 

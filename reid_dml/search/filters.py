@@ -16,6 +16,12 @@ from reid_dml.errors import UserError
 from reid_dml.features.names import Names, id_of
 
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # of the directives of a pattern
+# A time as it may be written; the last group that is there, an argument of `timedelta`, is how exactly.
+_WRITTEN = re.compile(
+    r"\d{4}-?(?:(?P<weeks>W\d\d)|(?P<days>\d\d-?\d\d|W\d\d-?\d))"
+    r"(?:\D(?P<hours>\d\d)(?::?(?P<minutes>\d\d)(?::?(?P<seconds>\d\d)(?P<microseconds>[.,]\d+)?)?)?"
+    r"(?:Z|[+-][\d:.]+)?)?"
+)
 
 
 @dataclass(frozen=True)
@@ -107,14 +113,17 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
 
     Args:
         text: such as 2026-01-31 or 2026-01-31T12:30.
-        end: the first moment behind it: of a day the next day, of a minute or second the next one.
+        end: the first moment behind it: of a week or day the next one, and so of an hour, minute or second;
+            of a fraction of one, the next microsecond.
     """
-    length = timedelta(days=1) if len(text) <= 10 else timedelta(minutes=1) if len(text) == 16 else timedelta(seconds=1)
+    written = _WRITTEN.fullmatch(text)
     try:
         moment = moment_of(text)
-        return moment + length if end else moment
+        if written and written.lastgroup:
+            return moment + timedelta(**{written.lastgroup: 1}) if end else moment
     except (ValueError, OverflowError):
-        raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00") from None
+        pass
+    raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00")
 
 
 def image_times(images: pa.Table, pattern: str = "") -> list[datetime | None]:

@@ -50,6 +50,7 @@ class ExactIndex:
 
     def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `nearest`."""
-        if not 0 < k <= (count := self._index.ntotal):
+        count = self._index.ntotal
+        if not 0 < k <= count:
             raise UserError(f"{k} neighbours were asked for, the gallery has {count} images; ask for 1 to {count}")
         return self._index.search(as_vectors(query, self._metric), k)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -37,7 +38,8 @@ class Source(Protocol):
 class FeatureFiles:
     """Feature files of any format, a part each; the last one read is kept.
 
-    Images that a file gives no names go by their rows; beside other files, by the file's name and their rows.
+    Images that a file gives no names go by their rows; beside other files, by the file's name and their rows, or by
+    its path as given where files in several folders have that name.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class FeatureFiles:
         remedy = "make one with reid-dml extract"
         self.paths = [require_file(path, "the feature file", remedy) for path in paths]
         self._read = read
+        # A file that is given twice counts once: its images are to be found named twice.
+        self._called = Counter({path.resolve(): path.name for path in self.paths}.values())
         self._last: tuple[int, FeatureSet] | None = None
 
     def plan(self) -> Any:
@@ -60,7 +64,9 @@ class FeatureFiles:
         if self._last is None or self._last[0] != number:
             features = self._read(self.paths[number])
             if len(self) > 1 and np.array_equal(features.paths, row_names(len(features))):
-                rows = [f"{self.paths[number].name} {row}" for row in features.paths]
+                path = self.paths[number]
+                name = path if self._called[path.name] > 1 else path.name
+                rows = [f"{name} {row}" for row in features.paths]
                 features = replace(features, paths=np.array(rows))
             self._last = number, features
         return str(self.paths[number]), self._last[1]

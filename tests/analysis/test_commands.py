@@ -35,6 +35,19 @@ def test_no_noise_no_rise_and_files_are_untouched(command, tiny_run, tmp_path):
     assert "--sigmas nan: must be a finite number that is not negative" in command(*ask, "nan").error
 
 
+def test_no_piece_is_of_one_image(command, tiny_run, tmp_path, monkeypatch):
+    pieces = []
+
+    def keep(network, batches):
+        pieces.extend(len(batch) for batch in batches)
+
+    monkeypatch.setattr("reid_dml.commands.analyse_networks.recompute_batch_norm", keep)
+    monkeypatch.setattr("reid_dml.commands.analyse_networks._PIECE", 4)
+    ask = ("analyse", "flatness", "--run", tiny_run, "--output", tmp_path, "--draws", "1", "--sigmas", "0")
+    assert command(*ask, "--recompute", "--images", "5").code == 0
+    assert set(pieces) == {2, 3}
+
+
 def test_two_members_are_compared_and_one_alone_is_refused(command, tiny_run, tmp_path):
     ask = ("analyse", "similarity", "--output", tmp_path / "out", "--k", "2", "--run")
     assert command(*ask, tiny_run).code == 0

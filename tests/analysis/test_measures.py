@@ -65,6 +65,15 @@ def test_recomputed_statistics_are_those_of_the_inputs():
     assert not norm.training
 
 
+def test_every_image_weighs_alike_in_recomputed_statistics():
+    norm = nn.BatchNorm1d(3).eval()
+    batches = [torch.randn(9, 3) + 4, torch.randn(3, 3), torch.randn(2, 3) - 4]
+    recompute_batch_norm(norm, batches)
+    assert torch.allclose(norm.running_mean, torch.cat(batches).mean(0), atol=1e-6)
+    variance = sum(len(batch) * batch.var(0) for batch in batches) / 14
+    assert torch.allclose(norm.running_var, variance, atol=1e-6)
+
+
 def test_cka_knows_turns_and_multiples_and_tells_independent_features(rng):
     x, y = rng.standard_normal((500, 6)), rng.standard_normal((500, 4))
     turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]

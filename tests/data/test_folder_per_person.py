@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -60,6 +62,21 @@ def test_no_test_persons_trains_on_all(photos, load):
     assert len(data.train) == 40
     assert not data.query
     assert not data.gallery
+
+
+def test_distractors_and_junk_are_left_out_where_nobody_is_tested(tmp_path, photos, load, caplog):
+    caplog.set_level("INFO")
+    picture(photos / "distractors" / "door" / "0.png", 90)
+    picture(photos / "junk" / "door" / "0.png", 91)
+    assert [record.person_id for record in load().gallery].count(0) == 1
+    data = load("OWN.TEST_SHARE", "0")
+    assert (len(data.train), data.query, data.gallery) == (40, [], [])
+    assert "2 images of person -1 (junk), distractors or of nobody known are left out" in caplog.text
+    # Two persons are trained on, nobody is left to test.
+    for person in range(2, 10):
+        shutil.rmtree(photos / f"p{person}")
+    data = load()
+    assert (len(data.train), data.query, data.gallery) == (8, [], [])
 
 
 def test_images_without_cameras(tmp_path, load):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,26 @@ def test_what_cannot_be_calibrated_is_refused(rng):
         calibrate(features, false_accept_rate=1e-6)
     with pytest.raises(ValueError, match="between 0 and 1"):
         calibrate(features, false_accept_rate=0)
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (11, 1), (9, 11), (10, 7), (20, 5), (25, 40)])
+def test_the_rate_that_is_recommended_can_be_measured(rng, counts):
+    # An image of person 1 under another camera on the right, so that there is a pair of one person.
+    people = np.repeat([1, 2], counts)
+    right = FeatureSet(rng.normal(size=(sum(counts), 3)).astype(np.float32), people, people, ["r"] * len(people))
+    left = right.select(people == 1)
+    left = replace(left, camera_ids=np.full(len(left), 9))
+    with pytest.raises(UserError, match="cannot be measured") as refusal:
+        calibrate(left, right, false_accept_rate=1e-6)
+    rate = re.search(r"ask for (\S+) or more, or give more persons", str(refusal.value))[1]
+    assert calibrate(left, right, false_accept_rate=float(rate)).different_pairs == math.prod(counts)
+    assert len(rate.replace("0.", "").lstrip("0")) == 1
+
+
+def test_one_pair_of_different_persons_recommends_no_rate():
+    features = FeatureSet(np.eye(2, 3, dtype=np.float32), np.array([1, 2]), np.array([1, 2]), ["a", "b"])
+    with pytest.raises(UserError, match=r"measured on 1 pairs of different persons: give more persons$"):
+        calibrate(features, false_accept_rate=0.5)
 
 
 def test_a_sample_judges_each_pair_of_its_images_once_and_its_interval_covers(rng, caplog):

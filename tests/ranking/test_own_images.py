@@ -7,8 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reid_dml.analysis.score_histogram import similarity_histogram
+from reid_dml.analysis.similarity import top_lists
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.ranking.calibration import calibrate
+from reid_dml.ranking.metrics import average_precisions
+from reid_dml.ranking.own_images import own_images
+from reid_dml.ranking.ranked_list import exact_lists
 from reid_dml.ranking.scoring import score, score_files
 
 
@@ -31,6 +37,34 @@ def test_a_query_is_not_ranked_against_itself(noise, path):
     ahead = [(np.delete(similarity[q], [q, other[q]]) >= similarity[q, other[q]]).sum() for q in range(8)]
     found = score({"query": query, "gallery": noise})["single_query"]
     assert found["mAP"] == pytest.approx(np.mean(1 / (1 + np.array(ahead))))
+
+
+def test_lists_precisions_histograms_and_calibration_leave_it_out_too(noise):
+    lists = exact_lists(noise, noise, 8)
+    assert all(entry.query.path not in [image.path for image in entry.images] for entry in lists)
+    assert [len(entry.images) for entry in lists] == [7] * 8
+    scored = score({"query": noise, "gallery": noise})["single_query"]["mAP"]
+    assert average_precisions(noise, noise).mean() == pytest.approx(scored)
+    found = top_lists(noise, noise, 8)
+    assert all(row not in found[row] for row in range(8))
+    middles, shares = similarity_histogram(noise, noise)["same person"]
+    assert sum(share for middle, share in zip(middles, shares, strict=True) if middle > 0.98) == 0
+    both, alone = calibrate(noise, noise, false_accept_rate=0.2), calibrate(noise, false_accept_rate=0.2)
+    assert (both.same_pairs, both.different_pairs) == (2 * alone.same_pairs, 2 * alone.different_pairs)
+    assert both.true_accept_rate == alone.true_accept_rate
+    sampled = calibrate(noise, noise, false_accept_rate=0.2, sample=5)
+    assert sampled.same_pairs == 5  # of each drawn image its person's other one
+
+
+def test_rows_without_names_are_one_image_only_where_their_cameras_do_not_say_otherwise(noise):
+    rows = np.array([f"row {number}" for number in range(8)])
+    query = replace(noise, paths=rows)
+    assert len(own_images(query, query)[0]) == 8
+    there = replace(query, camera_ids=np.full(8, 2))
+    assert len(own_images(replace(query, camera_ids=np.full(8, 1)), there)[0]) == 0
+    assert len(own_images(query, there)[0]) == 8
+    scored = score({"query": replace(query, camera_ids=np.full(8, 1)), "gallery": there})["single_query"]
+    assert scored["cmc"][0] == 1
 
 
 def test_it_is_said_for_files_and_so_are_copies(noise, tmp_path):

@@ -71,6 +71,30 @@ def test_times_come_from_the_list_first_and_then_from_names(rng, tmp_path):
         ImageFilter(since=parse_moment("2027-01-01")).ids(gallery.table, "i")
 
 
+@pytest.mark.parametrize(
+    ("text", "behind"),
+    [
+        ("2026-01-31", "2026-02-01"),
+        ("20260131", "2026-02-01"),
+        ("2026-W05", "2026-02-02"),
+        ("2026W05", "2026-02-02"),
+        ("2026-W05-3", "2026-01-29"),
+        ("2026-01-31T12", "2026-01-31T13:00"),
+        ("2026-01-31T12+02:00", "2026-01-31T11:00"),
+        ("2026-01-31 12:30", "2026-01-31T12:31"),
+        ("20260131T1230", "2026-01-31T12:31"),
+        ("2026-01-31T12:30Z", "2026-01-31T12:31"),
+        ("2026-01-31T12:30+02:00", "2026-01-31T10:31"),
+        ("2026-01-31T12:30-0530", "2026-01-31T18:01"),
+        ("2026-01-31T12:30:05", "2026-01-31T12:30:06"),
+        ("20260131T123005+0200", "2026-01-31T10:30:06"),
+        ("2026-01-31T12:30:05.250", "2026-01-31T12:30:05.250001"),
+    ],
+)
+def test_an_end_is_behind_what_is_written(text, behind):
+    assert parse_moment(text, end=True) == datetime.fromisoformat(behind)
+
+
 def test_an_index_without_times_is_read_and_added_to(rng, tmp_path):
     Gallery.build(tmp_path / "i", images(rng, 20))
     file = tmp_path / "i" / "generation_1" / "images.parquet"

@@ -64,6 +64,18 @@ def test_images_without_names_go_by_file_and_row(rng, tmp_path):
     assert Gallery.build(tmp_path / "one", files[:1], factory="Flat").table["path"][0].as_py() == "row 0"
 
 
+def test_files_of_one_name_go_by_their_paths(rng, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/gallery", "b/gallery", "c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        found = images(rng, 1)
+        np.savez(f"{name}.npz", features=found.features, person_ids=found.person_ids, camera_ids=found.camera_ids)
+    gallery = Gallery.build("all", ["a/gallery.npz", "b/gallery.npz", "c.npz"], factory="Flat")
+    assert gallery.table["path"].to_pylist() == ["a/gallery.npz row 0", "b/gallery.npz row 0", "c.npz row 0"]
+    with pytest.raises(UserError, match=r"1 images are named more than once, first c\.npz row 0"):
+        Gallery.build("twice", ["c.npz", tmp_path / "c.npz"], factory="Flat")
+
+
 class TestSearch:
     @settings(max_examples=25, deadline=None)
     @given(

@@ -7,6 +7,7 @@ import pytest
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import normalize
+from reid_dml.ranking.query_expansion import expand_queries
 from reid_dml.search.nearest import nearest
 
 
@@ -31,6 +32,11 @@ def test_what_cannot_be_found_is_refused(sides):
     query, gallery = sides
     with pytest.raises(UserError, match="51 neighbours were asked for, the gallery has 50 images; ask for 1 to 50"):
         nearest(query, gallery, 51)
+    for none in (0, -1):
+        with pytest.raises(UserError, match=f"{none} neighbours were asked for, the gallery has 50 images; ask for 1 "):
+            nearest(query, gallery, none)
+    with pytest.raises(UserError, match="0 neighbours were asked for, the gallery has 50 images; ask for 1 to 50"):
+        expand_queries(query, gallery, count=0)
     with pytest.raises(ValueError, match="gallery: features are 5-d, those of query are 6-d"):
         nearest(query, gallery[:, :5], 1)
     with pytest.raises(ValueError, match="metric: 'l1'"):

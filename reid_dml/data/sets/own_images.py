@@ -18,7 +18,7 @@ from reid_dml.data.labels import (
     without_repeats,
 )
 from reid_dml.data.person_folders import compile_pattern
-from reid_dml.data.records import JUNK, UNKNOWN_PERSON, ImageRecord, ReIDData
+from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_PERSON, ImageRecord, ReIDData
 from reid_dml.data.sets import own_name
 from reid_dml.data.sets.checks import check_data
 from reid_dml.errors import UserError
@@ -54,6 +54,7 @@ def own_data(cfg: CfgNode, root: str, images: Sequence[LabelledImage], *, tested
     """The checked data set of labelled images with their splits.
 
     Junk (-1) and images of nobody known are neither trained on nor searched for; junk is left out of the gallery too.
+    Where nothing is tested there is no gallery, and distractors are left out with them.
 
     Args:
         cfg: the config.
@@ -67,17 +68,19 @@ def own_data(cfg: CfgNode, root: str, images: Sequence[LabelledImage], *, tested
     images = without_repeats(images)
     records, names = records_of(images, cameras=cfg.DATA.CAMERAS == "required", numbering=number_ids)
     splits: dict[str, list[ImageRecord]] = {split: [] for split in SPLITS}
+    nowhere = {JUNK} if tested else {JUNK, DISTRACTOR}
     left_out = []
     for image, record in zip(images, records, strict=True):
-        if record.person_id == JUNK or (record.person_id == UNKNOWN_PERSON and image.split != "gallery"):
+        if record.person_id in nowhere or (record.person_id == UNKNOWN_PERSON and image.split != "gallery"):
             left_out.append(image)
         else:
             splits[image.split].append(record)
     if left_out:
         logger.info(
-            "%s: %s images of person -1 (junk) or of nobody known are left out, first %s",
+            "%s: %s images of person -1 (junk)%s or of nobody known are left out, first %s",
             root,
             f"{len(left_out):,}",
+            "" if tested else ", distractors",
             left_out[0].place,
         )
     parts = (sorted(splits[split]) for split in SPLITS)
