@@ -18,6 +18,7 @@ from typing import IO, Any
 from reid_dml.errors import BusyError, UserError
 from reid_dml.text import ERRORS, is_utf8
 
+_OURS = "reid_dml"  # in the names of drafts: what others call .x.tmp is theirs
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
 
@@ -42,11 +43,15 @@ def expand_path(text: str, what: str) -> str:
 
 
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> None:
-    """Let `save` write to a temporary path in the same folder; fsync it and rename it, or remove it."""
-    path = Path(path)
+    """Let `save` write to a temporary path in the same folder; fsync it and rename it, or remove it.
+
+    A link stays: the file it leads to is replaced. Raises `UserError` for a device or pipe, which would be replaced, too.
+    """
+    path = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    _check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts_of_the_dead(path)
-    draft = path.with_name(f".{path.name}.{_MACHINE}-{os.getpid()}.tmp")
+    draft = path.with_name(f".{path.name}.{_OURS}-{_MACHINE}-{os.getpid()}.tmp")
     try:
         save(draft)
         # Some writers create files nobody else may read: give them the rights of any other file.
@@ -62,13 +67,39 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
         raise
 
 
+def draft_of(folder: Path, kind: str = "draft") -> Path:
+    """Where a folder is while it is made or removed; `remove_drafts` finds it."""
+    return folder.with_name(f".{folder.name}.{kind}.{_OURS}.tmp")
+
+
+def _check_regular(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is a {'folder' if path.is_dir() else 'device or pipe'}; name a file to write")
+
+
+# Files of runs and indexes, which stand beside or below the first of each line.
+_OF_RUNS = re.compile(r"config\.yml|(classes|environment|result)\.json|metrics\.jsonl|network_\d+(_ema)?\.safetensors")
+_OF_INDEXES = re.compile(r"manifest\.json|index\.faiss|images\.parquet")
+
+
+def _belongs_to(path: Path) -> str:
+    """What a file that is there is a part of, a run or an index; empty: nothing that is known."""
+    if path.is_file() and _OF_RUNS.fullmatch(path.name) and (path.parent / "config.yml").is_file():
+        return "run"
+    manifests = (path.parent / "manifest.json", path.parent.parent / "manifest.json")
+    if path.is_file() and _OF_INDEXES.fullmatch(path.name) and any(file.is_file() for file in manifests):
+        return "index"
+    return ""
+
+
 def check_output(path: str | os.PathLike[str], *inputs: object) -> None:
     """Raise `UserError`, before any work is done, if a file cannot be written or is one of the inputs."""
     path = Path(path)
     if any(entry is not None and path.resolve() == Path(str(entry)).resolve() for entry in inputs):
         raise UserError(f"{path}: is one of the inputs; write to another file")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a file to write")
+    _check_regular(path)
+    if owner := _belongs_to(path):
+        raise UserError(f"{path}: is a part of the {owner} in {path.parent}; write to another file")
     check_folder(path.parent, str(path))
 
 
@@ -88,7 +119,7 @@ def check_folder(folder: Path, what: str) -> None:
 
 def remove_drafts(folder: Path) -> None:
     """Remove unfinished files and folders of killed processes, from a folder that this process alone writes into."""
-    for draft in folder.glob(".*.tmp"):
+    for draft in folder.glob(f".*.{_OURS}*.tmp"):
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
@@ -97,7 +128,7 @@ def remove_drafts(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder so that it is never half there under its name, whatever stops this process."""
-    going = folder.with_name(f".{folder.name}.old.tmp")
+    going = draft_of(folder, "old")
     with suppress(FileNotFoundError):
         shutil.rmtree(going)
     with suppress(FileNotFoundError):
@@ -107,7 +138,7 @@ def remove_folder(folder: Path) -> None:
 
 def _remove_drafts_of_the_dead(path: Path) -> None:
     """Remove what processes of this machine that were killed left of this file."""
-    before, after = f".{path.name}.{_MACHINE}-", ".tmp"
+    before, after = f".{path.name}.{_OURS}-{_MACHINE}-", ".tmp"
     with suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             number = entry.name.removeprefix(before).removesuffix(after)

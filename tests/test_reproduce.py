@@ -293,7 +293,7 @@ def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
     [
         (("run", "tabel3"), "no table, figure or experiment is called 'tabel3': there are table1, table3, "),
         (("run", "table3", "--seeds", "0"), "--seeds 0: must be at least 1"),
-        (("run", "table3", "--minutes", "-1"), "--minutes -1.0: must not be negative"),
+        (("run", "table3", "--minutes", "-1"), "--minutes -1.0: must be a finite number that is not negative"),
         (("run", "table3", "TRAIN.STEP", "5"), "unknown option TRAIN.STEP; did you mean TRAIN.STEPS?"),
         (
             ("run", "table3", "TRAIN.STEPS", "5"),

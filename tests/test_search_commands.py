@@ -71,6 +71,13 @@ def test_images_and_feature_files_give_the_same_index_and_the_same_answers(
     assert FeatureExtractor.from_run(tiny_run, device="cpu").model == query.model
 
 
+def test_an_argument_of_several_words_may_be_repeated(command, features, tmp_path):
+    once = command("build_index", "--index", tmp_path / "a", "--features", *features)
+    twice = command("build_index", "--index", tmp_path / "b", "--features", features[0], "--features", features[1])
+    assert (once.code, twice.code) == (0, 0)
+    assert len(Gallery.open(tmp_path / "a")) == len(Gallery.open(tmp_path / "b"))
+
+
 def test_a_run_keeps_the_features_of_its_evaluation_as_they_would_be_extracted(features, make_config):
     cfg = make_config("TEST.SAVE_FEATURES", "True")
     train_and_evaluate(cfg)

@@ -9,7 +9,7 @@ from pathlib import Path
 from reid_dml.commands.analyse import analyse_tsne
 from reid_dml.commands.analyse_networks import analyse_flatness, analyse_similarity
 from reid_dml.errors import BusyError
-from reid_dml.files import exclusive, write_bytes
+from reid_dml.files import draft_of, exclusive, write_bytes
 from reid_dml.paper.artifacts import experiments_behind, experiments_of
 from reid_dml.paper.kinds import Analysis
 from reid_dml.paper.recipes import run_folder
@@ -67,7 +67,7 @@ def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overr
             if place.drawn(name, scale):
                 return
             print(f"\n=== {name}: {artifact.title}", flush=True)
-            draft = folder.with_name(f".{name}.tmp")
+            draft = draft_of(folder)
             _draw(artifact.command, [str(run) for run in runs], draft, overrides)
             shutil.rmtree(folder, ignore_errors=True)  # what was left of one that was not finished
             draft.rename(folder)

@@ -52,7 +52,7 @@ def search_and_print(
     """
     for output in (json, picture):
         if output:
-            check_output(output, query)
+            check_output(output, query, threshold)
     if picture:
         from reid_dml.analysis.ranking_picture import check_picture, draw_lists  # loads matplotlib
 

@@ -21,7 +21,7 @@ import torch
 
 from reid_dml.digests import check_file, digest_of, seal_holds, sealed
 from reid_dml.errors import UserError
-from reid_dml.files import read_json, remove_drafts, remove_folder, sync, write_bytes, write_json
+from reid_dml.files import draft_of, read_json, remove_drafts, remove_folder, sync, write_bytes, write_json
 from reid_dml.models.weights import read_torch_file
 from reid_dml.mutual.cohort import Cohort, Member
 from reid_dml.processes import all_gather_objects, barrier, rank
@@ -54,7 +54,7 @@ class Checkpoints:
             trainer_state: what process 0 writes beside them.
         """
         target = self.path(step)
-        draft = target.with_name(f".{target.name}.tmp")
+        draft = draft_of(target)
         if rank() == 0:
             remove_drafts(self.folder)
             draft.mkdir(parents=True)

@@ -202,7 +202,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                 )
             if absent:
                 raise UserError(f"{path}: not a feature file, it lacks {', '.join(absent)}; {_REMEDY}")
-            return {name: file[name] for name in (*_FIELDS, *_OPTIONAL) if name in file.files}
+            found = {name: file[name] for name in (*_FIELDS, *_OPTIONAL) if name in file.files}
+        if strange := [name for name, value in found.items() if not isinstance(value, np.ndarray)]:
+            raise UserError(f"{path}: {strange[0]} is no array; {_REMEDY}")
+        return found
     except (UserError, PermissionError):
         raise
     except Exception as error:  # damage makes the readers of zip files and of array headers fail in a dozen ways

@@ -114,12 +114,12 @@ def _write_parquet(features: FeatureSet, path: Path) -> None:
         columns["time"] = pa.array([time or None for time in features.times.tolist()], pa.string())
     texts = {_DIGEST: features.digest(), _MODEL: features.model, _NAMES: features.names.text()}
     table = pa.table(columns).replace_schema_metadata({key: text for key, text in texts.items() if text})
-    save_with(path, lambda draft: pq.write_table(table, draft, write_page_checksum=True))
+    save_with(path, lambda draft: pq.write_table(table, os.path.abspath(draft), write_page_checksum=True))
 
 
 def _read_parquet(path: Path) -> FeatureSet:
     try:
-        table = pq.read_table(path, page_checksum_verification=verifies())
+        table = pq.read_table(os.path.abspath(path), page_checksum_verification=verifies())
         found = {name.decode(): text.decode() for name, text in (table.schema.metadata or {}).items()}
     except Exception as error:  # Arrow raises its own errors, and Python's for damage that it does not notice
         raise UserError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())[:120]})") from None

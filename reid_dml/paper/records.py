@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,8 @@ def _is_record(record: Any) -> bool:
         "networks": list,
     }
     if not isinstance(record, Mapping) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
+        return False
+    if not 0 <= record["wall_seconds"] < inf:
         return False
     networks, curves = record["metrics"].get("networks"), record.get("curves", {})
     whole = isinstance(networks, list) and networks and all(isinstance(found, Mapping) for found in networks)

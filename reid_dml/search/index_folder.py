@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -38,7 +39,7 @@ IMAGES = pa.schema(
     ]
 )
 _FORMAT, _VERSION = "reid_dml index", 1
-PLAN = "plan.json"  # in `building`
+BUILDING, PLAN = "building", "plan.json"  # the latter in the former
 _INDEX, _IMAGES = "index.faiss", "images.parquet"
 _NAMES = b"reid_dml.names"  # metadata of the latter, as in feature files; indexes of earlier versions have none
 _MAPPED_BYTES = 1 << 30  # an index larger than this is mapped into memory, not read
@@ -73,7 +74,7 @@ class IndexFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.manifest = self.path / "manifest.json"
-        self.building = self.path / "building"
+        self.building = self.path / BUILDING
 
     @contextmanager
     def lock(self, *, new: bool = True) -> Iterator[None]:
@@ -85,8 +86,7 @@ class IndexFolder:
             self._read_manifest()
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: is a file; name a folder for the index")
-        strange = self.path.is_dir() and not self.manifest.exists() and not self.building.exists()
-        if strange and any(entry.name != ".lock" and not _is_generation(entry) for entry in self.path.iterdir()):
+        if self.path.is_dir() and not self.manifest.exists() and not all(map(_is_ours, self.path.iterdir())):
             raise UserError(f"{self.path}: holds other files than an index; name a new folder")
         check_folder(self.path, str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class IndexFolder:
         write_index(contents.index, folder / _INDEX)
         names = contents.names.among(*(contents.images[side].to_numpy() for side in ("person_id", "camera_id")))
         metadata = {_NAMES: names.text()} if names else None
-        pq.write_table(contents.images.replace_schema_metadata(metadata), folder / _IMAGES)
+        pq.write_table(contents.images.replace_schema_metadata(metadata), os.path.abspath(folder / _IMAGES))
         files = (folder / _INDEX, folder / _IMAGES)
         for entry in (*files, folder, self.path):
             sync(entry)
@@ -159,7 +159,7 @@ class IndexFolder:
             mapped = manifest["bytes"][_INDEX] > _MAPPED_BYTES
         index = read_index(folder / _INDEX, mapped=mapped)
         try:
-            images = pq.read_table(folder / _IMAGES)
+            images = pq.read_table(os.path.abspath(folder / _IMAGES))  # a colon would make a URI of it
             names = Names.read((images.schema.metadata or {}).get(_NAMES, b"").decode())
         except Exception as error:  # Arrow raises its own errors, and Python's for damage that it does not notice
             if isinstance(error, FileNotFoundError):
@@ -197,7 +197,9 @@ class IndexFolder:
         if newer:
             raise UserError(f"{self.manifest}: written by a newer version of reid_dml; update reid_dml")
         if not ours:
-            raise UserError(f"{self.manifest}: damaged, or not of an index of reid-dml index; build it anew")
+            raise UserError(
+                f"{self.manifest}: damaged, or not of an index of reid-dml index; remove the folder and build it anew"
+            )
         return manifest
 
     def _remove_generations(self, *, but: int) -> None:
@@ -247,4 +249,14 @@ def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
 
 
 def _is_generation(entry: Path) -> bool:
-    return entry.is_dir() and entry.name.startswith("generation_")
+    """Whether this folder holds files of an index alone, or begun ones."""
+    if not (entry.is_dir() and re.fullmatch(r"generation_\d+", entry.name)):
+        return False
+    return all(file.name in (_INDEX, _IMAGES) or file.name.startswith(".") for file in entry.iterdir())
+
+
+def _is_ours(entry: Path) -> bool:
+    """Whether a file or folder can be what is left of an index that was never finished."""
+    if entry.name == BUILDING and entry.is_dir():
+        return (entry / PLAN).is_file() or all(file.name.startswith(".") for file in entry.iterdir())
+    return entry.name.startswith(".") or _is_generation(entry)

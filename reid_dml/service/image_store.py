@@ -22,6 +22,10 @@ _NAME = re.compile(r"[0-9a-f]{32}-[A-Za-z0-9._-]{0,60}\.(jpg|png|gif|bmp|tif|web
 _PENDING = ".pending"
 
 
+def _is_pending(name: str) -> bool:
+    return name.endswith(_PENDING) and _NAME.fullmatch(name.removesuffix(_PENDING)) is not None
+
+
 class ImageStore:
     """Keeps image files; one service at a time may use a folder.
 
@@ -51,7 +55,7 @@ class ImageStore:
         `called` gives the paths of the images of the gallery whose files have some names; the folder may have been
         another when they were added. It is called if anything was cut off.
         """
-        pending = [file for file in self.folder.iterdir() if file.name.endswith(_PENDING)]
+        pending = [file for file in self.folder.iterdir() if _is_pending(file.name)]
         if not pending:
             return
         names = [file.name.removesuffix(_PENDING) for file in pending]

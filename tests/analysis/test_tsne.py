@@ -102,6 +102,7 @@ def test_feature_files_need_no_image_but_identities(command, rng, tmp_path):
     assert "other images than" in command(*ask, tmp_path / "a.npz", "--features", tmp_path / "other.npz").error
     assert "did you mean 'tsne'?" in command("analyse", "t-sne", "--output", tmp_path).error
     assert "--run" in command("analyse", "tsne", "--output", tmp_path).error
+    assert "--seed -1: must lie between 0 and 4,294,967,295" in command(*ask, tmp_path / "a.npz", "--seed", "-1").error
     assert "must be greater than 0" in command(*ask, tmp_path / "a.npz", "--identities", "0").error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -96,10 +97,14 @@ class TestFile:
         (tmp_path / "text.npz").write_text("hello")
         np.save(tmp_path / "array.npy", np.zeros(3))
         torch.save({"features": torch.zeros(3, 2)}, tmp_path / "torch.pt")
+        with zipfile.ZipFile(tmp_path / "texts.npz", "w") as file:
+            for name in ("features", "person_ids", "camera_ids"):
+                file.writestr(name, "text")
         for name, words in (
             ("f.npz", "not a whole .npz file"),
             ("text.npz", "text.npz: not a .npz file"),
             ("array.npy", "a single array"),
+            ("texts.npz", "features is no array"),
             ("torch.pt", "a torch file; write its arrays with numpy.savez"),
             ("gone.npz", "not found"),
         ):

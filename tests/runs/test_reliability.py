@@ -212,8 +212,8 @@ class TestFolder:
         assert not (tmp_path / "new").exists()
 
     def test_leftovers_of_a_killed_process_go(self, run, make_config):
-        (run / "checkpoints" / ".step_000000002.old.tmp").mkdir()
-        (run / ".result.json.1-2.tmp").write_text("{")
+        (run / "checkpoints" / ".step_000000002.old.reid_dml.tmp").mkdir()
+        (run / ".result.json.reid_dml-1-2.tmp").write_text("{")
         train_and_evaluate(make_config(), resume=True)
         assert [path.name for path in run.rglob(".*")] == [".lock"]
 

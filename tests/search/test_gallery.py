@@ -64,6 +64,21 @@ def test_images_without_names_go_by_file_and_row(rng, tmp_path):
     assert Gallery.build(tmp_path / "one", files[:1], factory="Flat").table["path"][0].as_py() == "row 0"
 
 
+@pytest.mark.parametrize("file", ["building/plans.txt", "generation_z/art.png", "generation_1/art.png", "notes.txt"])
+def test_a_folder_of_somebody_else_s_files_is_not_made_an_index(rng, tmp_path, file):
+    (tmp_path / "i" / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "i" / file).touch()
+    with pytest.raises(UserError, match="holds other files than an index; name a new folder"):
+        Gallery.build(tmp_path / "i", images(rng, 20))
+    assert (tmp_path / "i" / file).exists()
+
+
+def test_a_folder_with_a_colon_in_its_name_holds_an_index(rng, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Gallery.build("s3:b", images(rng, 20))
+    assert len(Gallery.open("s3:b")) == 20
+
+
 def test_files_of_one_name_go_by_their_paths(rng, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a/gallery", "b/gallery", "c"):
@@ -498,7 +513,7 @@ class TestLeftovers:
             patch.setattr(index_file.IndexFolder, "write", lambda *arguments: write(*arguments) or 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 Gallery.build(tmp_path / "i", images(rng, 20))
-        (tmp_path / "i" / ".manifest.json.1-2.tmp").write_text("{")
+        (tmp_path / "i" / ".manifest.json.reid_dml-1-2.tmp").write_text("{")
         assert (tmp_path / "i" / "building").exists()
         index_build.remove_images(tmp_path / "i", ["folder/0000_c0.jpg"])
         assert sorted(path.name for path in (tmp_path / "i").iterdir()) == [".lock", "generation_2", "manifest.json"]

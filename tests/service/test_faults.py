@@ -23,6 +23,7 @@ from reid_dml.ranking.thresholds import Threshold
 from reid_dml.search.gallery import Gallery
 from reid_dml.search.index_folder import IndexFolder
 from reid_dml.service.answers import Wanted
+from reid_dml.service.image_store import ImageStore
 from reid_dml.service.limits import Refusal
 from reid_dml.service.service import Labels
 from tests.faults.children import at_change, run_child
@@ -250,3 +251,11 @@ def test_the_command_names_what_is_missing(command, tiny_run, gallery, monkeypat
     monkeypatch.setattr("reid_dml.extras.find_spec", lambda name: None)
     result = command("serve", "--run", tiny_run, "--gallery", gallery)
     assert "pip install 'reid_dml[serve]'" in result.error
+
+
+def test_the_store_leaves_other_people_s_files_alone(tmp_path):
+    (tmp_path / "thesis.pending").touch()
+    store = ImageStore(tmp_path)
+    store.settle(lambda names: [])
+    store.close()
+    assert (tmp_path / "thesis.pending").exists()

@@ -35,7 +35,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     tsne.add_argument("--split", choices=("test", "train"), default="test", help="images of the runs (default: test)")
     tsne.add_argument("--identities", type=int, default=8, metavar="N", help="how many to draw (default: 8)")
     tsne.add_argument(
-        "--persons", nargs="+", default=[], metavar="ID", help="show these identities instead, by id or name"
+        "--persons",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="show these identities instead, by id or name",
     )
     tsne.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw and of t-SNE (default: 0)")
     tsne.add_argument("--perplexity", type=float, default=30, metavar="P", help="default: 30, or a third of the images")
@@ -49,7 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     posterior.add_argument("--images", type=int, default=0, metavar="N", help="of each split (default: all)")
 
     flatness = add("flatness", "rise of the training loss under Gaussian noise on the weights")
-    flatness.add_argument("--sigmas", nargs="+", default=[], metavar="S", help="of the noise")  # see `_sigmas`
+    flatness.add_argument(  # numbers: see `_sigmas`
+        "--sigmas", action="extend", nargs="+", default=[], metavar="S", help="of the noise"
+    )
     flatness.add_argument("--relative", action="store_true", help="sigmas in units of each tensor's root mean square")
     flatness.add_argument("--draws", type=int, default=10, metavar="N", help="of the noise (default: 10)")
     flatness.add_argument("--images", type=int, default=500, metavar="N", help="training images, 0: all (default: 500)")
@@ -65,7 +72,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     activation = add("activation", "what a query and its nearest gallery images have in common: Grad-CAM maps")
     activation.add_argument("--query", required=True, metavar="IMAGE", help="image")
     activation.add_argument(
-        "--gallery", nargs="+", default=[], metavar="PATH", help="folders or images (default: gallery of the run)"
+        "--gallery",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="folders or images (default: gallery of the run)",
     )
     activation.add_argument("--k", type=int, default=5, metavar="K", help="length of the ranked list (default: 5)")
     activation.add_argument(
@@ -90,6 +102,8 @@ def run(arguments: Namespace) -> None:
     for option in ("identities", "perplexity", "top", "draws", "k"):
         if option in given and not given[option] > 0:
             raise UserError(f"--{option} {given[option]}: must be greater than 0")
+    if not 0 <= given.get("seed", 0) < 1 << 32:
+        raise UserError(f"--seed {given['seed']}: must lie between 0 and {(1 << 32) - 1:,}")
     if given.get("images", 0) < 0:
         raise UserError(f"--images {given['images']}: must not be negative")
     if "sigmas" in given:

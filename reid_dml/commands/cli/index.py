@@ -28,10 +28,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="folder of the index, or postgresql://user@host/database#gallery",
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--features", nargs="+", metavar="FILE", help="feature files of reid-dml extract")
-    what.add_argument("--images", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images")
+    what.add_argument(
+        "--features", action="extend", nargs="+", metavar="FILE", help="feature files of reid-dml extract"
+    )
+    what.add_argument(
+        "--images", action="extend", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images"
+    )
     what.add_argument(
         "--remove",
+        action="extend",
         nargs="+",
         metavar="PATH",
         help="remove these images: paths as the index has them, or patterns where no image has that path",

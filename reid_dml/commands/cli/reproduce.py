@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from reid_dml.commands.arguments import add_no_verify
@@ -90,8 +91,8 @@ def run(arguments: Namespace) -> int | None:
     for option in ("seeds", "jobs"):
         if getattr(arguments, option, 1) < 1:
             raise UserError(f"--{option} {getattr(arguments, option)}: must be at least 1")
-    if getattr(arguments, "minutes", 0) < 0:
-        raise UserError(f"--minutes {arguments.minutes}: must not be negative")
+    if not 0 <= getattr(arguments, "minutes", 0) < inf:
+        raise UserError(f"--minutes {arguments.minutes}: must be a finite number that is not negative")
     choose(names)  # a wrong name is refused before anything slow is loaded
     place = Place(arguments.output, getattr(arguments, "keep", None), arguments.records)
     if arguments.command == "run":

@@ -18,11 +18,22 @@ from reid_dml.errors import UserError
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--query", required=True, nargs="+", metavar="FILE", help="feature file of the queries; several: an ensemble"
+        "--query",
+        required=True,
+        action="extend",
+        nargs="+",
+        metavar="FILE",
+        help="feature file of the queries; several: an ensemble",
     )
-    parser.add_argument("--gallery", required=True, nargs="+", metavar="FILE", help="feature file of the gallery")
     parser.add_argument(
-        "--multi-query", nargs="+", metavar="FILE", help="feature file of further images of the query persons (gt_bbox)"
+        "--gallery", required=True, action="extend", nargs="+", metavar="FILE", help="feature file of the gallery"
+    )
+    parser.add_argument(
+        "--multi-query",
+        action="extend",
+        nargs="+",
+        metavar="FILE",
+        help="feature file of further images of the query persons (gt_bbox)",
     )
     parser.add_argument(
         "--ensemble",
@@ -49,6 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--alpha", type=float, default=0.0, help="exponent of their weights (default: 0, the average)")
     parser.add_argument(
         "--fpr",
+        action="extend",
         type=float,
         nargs="+",
         default=[],

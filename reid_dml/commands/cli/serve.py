@@ -12,6 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_network, add_no_verify, add_run
+from reid_dml.errors import UserError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,6 +42,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    if not 0 <= arguments.port < 1 << 16:
+        raise UserError(f"--port {arguments.port}: must lie between 0 and {(1 << 16) - 1}")
     from reid_dml.commands.serve import serve
 
     serve(
