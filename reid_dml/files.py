@@ -45,7 +45,7 @@ def expand_path(text: str, what: str) -> str:
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> None:
     """Let `save` write to a temporary path in the same folder; fsync it and rename it, or remove it.
 
-    A link stays: the file it leads to is replaced. Raises `UserError` for a device or pipe, which would be replaced, too.
+    A link stays: the file it leads to is replaced. Raises `UserError` for a device or pipe, which renaming would end.
     """
     path = Path(os.path.realpath(path) if os.path.islink(path) else path)
     _check_regular(path)
