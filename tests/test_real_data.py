@@ -22,7 +22,7 @@ SMALL = [
 
 def run(options, folder):
     config = REPOSITORY / "configs" / "market_mobilenet_dml.yml"
-    cfg = load_config(config, [*SMALL, "OUTPUT_DIR", str(folder), *options])
+    cfg = load_config(config, [*SMALL, "THREADS", "1", "OUTPUT_DIR", str(folder), *options])  # see test_quickstart.py
     train_and_evaluate(cfg)
     return json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["metrics"]
 
