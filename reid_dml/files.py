@@ -18,6 +18,9 @@ from typing import IO, Any
 from reid_dml.errors import BusyError, UserError
 from reid_dml.text import ERRORS, is_utf8
 
+# Files of a run, beside its config.yml, and of an index, beside or one folder below its manifest.json.
+_OF_RUNS = re.compile(r"config\.yml|(classes|environment|result)\.json|metrics\.jsonl|network_\d+(_ema)?\.safetensors")
+_OF_INDEXES = re.compile(r"manifest\.json|index\.faiss|images\.parquet")
 _OURS = "reid_dml"  # in the names of drafts: what others call .x.tmp is theirs
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
@@ -77,13 +80,8 @@ def _check_regular(path: Path) -> None:
         raise UserError(f"{path}: is a {'folder' if path.is_dir() else 'device or pipe'}; name a file to write")
 
 
-# Files of runs and indexes, which stand beside or below the first of each line.
-_OF_RUNS = re.compile(r"config\.yml|(classes|environment|result)\.json|metrics\.jsonl|network_\d+(_ema)?\.safetensors")
-_OF_INDEXES = re.compile(r"manifest\.json|index\.faiss|images\.parquet")
-
-
 def _belongs_to(path: Path) -> str:
-    """What a file that is there is a part of, a run or an index; empty: nothing that is known."""
+    """Whether a file that is there is a part of a `run` or an `index`; empty: of neither."""
     if path.is_file() and _OF_RUNS.fullmatch(path.name) and (path.parent / "config.yml").is_file():
         return "run"
     manifests = (path.parent / "manifest.json", path.parent.parent / "manifest.json")

@@ -3,7 +3,7 @@
     manifest.json            what the index is and which generation is current
     generation_3/index.faiss, generation_3/images.parquet (id, path, person_id, camera_id, time; metadata: names)
     building/                of an interrupted command, until it is run again
-    .*.tmp                   of a killed one, until the next one
+    .*.reid_dml*.tmp         of a killed one, until the next one
 
 A change writes a whole new generation, waits until it is on the disk, and then replaces the manifest: one rename. Who
 reads meanwhile sees the index as it was or as it is, never anything between; who is killed leaves it as it was.
