@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,6 +76,11 @@ def draft_of(folder: Path, kind: str = "draft") -> Path:
     return folder.with_name(f".{folder.name}.{kind}.{_OURS}.tmp")
 
 
+def is_draft(path: Path) -> bool:
+    """Whether a file or folder is called as what is being written or removed here."""
+    return fnmatchcase(path.name, f".*.{_OURS}*.tmp")
+
+
 def _check_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: is a {'folder' if path.is_dir() else 'device or pipe'}; name a file to write")
@@ -117,7 +123,7 @@ def check_folder(folder: Path, what: str) -> None:
 
 def remove_drafts(folder: Path) -> None:
     """Remove unfinished files and folders of killed processes, from a folder that this process alone writes into."""
-    for draft in folder.glob(f".*.{_OURS}*.tmp"):
+    for draft in filter(is_draft, folder.iterdir() if folder.is_dir() else ()):
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:

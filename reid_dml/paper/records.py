@@ -120,7 +120,9 @@ def _is_record(record: Any) -> bool:
     whole = isinstance(networks, list) and networks and all(isinstance(found, Mapping) for found in networks)
     if not whole or len(networks) != len(record["networks"]) or not isinstance(curves, Mapping):
         return False
-    numbers = (_at(record, network, column) for network in (*range(len(networks)), "mean") for column in COLUMNS)
+    numbers = (
+        _at(record, network, column) for network in (*range(len(networks)), "mean", "ensemble") for column in COLUMNS
+    )
     return all(number is None or _is_number(number) for number in numbers) and all(
         _is_curve(curve, len(networks)) for curve in curves.values()
     )

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from reid_dml.digests import check_file, file_digest, seal_holds, sealed
 from reid_dml.errors import UserError, absolute
 from reid_dml.features.names import Names
-from reid_dml.files import check_folder, exclusive, remove_drafts, remove_folder, sync, write_json
+from reid_dml.files import check_folder, exclusive, is_draft, remove_drafts, remove_folder, sync, write_json
 from reid_dml.versions import __version__, versions
 
 # A time is ISO 8601, or null where it is not known; indexes of earlier versions have no such column.
@@ -252,11 +252,11 @@ def _is_generation(entry: Path) -> bool:
     """Whether this folder holds files of an index alone, or begun ones."""
     if not (entry.is_dir() and re.fullmatch(r"generation_\d+", entry.name)):
         return False
-    return all(file.name in (_INDEX, _IMAGES) or file.name.startswith(".") for file in entry.iterdir())
+    return all(file.name in (_INDEX, _IMAGES) or is_draft(file) for file in entry.iterdir())
 
 
 def _is_ours(entry: Path) -> bool:
     """Whether a file or folder can be what is left of an index that was never finished."""
     if entry.name == BUILDING and entry.is_dir():
-        return (entry / PLAN).is_file() or all(file.name.startswith(".") for file in entry.iterdir())
-    return entry.name.startswith(".") or _is_generation(entry)
+        return (entry / PLAN).is_file() or all(map(is_draft, entry.iterdir()))
+    return entry.name == ".lock" or is_draft(entry) or _is_generation(entry)

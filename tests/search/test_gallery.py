@@ -64,7 +64,9 @@ def test_images_without_names_go_by_file_and_row(rng, tmp_path):
     assert Gallery.build(tmp_path / "one", files[:1], factory="Flat").table["path"][0].as_py() == "row 0"
 
 
-@pytest.mark.parametrize("file", ["building/plans.txt", "generation_z/art.png", "generation_1/art.png", "notes.txt"])
+@pytest.mark.parametrize(
+    "file", ["building/plans.txt", "generation_z/art.png", "generation_1/art.png", "notes.txt", ".env"]
+)
 def test_a_folder_of_somebody_else_s_files_is_not_made_an_index(rng, tmp_path, file):
     (tmp_path / "i" / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "i" / file).touch()
