@@ -12,7 +12,7 @@ from typing import Any
 
 def new_parser(description: str | None, *, repeats: int | None = 5) -> argparse.ArgumentParser:
     """A parser with the options of all benchmarks: `--json`, and `--repeats` where something is measured repeatedly."""
-    from reid_dml.files import check_output
+    from reid_dml.outputs import check_output
 
     def output(path: str) -> str:
         check_output(path)  # refused before anything is measured

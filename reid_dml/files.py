@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import socket
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from reid_dml.errors import BusyError, UserError
-from reid_dml.text import ERRORS, is_utf8
+from reid_dml.errors import UserError
+from reid_dml.text import ERRORS
 
-# Files of a run, beside its config.yml, and of an index, beside or one folder below its manifest.json.
-_OF_RUNS = re.compile(r"config\.yml|(classes|environment|result)\.json|metrics\.jsonl|network_\d+(_ema)?\.safetensors")
-_OF_INDEXES = re.compile(r"manifest\.json|index\.faiss|images\.parquet")
 _OURS = "reid_dml"  # in the names of drafts: what others call .x.tmp is theirs
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
@@ -52,7 +47,7 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
     A link stays: the file it leads to is replaced. Raises `UserError` for a device or pipe, which renaming would end.
     """
     path = Path(os.path.realpath(path) if os.path.islink(path) else path)
-    _check_regular(path)
+    check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts_of_the_dead(path)
     draft = path.with_name(f".{path.name}.{_OURS}-{_MACHINE}-{os.getpid()}.tmp")
@@ -76,49 +71,15 @@ def draft_of(folder: Path, kind: str = "draft") -> Path:
     return folder.with_name(f".{folder.name}.{kind}.{_OURS}.tmp")
 
 
-def is_draft(path: Path) -> bool:
-    """Whether a file or folder is called as what is being written or removed here."""
-    return fnmatchcase(path.name, f".*.{_OURS}*.tmp")
-
-
-def _check_regular(path: Path) -> None:
+def check_regular(path: Path) -> None:
+    """Raise `UserError` for what is there and no file: a folder, a device, a pipe."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: is a {'folder' if path.is_dir() else 'device or pipe'}; name a file to write")
 
 
-def _belongs_to(path: Path) -> str:
-    """Whether a file that is there is a part of a `run` or an `index`; empty: of neither."""
-    if path.is_file() and _OF_RUNS.fullmatch(path.name) and (path.parent / "config.yml").is_file():
-        return "run"
-    manifests = (path.parent / "manifest.json", path.parent.parent / "manifest.json")
-    if path.is_file() and _OF_INDEXES.fullmatch(path.name) and any(file.is_file() for file in manifests):
-        return "index"
-    return ""
-
-
-def check_output(path: str | os.PathLike[str], *inputs: object) -> None:
-    """Raise `UserError`, before any work is done, if a file cannot be written or is one of the inputs."""
-    path = Path(path)
-    if any(entry is not None and path.resolve() == Path(str(entry)).resolve() for entry in inputs):
-        raise UserError(f"{path}: is one of the inputs; write to another file")
-    _check_regular(path)
-    if owner := _belongs_to(path):
-        raise UserError(f"{path}: is a part of the {owner} in {path.parent}; write to another file")
-    check_folder(path.parent, str(path))
-
-
-def check_folder(folder: Path, what: str) -> None:
-    """Raise `UserError`, naming `what` is to be written, if nothing can be in this folder, which need not exist yet."""
-    if not is_utf8(what):
-        raise UserError(f"{what}: is no UTF-8, which some of the libraries that write files need; choose another name")
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        # Tried, not asked for: root may do anything, but not everywhere.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError:
-        raise UserError(f"{what}: cannot be written in {folder}; choose another folder") from None
+def is_draft(path: Path) -> bool:
+    """Whether a file or folder is called as what is being written or removed here."""
+    return fnmatchcase(path.name, f".*.{_OURS}*.tmp")
 
 
 def remove_drafts(folder: Path) -> None:
@@ -191,38 +152,6 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: damaged; {remedy}")
     return content
-
-
-@contextmanager
-def exclusive(path: Path, refusal: str) -> Iterator[IO[str]]:
-    """Hold a lock file that no two processes can hold at a time. Raises `BusyError(refusal)` if another one does."""
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(refusal) from None
-            if not is_at(file, path):
-                continue  # whoever held it removed it meanwhile
-            yield file
-            return
-
-
-def is_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is still the one of this path."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        return False
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time write into a folder, where the file system can tell them apart; the others wait."""
-    with (folder / ".lock").open("w") as file:
-        with suppress(OSError):  # no locks there: the same work may be done twice, and renaming keeps the files whole
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _umask() -> int:

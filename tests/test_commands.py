@@ -218,9 +218,21 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(command, feature_fi
     )
     assert "q.npz: is one of the inputs" in result.error
     assert feature_files["q"].read_bytes() == before
+    for words, *outputs in (
+        ("is a folder; name a file to write", "--json", tmp_path),
+        ("page: must end in .html", "--report", tmp_path / "page"),
+        ("config.yml: is a part of the run in", "--json", tiny_run / "config.yml"),
+        ("is named for two files to write", "--json", tmp_path / "x.html", "--report", tmp_path / "x.html"),
+        ("a file to write has no name", "--json", ""),
+    ):
+        result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, *outputs)
+        assert words in result.error
+    network = tmp_path / "network.safetensors"
+    network.write_bytes(b"")
     for option in ("--json", "--report"):
-        result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, option, tmp_path)
-        assert "is a folder; name a file to write" in result.error
+        result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", network, option, network)
+        assert "network.safetensors: " in result.error
+        assert not network.read_bytes()
 
 
 def test_a_run_of_more_networks_or_without_average_is_refused(command, make_config, tiny_config, tiny_run, tmp_path):

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from reid_dml.errors import UserError
-from reid_dml.files import check_output, draft_of, remove_drafts, write_text
+from reid_dml.files import draft_of, remove_drafts, write_text
+from reid_dml.outputs import check_output
 
 
 def test_a_link_stays_and_leads_to_what_was_written(tmp_path):
@@ -35,26 +36,3 @@ def test_only_our_own_drafts_are_removed(tmp_path):
     (tmp_path / ".result.json.reid_dml-0123abcd-7.tmp").touch()
     remove_drafts(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.tmp", ".todo.tmp"]
-
-
-@pytest.mark.parametrize(
-    ("file", "beside", "owner"),
-    [
-        ("config.yml", "config.yml", "run"),
-        ("result.json", "config.yml", "run"),
-        ("network_0_ema.safetensors", "config.yml", "run"),
-        ("manifest.json", "manifest.json", "index"),
-        ("generation_1/index.faiss", "manifest.json", "index"),
-    ],
-)
-def test_files_of_runs_and_indexes_are_not_written_over(tmp_path, file, beside, owner):
-    check_output(tmp_path / file)  # it is not there
-    (tmp_path / file).parent.mkdir(exist_ok=True)
-    (tmp_path / file).touch()
-    (tmp_path / beside).touch()
-    with pytest.raises(UserError, match=f"is a part of the {owner} in .*; write to another file"):
-        check_output(tmp_path / file)
-    check_output(tmp_path / "report.json")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "result.json").touch()
-    check_output(tmp_path / "elsewhere" / "result.json")

@@ -10,7 +10,8 @@ import pytest
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features, write_features
-from reid_dml.files import check_output, write_text
+from reid_dml.files import write_text
+from reid_dml.outputs import check_output
 from reid_dml.search.gallery import Gallery
 from reid_dml.text import from_utf8, printable, printable_lines, to_utf8
 

@@ -18,7 +18,8 @@ from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
 from reid_dml.features.names import id_of
-from reid_dml.files import check_folder, write_text
+from reid_dml.files import write_text
+from reid_dml.outputs import check_folder
 from reid_dml.ranking.ranked_list import camera_name, person_name
 from reid_dml.reporting.maps import draw_maps
 from reid_dml.reporting.tables import csv_text

@@ -20,8 +20,9 @@ from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.data.stored import read_all
 from reid_dml.errors import UserError
-from reid_dml.files import check_folder, write_text
+from reid_dml.files import write_text
 from reid_dml.models import ReIDNetwork
+from reid_dml.outputs import check_folder
 from reid_dml.ranking.ranked_list import RankedList, camera_name, exact_lists, person_name
 from reid_dml.reporting.tables import csv_text, format_table
 from reid_dml.text import printable

@@ -9,7 +9,8 @@ from pathlib import Path
 from reid_dml.analysis.curves import curves_of_runs, unit_of
 from reid_dml.analysis.paper_figures import draw_curves
 from reid_dml.errors import UserError
-from reid_dml.files import check_folder, write_text
+from reid_dml.files import write_text
+from reid_dml.outputs import check_folder
 from reid_dml.reporting.tables import csv_text
 from reid_dml.runs.folder import run_folders
 from reid_dml.text import printable

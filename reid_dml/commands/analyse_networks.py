@@ -23,7 +23,8 @@ from reid_dml.data.records import ReIDData
 from reid_dml.data.stored import read_all
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.files import check_folder, write_text
+from reid_dml.files import write_text
+from reid_dml.outputs import check_folder
 from reid_dml.reporting.tables import csv_text, format_table
 
 _PIECE = 64  # images at most in one forward pass of `flatness`

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
-from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, Namespace
 from glob import escape, glob
+from pathlib import Path
 from typing import Any
 
 from reid_dml.digests import VARIABLE
+from reid_dml.outputs import OutputFile
 from reid_dml.shipped import shipped_names
+
+
+def page_file(text: str) -> OutputFile:
+    """The type of an argument that names a page to write: browsers go by its ending."""
+    return _ending(text, ".html", ".htm")
+
+
+def markdown_file(text: str) -> OutputFile:
+    """The type of an argument that names a Markdown page to write; its figures go into a folder of the same stem."""
+    return _ending(text, ".md")
+
+
+def _ending(text: str, *endings: str) -> OutputFile:
+    if Path(text).suffix.lower() not in endings:
+        raise ArgumentTypeError(f"{text}: must end in {endings[0]}")
+    return OutputFile(text)
 
 
 def add_run(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import os
 
 from reid_dml.commands.inputs import Read
 from reid_dml.features.formats import read_features
-from reid_dml.files import check_output, write_json
+from reid_dml.files import write_json
 from reid_dml.ranking.calibration import Calibration, calibrate
 
 
@@ -30,8 +30,6 @@ def calibrate_and_print(
         json: file for the result.
         read: from a file, folder or table to features, see `commands.inputs`.
     """
-    if json:
-        check_output(json, features, gallery)
     found = calibrate(
         read(features),
         read(gallery) if gallery else None,

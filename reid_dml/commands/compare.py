@@ -9,7 +9,7 @@ from typing import Any
 
 from reid_dml.data.sets.protocol import with_protocol
 from reid_dml.errors import UserError
-from reid_dml.files import check_output, read_json, write_json, write_text
+from reid_dml.files import read_json, write_json, write_text
 from reid_dml.reporting.cross_table import chosen_metrics, cross_rows
 from reid_dml.reporting.tables import csv_text, format_table
 from reid_dml.runs.folder import run_folders
@@ -32,9 +32,6 @@ def compare_runs(
     Raises:
         UserError: a folder that is no finished run of persons, or a damaged record.
     """
-    for output in (json_file, csv_file):
-        if output:
-            check_output(output)
     folders = {name: folder.path for name, folder in run_folders(runs).items()}
     models = {name: read_tests(folder) for name, folder in folders.items()}
     trained_on = {name: _trained_on(folder) for name, folder in folders.items()}

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 
 from reid_dml.features.formats import read_features, write_features, write_splits
-from reid_dml.files import check_output
 
 
 def convert_file(source: str | os.PathLike[str], output: str | os.PathLike[str], *, split: str = "") -> None:
@@ -20,7 +19,6 @@ def convert_file(source: str | os.PathLike[str], output: str | os.PathLike[str],
     Raises:
         UserError: a file that cannot be read or written.
     """
-    check_output(output, source)
     features = read_features(source, split)
     write_features(features, output)
     print(f"{output}: {len(features):,} features of {features.features.shape[1]} dimensions")
@@ -28,7 +26,6 @@ def convert_file(source: str | os.PathLike[str], output: str | os.PathLike[str],
 
 def join_splits(sources: Mapping[str, str | os.PathLike[str]], output: str | os.PathLike[str]) -> None:
     """Write one .mat file of several sets from a feature file each, by split. Raises `UserError` as `convert_file`."""
-    check_output(output, *sources.values())
     sets = {split: read_features(path) for split, path in sources.items()}
     write_splits(sets, output)
     print(f"{output}: " + ", ".join(f"{len(features):,} {split} features" for split, features in sets.items()))

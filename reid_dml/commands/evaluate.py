@@ -12,7 +12,7 @@ from reid_dml.commands.cross import evaluate_on_sets
 from reid_dml.commands.presentation import expected_rows, print_metrics, read_control, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, absolute
-from reid_dml.files import check_output, write_json
+from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
@@ -35,9 +35,6 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     Raises:
         UserError: weights, data or options that do not go together, or an output that cannot be written.
     """
-    for output in (json_file, report_file):
-        if output:
-            check_output(output)
     if cfg.DATA.TEST:
         if report_file:
             raise UserError(f"--report {report_file}: shows one data set; name it by DATA.NAME in place of DATA.TEST")

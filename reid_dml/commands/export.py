@@ -25,7 +25,7 @@ from reid_dml.export.parity import Parity, compare, images_per_second
 from reid_dml.export.quantisation import quantise
 from reid_dml.extras import check
 from reid_dml.features.extractor import FeatureExtractor
-from reid_dml.files import check_output, sync, user_cache
+from reid_dml.files import sync, user_cache
 from reid_dml.models.exported import format_of, is_exported, open_exported
 from reid_dml.runs.folder import config_text
 from reid_dml.runs.sources import without_place
@@ -81,7 +81,6 @@ def export_and_print(
     path = Path(output)
     module = format_of(path)
     check(module.WRITERS, module.EXTRA, str(path))
-    check_output(path)
     if int8 and path.suffix.lower() != ".onnx":
         raise UserError(f"{path}: int8 is for ONNX Runtime: name a file that ends in .onnx")
     if is_exported(cfg.MODEL.WEIGHTS):

@@ -20,7 +20,6 @@ from reid_dml.features.formats import check_name, write_features
 from reid_dml.features.part_folder import PartFolder
 from reid_dml.features.part_store import files_fingerprint
 from reid_dml.features.resumable import extract_resumably, features_in_parts, open_store, part_positions
-from reid_dml.files import check_output
 from reid_dml.inference.rows import gather_rows
 from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.processes import gather_objects, processes, rank, world_size
@@ -62,7 +61,6 @@ def extract_folder(
         extract_parts(cfg, folder, output, network=network, labels=labels, cameras=cameras, frame_step=frame_step)
         return None
     check_name(output)
-    check_output(output)
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):

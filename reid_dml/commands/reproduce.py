@@ -23,7 +23,7 @@ from reid_dml.data.sets import load_data
 from reid_dml.device import describe_device, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import BusyError, UserError, user_message
-from reid_dml.files import check_folder
+from reid_dml.outputs import check_folder
 from reid_dml.paper.artifacts import ARTIFACTS, choose, experiments_behind, experiments_of, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.kinds import Analysis

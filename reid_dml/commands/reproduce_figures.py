@@ -9,7 +9,8 @@ from pathlib import Path
 from reid_dml.commands.analyse import analyse_tsne
 from reid_dml.commands.analyse_networks import analyse_flatness, analyse_similarity
 from reid_dml.errors import BusyError
-from reid_dml.files import draft_of, exclusive, write_bytes
+from reid_dml.files import draft_of, write_bytes
+from reid_dml.locks import exclusive
 from reid_dml.paper.artifacts import experiments_behind, experiments_of
 from reid_dml.paper.kinds import Analysis
 from reid_dml.paper.recipes import run_folder

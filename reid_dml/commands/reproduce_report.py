@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reid_dml.commands.reproduce import missing_jobs, training_seconds
 from reid_dml.errors import UserError
-from reid_dml.files import check_output, write_text
+from reid_dml.files import write_text
 from reid_dml.paper.artifacts import ARTIFACTS, choose, experiments_behind, run_of
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.kinds import Parameters, Table
@@ -109,9 +109,6 @@ def write_report(names: Sequence[str], place: Place, *, html: Path | None, markd
     Raises:
         UserError: no records, records that are damaged or of something else, or an output that cannot be written.
     """
-    for output in (html, markdown):
-        if output:
-            check_output(output)
     records = place.records()
     if not records:
         where = " and ".join(map(str, place.folders))

@@ -8,7 +8,7 @@ from typing import Any
 
 from reid_dml.commands.inputs import Read
 from reid_dml.features.formats import read_features
-from reid_dml.files import check_output, write_json
+from reid_dml.files import write_json
 from reid_dml.ranking.scoring import ScoringOptions, score_files
 from reid_dml.reporting.retrieval_table import RETRIEVAL
 from reid_dml.reporting.tables import format_table, without_empty_columns
@@ -32,8 +32,6 @@ def score_and_print(
         read: from a file, folder or table to features, see `commands.inputs`.
         options: those of `ranking.scoring.ScoringOptions`.
     """
-    if json:
-        check_output(json, *(path for paths in files.values() for path in paths))
     chosen = ScoringOptions(**options)
     metrics = score_files(files, chosen, ensemble=ensemble, read=read)
     if json:

@@ -13,7 +13,7 @@ from reid_dml.commands.inputs import Inputs
 from reid_dml.data.image_paths import is_of_images
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_models
-from reid_dml.files import check_output, write_json
+from reid_dml.files import write_json
 from reid_dml.ranking.ranked_list import RankedList, camera_name, person_name, search_lists
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.reporting.tables import format_table
@@ -50,9 +50,6 @@ def search_and_print(
         parameters: of the search in place of the index's own.
         inputs: what reads the query: networks for images, and what is known of these.
     """
-    for output in (json, picture):
-        if output:
-            check_output(output, query, threshold)
     if picture:
         from reid_dml.analysis.ranking_picture import check_picture, draw_lists  # loads matplotlib
 

@@ -34,9 +34,9 @@ from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.files import check_folder
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
+from reid_dml.outputs import check_folder
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
 from reid_dml.reporting.markdown import markdown_table
 from reid_dml.reporting.tables import network_labels, without_empty_columns

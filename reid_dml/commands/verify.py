@@ -10,7 +10,7 @@ from reid_dml.called import as_called
 from reid_dml.commands.networks import open_extractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.errors import UserError
-from reid_dml.files import check_output, write_json
+from reid_dml.files import write_json
 from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import Verdict, judge
 
@@ -41,8 +41,6 @@ def verify_and_print(
     """
     if not 0 < prior < 1:
         raise UserError(f"--prior {prior}: must lie between 0 and 1")
-    if json:
-        check_output(json, first, second, threshold)
     limit = None if threshold is None else Threshold.read(threshold)
     metric = (limit.metric if limit else "") or "cosine"
     records = [record for path in (first, second) for record in image_records([path])]

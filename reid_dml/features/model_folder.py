@@ -20,10 +20,11 @@ from reid_dml.errors import UserError
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.model_card import CardText, model_card
 from reid_dml.features.roboflow import roboflow_architecture, roboflow_config
-from reid_dml.files import check_folder, read_json, sync, write_bytes, write_json, write_text
+from reid_dml.files import read_json, sync, write_bytes, write_json, write_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.safetensors_files import weights_bytes
 from reid_dml.models.summary import summarize_network
+from reid_dml.outputs import check_folder
 from reid_dml.runs.folder import RunFolder, config_text
 from reid_dml.runs.sources import MEMBERS_KEY, head_classes, header, members_text, without_place
 

@@ -17,7 +17,8 @@ from typing import Any
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import write_features
-from reid_dml.files import check_folder, read_json, write_json
+from reid_dml.files import read_json, write_json
+from reid_dml.outputs import check_folder
 
 _MANIFEST, _FORMAT = "parts.json", "reid_dml parts"
 _NAME = re.compile(r"part_\d{5,}_[0-9a-f]{32}\.parquet")

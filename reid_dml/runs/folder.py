@@ -15,7 +15,8 @@ from reid_dml.config import flatten, load_config
 from reid_dml.config.versions import CONFIG_VERSION, VERSION_KEY
 from reid_dml.digests import digest_of
 from reid_dml.errors import UserError, absolute
-from reid_dml.files import exclusive, is_at, read_json, remove_drafts, write_json, write_text
+from reid_dml.files import read_json, remove_drafts, write_json, write_text
+from reid_dml.locks import exclusive, is_at
 from reid_dml.runs.log import cut_lines, read_lines
 
 # Options that say where and how a run works, not what it computes.

@@ -28,7 +28,9 @@ import pyarrow.parquet as pq
 from reid_dml.digests import check_file, file_digest, seal_holds, sealed
 from reid_dml.errors import UserError, absolute
 from reid_dml.features.names import Names
-from reid_dml.files import check_folder, exclusive, is_draft, remove_drafts, remove_folder, sync, write_json
+from reid_dml.files import is_draft, remove_drafts, remove_folder, sync, write_json
+from reid_dml.locks import exclusive
+from reid_dml.outputs import check_folder
 from reid_dml.versions import __version__, versions
 
 # A time is ISO 8601, or null where it is not known; indexes of earlier versions have no such column.

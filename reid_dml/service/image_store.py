@@ -16,7 +16,9 @@ from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
-from reid_dml.files import check_folder, exclusive, remove_drafts, sync, write_bytes
+from reid_dml.files import remove_drafts, sync, write_bytes
+from reid_dml.locks import exclusive
+from reid_dml.outputs import check_folder
 
 _NAME = re.compile(r"[0-9a-f]{32}-[A-Za-z0-9._-]{0,60}\.(jpg|png|gif|bmp|tif|webp)")
 _PENDING = ".pending"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.features.feature_set import normalize
-from reid_dml.files import exclusive
+from reid_dml.locks import exclusive
 from reid_dml.search import Gallery
 from reid_dml.search import build as index_build
 from reid_dml.search import gallery as index_gallery

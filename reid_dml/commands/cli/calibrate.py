@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="judge the pairs of N drawn images with all others, for very many images; 0: all pairs (default)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the result to this file")
+    parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write the result to this file")
     add_run(parser)
     add_network(parser)
     add_labels(parser)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_no_verify
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="K",
         help="ensemble (default; of one network, itself), mean (over the networks), or the index of a network",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the metrics of the table to this file")
-    parser.add_argument("--csv", metavar="FILE", help="write the table to this file")
+    parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write the metrics of the table to this file")
+    parser.add_argument("--csv", type=OutputFile, metavar="FILE", help="write the table to this file")
     add_no_verify(parser)
 
 

@@ -9,9 +9,11 @@ reid-dml convert --split gallery result.mat gallery.npz
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from reid_dml.commands.arguments import add_no_verify
 from reid_dml.errors import UserError
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,6 +24,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     for split in ("query", "gallery", "multi-query"):
         parser.add_argument(f"--{split}", metavar="FILE", help=f"feature file of the {split} set, for one .mat of all")
     add_no_verify(parser)
+
+
+def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
+    arguments = parser.parse_intermixed_args(words)
+    arguments.files[-1] = OutputFile(arguments.files[-1])
+    return arguments
 
 
 def run(arguments: Namespace) -> None:

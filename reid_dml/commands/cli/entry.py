@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from reid_dml.called import TOOLS, as_called
 from reid_dml.commands.cli.names import refuse_unknown
 from reid_dml.errors import ANEW, run_command
+from reid_dml.outputs import check_outputs
 
 _ABOUT = """Person re-identification with deep mutual learning: train networks together, evaluate and search with them.
 
@@ -60,6 +61,7 @@ def call(name: str, words: Sequence[str] | None = None) -> int | None:
     parse = getattr(module, "parse", lambda parser, words: parser.parse_intermixed_args(words))
     arguments = parse(parser, words)
     take_options(arguments)
+    check_outputs(vars(arguments))
     return module.run(arguments)
 
 

@@ -17,11 +17,14 @@ from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_network, add_no_verify, add_run
 from reid_dml.errors import UserError
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--output", required=True, metavar="FILE", help="file to write: .onnx, .pt2 or .xml (OpenVINO)")
+    parser.add_argument(
+        "--output", required=True, type=OutputFile, metavar="FILE", help="file to write: .onnx, .pt2 or .xml (OpenVINO)"
+    )
     parser.add_argument(
         "--normalisation",
         choices=("inside", "outside"),

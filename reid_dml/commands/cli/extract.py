@@ -16,9 +16,11 @@ number of machines that share the folder, writes its own (docs/many_machines.md)
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import GOES_ON
+from reid_dml.outputs import OutputFile
 
 INTERRUPTED = GOES_ON
 
@@ -27,12 +29,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
     parser.add_argument(
-        "--output", required=True, metavar="FILE", help="file (.npz, .parquet or .mat) or, without an ending, folder"
+        "--output",
+        required=True,
+        type=_output,
+        metavar="FILE",
+        help="file (.npz, .parquet or .mat) or, without an ending, folder",
     )
     add_labels(parser)
     add_frame_step(parser)
     add_network(parser)
     add_no_verify(parser)
+
+
+def _output(text: str) -> str:
+    return OutputFile(text) if Path(text).suffix else text  # a folder of parts, which may be there
 
 
 def run(arguments: Namespace) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
-from reid_dml.commands.arguments import add_no_verify
+from reid_dml.commands.arguments import add_no_verify, markdown_file, page_file
 from reid_dml.errors import GOES_ON, UserError
 
 _SCALES = ("full", "small", "smoke")
@@ -62,8 +62,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     report = add("report", "what was measured beside what was published")
     report.add_argument("names", nargs="*", default=[], metavar="NAME", help="of tables and figures (default: all)")
-    report.add_argument("--html", type=Path, metavar="FILE", help="one page with everything in it")
-    report.add_argument("--markdown", type=Path, metavar="FILE", help="a page, with its figures in a folder beside it")
+    report.add_argument("--html", type=page_file, metavar="FILE", help="one page with everything in it")
+    report.add_argument(
+        "--markdown", type=markdown_file, metavar="FILE", help="a page, with its figures in a folder beside it"
+    )
 
     config = add("config", "print the config of one run, which reid-dml train takes")
     config.add_argument("name", metavar="EXPERIMENT")
@@ -116,5 +118,6 @@ def run(arguments: Namespace) -> int | None:
         raise UserError(f"report: takes no options such as {options[0]}")
     if not arguments.html and not arguments.markdown:
         raise UserError("report: give --html FILE, --markdown FILE or both")
-    write_report(names or ["all"], place, html=arguments.html, markdown=arguments.markdown)
+    html, markdown = (Path(file) if file else None for file in (arguments.html, arguments.markdown))
+    write_report(names or ["all"], place, html=html, markdown=markdown)
     return None

@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -77,7 +78,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--search-parameters", default="", metavar="P", help="how carefully the index searches, e.g. nprobe=32"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
+    parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write the metrics to this file")
     add_run(parser)
     add_network(parser)
     add_labels(parser)

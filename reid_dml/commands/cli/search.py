@@ -15,6 +15,7 @@ from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -50,8 +51,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="how times stand in file names, such as %%Y%%m%%d_%%H%%M%%S; for images without a time in the index",
     )
     parser.add_argument("--show", type=int, default=5, metavar="N", help="queries to print and draw (default: 5)")
-    parser.add_argument("--json", metavar="FILE", help="write all that was found to this file")
-    parser.add_argument("--picture", metavar="FILE", help="draw the ranked lists (.png, .jpg, .pdf or .svg)")
+    parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write all that was found to this file")
+    parser.add_argument(
+        "--picture", type=OutputFile, metavar="FILE", help="draw the ranked lists (.png, .jpg, .pdf or .svg)"
+    )
     parser.add_argument(
         "--search-parameters", default="", metavar="NAME=N", help="e.g. nprobe=64; more care, more time"
     )

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from reid_dml.commands.arguments import add_no_verify, add_run
+from reid_dml.commands.arguments import add_no_verify, add_run, page_file
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking (TEST.RERANK True)")
-    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file")
-    parser.add_argument("--report", metavar="FILE", help="write a page with the table and its pictures to this file")
+    parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write the metrics to this file")
+    parser.add_argument(
+        "--report", type=page_file, metavar="FILE", help="write a page with the table and its pictures to this file"
+    )
     add_no_verify(parser)
 
 

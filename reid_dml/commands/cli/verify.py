@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reid_dml.commands.arguments import add_network, add_no_verify, add_run
 from reid_dml.errors import UserError
+from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("second", metavar="IMAGE", help="another image file")
     parser.add_argument("--threshold", metavar="X", help="a number, or a file of reid-dml calibrate --json")
     parser.add_argument("--prior", type=float, default=0.5, metavar="P", help="see above (default: 0.5)")
-    parser.add_argument("--json", metavar="FILE", help="write the result to this file")
+    parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write the result to this file")
     add_run(parser)
     add_network(parser)
     add_no_verify(parser)

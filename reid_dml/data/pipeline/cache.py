@@ -41,7 +41,8 @@ from reid_dml.data.pipeline.shard_list import ShardList, divide
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.errors import describe_os_error
-from reid_dml.files import alone, user_cache
+from reid_dml.files import user_cache
+from reid_dml.locks import alone
 from reid_dml.processes import first_then_others, rank
 from reid_dml.threads import cpu_threads, usable_cores
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from reid_dml.data.images import PIXEL_LIMIT, decode_image, read_file, to_stored
 from reid_dml.errors import describe_os_error
-from reid_dml.files import alone, save_with
+from reid_dml.files import save_with
+from reid_dml.locks import alone
 from reid_dml.threads import cpu_threads
 
 _AT_ONCE = 256  # images decoded between two writes

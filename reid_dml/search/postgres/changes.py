@@ -20,7 +20,8 @@ from reid_dml.errors import BusyError, UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_metric
-from reid_dml.files import exclusive, remove_folder, user_cache
+from reid_dml.files import remove_folder, user_cache
+from reid_dml.locks import exclusive
 from reid_dml.search.build import check_new, named, summarise
 from reid_dml.search.index_folder import IndexSpec
 from reid_dml.search.index_types import prepare
