@@ -15,7 +15,7 @@ ROOMS = [
     *("__main__", "commands", "service", "paper", "analysis", "reporting", "tasks", "export", "retrieval", "ranking"),
     *("search", "features", "inference", "runs", "config", "engine", "mutual", "models", "classification", "data"),
     *("options", "registry", "compiling", "processes", "device", "threads", "versions", "heartbeat", "digests"),
-    *("files", "extras", "shipped", "errors", "logs", "timing", "waiting", "called", "text"),
+    *("outputs", "locks", "files", "extras", "shipped", "errors", "logs", "timing", "waiting", "called", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

@@ -79,7 +79,8 @@ def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
     arguments, rest = parser.parse_known_args(words)  # KEY VALUE behind options are left over
     if wrong := [word for word in rest if re.match("-[^0-9.]", word) or not hasattr(arguments, "names")]:
         arguments.commands[arguments.command].error(f"unrecognized arguments: {' '.join(wrong)}")
-    arguments.names, arguments.words = [*getattr(arguments, "names", []), *rest], list(words)
+    arguments.names = [*getattr(arguments, "names", []), *rest]
+    arguments.typed = tuple(words)  # for --jobs
     return arguments
 
 
@@ -101,7 +102,7 @@ def run(arguments: Namespace) -> int | None:
         from reid_dml.commands.reproduce import run_experiments, run_side_by_side
 
         if arguments.jobs > 1:
-            return run_side_by_side(["-m", "reid_dml", "reproduce", *arguments.words], arguments.jobs)
+            return run_side_by_side(["-m", "reid_dml", "reproduce", *arguments.typed], arguments.jobs)
         chosen = {"scale": arguments.scale, "seeds": arguments.seeds, "minutes": arguments.minutes}
         return run_experiments(names, place, **chosen, overrides=options)
     if arguments.command == "config":
