@@ -12,6 +12,7 @@ from reid_dml.data.images import PIXEL_LIMIT
 from reid_dml.data.sets import DATA_SETS
 from reid_dml.engine.loggers import LOGGERS
 from reid_dml.options import option
+from reid_dml.shipped import SCALES
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Run:
     scale: str = option(
         "full",
         "full (at its full length) | small (shortened) | smoke (only shows that it runs)",
-        choices=("full", "small", "smoke"),
+        choices=SCALES,
     )
     output_dir: str = option("", "run folder; empty: runs/<EXPERIMENT>", path=True)
     seed: int = option(0, "every random number of a run follows from it", least=0)
