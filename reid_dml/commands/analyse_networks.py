@@ -97,7 +97,7 @@ def analyse_flatness(
     for run in opened:
         records = run.labelled("train", images)
         labels = torch.tensor(label_rows(records, run.data.class_ids)).to(run.device)
-        stored = torch.from_numpy(read_all(open_selection(run.cfg, records), run.cfg.DATA.WORKERS or 1))
+        stored = torch.from_numpy(read_all(open_selection(run.cfg, records), run.cfg.DATA.WORKERS))
         spec = AugmentSpec.of(run.cfg).evaluation()
         # Pieces of nearly one size: batch norm has no statistics of a last one of a single image.
         pieces = torch.tensor_split(stored, -(-len(stored) // _PIECE))
