@@ -83,7 +83,7 @@ def _two_views(cfg: CfgNode, name: str, root: Path, images: Sequence[ImageRecord
     return _data(cfg, name, root, splits, names=names)
 
 
-@register_data("viper", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("viper", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT", "SWAP_VIEWS"))
 def load_viper(cfg: CfgNode) -> ReIDData:
     """VIPeR (Gray et al., PETS 2007): 632 persons, an image in each of two views; 316 to train on, 316 to test."""
     root = find_folder(cfg.DATA.ROOT, ("VIPeR", "VIPeR.v1.0"), ["cam_a", "cam_b"])
@@ -97,7 +97,7 @@ def load_viper(cfg: CfgNode) -> ReIDData:
     return _two_views(cfg, "viper", root, images) if images else _nobody(root)
 
 
-@register_data("cuhk01", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("cuhk01", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT", "SWAP_VIEWS"))
 def load_cuhk01(cfg: CfgNode) -> ReIDData:
     """CUHK01 (Li et al., ACCV 2012): 971 persons, two images in each of two views; 485 to train on, 486 to test.
 
@@ -110,7 +110,7 @@ def load_cuhk01(cfg: CfgNode) -> ReIDData:
     return _two_views(cfg, "cuhk01", root, images)
 
 
-@register_data("prid2011", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("prid2011", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT",))
 def load_prid2011(cfg: CfgNode) -> ReIDData:
     """PRID-2011 (Hirzer et al., SCIA 2011), single shot: persons 1 ... 200 are in both cameras, 100 to train on.
 
@@ -134,7 +134,7 @@ def load_prid2011(cfg: CfgNode) -> ReIDData:
     return _data(cfg, "prid2011", root, splits)
 
 
-@register_data("ilids", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("ilids", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT",))
 def load_ilids(cfg: CfgNode) -> ReIDData:
     """QMUL i-LIDS (Zheng et al., BMVC 2009): 119 persons, 59 to train on; of each other one image searches for one.
 
@@ -161,7 +161,7 @@ def load_ilids(cfg: CfgNode) -> ReIDData:
     return _data(cfg, "ilids", root, splits)
 
 
-@register_data("grid", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("grid", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT",))
 def load_grid(cfg: CfgNode) -> ReIDData:
     """QMUL underGround Re-Identification (Loy et al., CVPR 2009): 250 persons, 125 to train on, in ten given divisions.
 

@@ -162,30 +162,49 @@ LTCC = Layout(
 )
 
 
+_DUKE_TERMS = (
+    "DukeMTMC-reID (Zheng et al., ICCV 2017) was released for academic research only, and DukeMTMC, of which it is "
+    "made, was withdrawn by its authors in 2019."
+)
+
+
 def _load(cfg: CfgNode, layout: Layout) -> ReIDData:
     root = find_folder(cfg.DATA.ROOT, layout.folders, layout.tested)
     return check_data(layout.read(root), cameras=cfg.DATA.CAMERAS)
 
 
-@register_data("dukemtmc", task="retrieval")
+@register_data("dukemtmc", task="retrieval", terms=_DUKE_TERMS, research_only=True)
 def load_dukemtmc(cfg: CfgNode) -> ReIDData:
     """DukeMTMC-reID (Zheng et al., ICCV 2017), which its authors have withdrawn: for those who may use their copy."""
     return _load(cfg, DUKE)
 
 
-@register_data("occluded_duke", task="retrieval")
+@register_data("occluded_duke", task="retrieval", terms=_DUKE_TERMS, research_only=True)
 def load_occluded_duke(cfg: CfgNode) -> ReIDData:
     """Occluded-DukeMTMC (Miao et al., ICCV 2019): its authors' script makes it of DukeMTMC-reID's archive."""
     return _load(cfg, OCCLUDED_DUKE)
 
 
-@register_data("veri776", task="retrieval")
+@register_data(
+    "veri776",
+    task="retrieval",
+    terms="VeRi-776 (Liu et al., ECCV 2016) is given by its authors on request, for non-commercial purposes.",
+    research_only=True,
+)
 def load_veri776(cfg: CfgNode) -> ReIDData:
     """VeRi-776 (Liu et al., ECCV 2016): vehicles in place of persons. Image to image, not in the query's camera."""
     return _load(cfg, VERI)
 
 
-@register_data("ltcc", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data(
+    "ltcc",
+    task="retrieval",
+    section=SECTION,
+    options=ProtocolOptions,
+    protocol=("CLOTHES",),
+    terms="LTCC (Qian et al., ACCV 2020) is for those who signed its authors' agreement.",
+    research_only=True,
+)
 def load_ltcc(cfg: CfgNode) -> ReIDData:
     """LTCC (Qian et al., ACCV 2020). By `PROTOCOL.CLOTHES changed` a match wears other clothes than the query.
 

@@ -20,6 +20,7 @@ from reid_dml.data.sets.places import check_root
 from reid_dml.errors import UserError, absolute
 
 FOLDER = "Market-1501-v15.09.15"
+TERMS = "Market-1501 (Zheng et al., ICCV 2015) may be used for research only and must not be passed on."
 MARKET = Layout(
     "market1501",
     (FOLDER, "Market-1501", "market1501"),
@@ -37,7 +38,7 @@ def _has_layout(root: Path) -> bool:
     return all((root / folder).is_dir() for folder in MARKET_SPLITS.values())
 
 
-@register_data("market1501", task="retrieval")
+@register_data("market1501", task="retrieval", terms=TERMS, research_only=True)
 def load_market1501(cfg: CfgNode) -> ReIDData:
     """`DATA.ROOT`/Market-1501-v15.09.15 or, where that is not there, a folder called like `market1501`.
 
@@ -49,7 +50,7 @@ def load_market1501(cfg: CfgNode) -> ReIDData:
     return check_data(MARKET.read(root), cameras=cfg.DATA.CAMERAS)
 
 
-@register_data("folder", task="retrieval")
+@register_data("folder", task="retrieval", own_root=True)
 def load_folder(cfg: CfgNode) -> ReIDData:
     """A folder of your own in Market layout: `DATA.ROOT` holds bounding_box_train, query and bounding_box_test."""
     root = check_root(cfg.DATA.ROOT, _has_layout, "bounding_box_train, query and bounding_box_test")

@@ -7,6 +7,7 @@ and of the test folder are counted from 0 each, and are not the same.
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -38,6 +39,15 @@ PUBLISHED = {
     "train": Published({"train": 32_621, "query": 11_659, "gallery": 82_161}, _PERSONS),
     "leave_out": Published({"train": 30_248, "query": 11_659, "gallery": 82_161}, _PERSONS),
 }
+_register = partial(
+    register_data,
+    task="retrieval",
+    section=SECTION,
+    options=ProtocolOptions,
+    protocol=("VALIDATION",),
+    terms="MSMT17 (Wei et al., CVPR 2018) is for those who signed its authors' release agreement.",
+    research_only=True,
+)
 _REMEDY = "unpack MSMT17 again (see datasets/README.md)"
 
 
@@ -101,20 +111,20 @@ def _load(cfg: CfgNode, name: str) -> ReIDData:
     return check_data(read_msmt17(root, name, validation=cfg.PROTOCOL.VALIDATION), cameras=cfg.DATA.CAMERAS)
 
 
-@register_data("msmt17", task="retrieval", section=SECTION, options=ProtocolOptions)
+@_register("msmt17")
 def load_msmt17(cfg: CfgNode) -> ReIDData:
     """The version that is there, the first where both are."""
     there = [name for name, (names, folders) in VERSIONS.items() if locate(cfg.DATA.ROOT, names, [folders[1], *_LISTS])]
     return _load(cfg, (there or list(VERSIONS))[0])
 
 
-@register_data("msmt17_v1", task="retrieval", section=SECTION, options=ProtocolOptions)
+@_register("msmt17_v1")
 def load_msmt17_v1(cfg: CfgNode) -> ReIDData:
     """Version 1."""
     return _load(cfg, "msmt17_v1")
 
 
-@register_data("msmt17_v2", task="retrieval", section=SECTION, options=ProtocolOptions)
+@_register("msmt17_v2")
 def load_msmt17_v2(cfg: CfgNode) -> ReIDData:
     """Version 2, whose faces are blurred."""
     return _load(cfg, "msmt17_v2")

@@ -74,7 +74,9 @@ def _persons(folder: Path, camera: str = "") -> list[ImageRecord]:
     return records
 
 
-@register_data("prcc", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data(
+    "prcc", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT", "CLOTHES", "SINGLE_SHOT")
+)
 def load_prcc(cfg: CfgNode) -> ReIDData:
     """PRCC; its validation images, of the training persons, are not read."""
     root = find_folder(cfg.DATA.ROOT, ("prcc",), [f"rgb/test/{camera}" for camera in CAMERAS])

@@ -19,14 +19,14 @@ import numpy as np
 from yacs.config import CfgNode
 
 from reid_dml.data.records import ReIDData
-from reid_dml.data.sets import register_data
+from reid_dml.data.sets import DEFAULT_ROOT, register_data
 from reid_dml.data.sets.checks import check_data
 from reid_dml.data.sets.market1501 import MARKET, market_layout
 from reid_dml.data.sets.pedestrians import DRAWING, Camera, Pedestrian, draw
 from reid_dml.files import user_cache
 from reid_dml.options import Component, Refuse, option
 
-DEFAULT_ROOT = "datasets"  # of DATA.ROOT
+TERMS = "The images are drawn by reid_dml from a seed and show nobody; there are no terms."
 _JUNK_PER_CAMERA = 8
 _MOST_IMAGES = 2_000_000
 _DISTRACTORS_PER_TEST_IDENTITY = 2
@@ -52,7 +52,7 @@ class SyntheticOptions(Component):
             refuse("SYNTHETIC.CAMERAS", f"makes {images:,} images of so many identities; draw {_MOST_IMAGES:,} at most")
 
 
-@register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions)
+@register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions, terms=TERMS)
 def load_synthetic(cfg: CfgNode) -> ReIDData:
     """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501.
 

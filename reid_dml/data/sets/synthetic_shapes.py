@@ -20,6 +20,7 @@ from yacs.config import CfgNode
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.npz import read_npz
+from reid_dml.data.sets.synthetic import TERMS
 from reid_dml.files import save_with
 from reid_dml.options import Component, option
 
@@ -39,7 +40,7 @@ class ShapesOptions(Component):
     seed: int = option(0, "the drawing's own seed", least=0)
 
 
-@register_data("synthetic_shapes", task="classification", section="SHAPES", options=ShapesOptions)
+@register_data("synthetic_shapes", task="classification", section="SHAPES", options=ShapesOptions, terms=TERMS)
 def load_synthetic_shapes(cfg: CfgNode) -> ClassificationData:
     """Draw the data set into a file below `DATA.ROOT` unless it is there already, then read it."""
     options = {key.lower(): value for key, value in cfg.SHAPES.items()}
