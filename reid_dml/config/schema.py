@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import sections
 from reid_dml.data.pipeline.samplers import SAMPLERS, SamplerOptions
-from reid_dml.data.sets import DATA_SETS, split_entry
+from reid_dml.data.sets import DATA_SETS, read_names
 from reid_dml.engine.optimizers import OPTIMIZERS, OptimizerOptions
 from reid_dml.engine.optimizers.decay import WeightDecay
 from reid_dml.engine.schedules import SCHEDULES
@@ -139,8 +139,7 @@ def default_config() -> CfgNode:
 
 def chosen_components(cfg: CfgNode) -> list[Component]:
     """What a config chooses, with its options: data set, sampler, loss terms, update rule, optimiser, schedule."""
-    entries = [*(cfg.DATA.TRAIN or [cfg.DATA.NAME]), *cfg.DATA.TEST]
-    sets = [DATA_SETS.get(split_entry(entry)[0]) for entry in entries]
+    sets = [DATA_SETS.get(name) for name in read_names(cfg)]
     sections = {data.section: data.options for data in sets if data.options is not None}
     own = [from_section(options, cfg[section]) for section, options in sections.items()]
     return [*own, *(component for section in _SECTIONS for component in section.chosen(cfg))]

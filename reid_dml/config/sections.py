@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reid_dml.data.images import PIXEL_LIMIT
-from reid_dml.data.sets import DATA_SETS
+from reid_dml.data.sets import DATA_SETS, DEFAULT_ROOT
 from reid_dml.engine.loggers import LOGGERS
 from reid_dml.options import option
 from reid_dml.shipped import SCALES
@@ -57,7 +57,7 @@ class Data:
         path=True,
     )
     root: str = option(
-        "datasets", "holds the data sets (folders of your own: the data set itself; csv, npz: the file)", path=True
+        DEFAULT_ROOT, "holds the data sets (folders of your own: the data set itself; csv, npz: the file)", path=True
     )
     stored_size: list[int] = option([160, 64], "height, width the decoded images are kept at", length=2, most=8192)
     cache_dir: str = option(
