@@ -79,11 +79,12 @@ class Section:
         if self.terms:
             active = {type(term) for term in active_terms(cfg[self.name])}
             for kind in term_kinds():
-                switch = f"{kind.prefix}WEIGHT"
-                if kind in active or not kind.prefix or switch not in options_of(kind):
+                switch, options = f"{kind.prefix}{kind.switch}", options_of(kind)
+                if kind in active or switch not in options:
                     continue
-                changed = [key for key, option in options_of(kind).items() if cfg[self.name][key] != option.default]
-                found += [(key, f"has no effect while {self.name}.{switch} is 0") for key in changed]
+                values, off = cfg[self.name], cfg[self.name][switch]
+                why = f"has no effect while {kind.key()} is {f'{off:g}' if isinstance(off, float) else off}"
+                found += [(k, why) for k, option in options.items() if k != switch and values[k] != option.default]
         return [(f"{self.name}.{key}", why) for key, why in found]
 
 

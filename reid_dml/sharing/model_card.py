@@ -8,9 +8,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.cells import markdown_table, percent, rank_cells
 from reid_dml.data.sets import registered_as
 from reid_dml.models.summary import NetworkSummary
-from reid_dml.text import markdown_table
 from reid_dml.versions import __version__
 
 _PROTOCOLS = {
@@ -146,9 +146,9 @@ def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -
     for label, found in named.items():
         for key, title in _PROTOCOLS.items():
             if key in found:
-                retrieval.append([label, title, *_ranking_numbers(found[key])])
+                retrieval.append([label, title, *_ranking_cells(found[key])])
         if test := found.get("classification", {}).get("test"):
-            classes.append([label, *(_percent(test.get(key)) for key in ("top1", "top5", "ece"))])
+            classes.append([label, *(percent(test.get(key)) for key in ("top1", "top5", "ece"))])
     text = ""
     if retrieval:
         header = ["of", "protocol", "mAP", "mINP", "rank-1", "rank-5", "rank-10"]
@@ -167,14 +167,8 @@ def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -
     return text
 
 
-def _ranking_numbers(found: Mapping[str, Any]) -> list[str]:
-    curve = found["cmc"]
-    ranks = [curve[min(rank, len(curve)) - 1] for rank in (1, 5, 10)]
-    return [_percent(value) for value in (found["mAP"], found.get("mINP"), *ranks)]
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _ranking_cells(found: Mapping[str, Any]) -> list[str]:
+    return [percent(found["mAP"]), percent(found.get("mINP")), *rank_cells(found["cmc"])]
 
 
 def _trained_on(record: Mapping[str, Any]) -> list[str]:

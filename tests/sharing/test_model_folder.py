@@ -18,8 +18,8 @@ from reid_dml import FeatureExtractor, FeatureSet
 from reid_dml.config import load_config
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
-from reid_dml.features.model_card import CardText, model_card
 from reid_dml.models.summary import summarize
+from reid_dml.sharing.model_card import CardText, model_card
 from tests.conftest import REPOSITORY
 
 
