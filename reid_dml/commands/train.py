@@ -77,6 +77,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         earlier = first_then_others(lambda: _open(folder, cfg, resume is not False, held))
         if resume is None and earlier and earlier.finished:
             return
+        if earlier:
+            cfg = _under_its_name(cfg, folder)
         task = first_then_others(lambda: build_task(cfg))
         others = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST[1:]))
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
@@ -172,6 +174,19 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
             "folder"
         )
     return None
+
+
+def _under_its_name(cfg: CfgNode, folder: RunFolder) -> CfgNode:
+    """The config under the name the run began with, which its record, weights and trackers know it by."""
+    name = folder.config().EXPERIMENT
+    if name == cfg.EXPERIMENT:
+        return cfg
+    say(f"{folder.path}: goes on under its own name, {name}, not {cfg.EXPERIMENT}")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.EXPERIMENT = name
+    cfg.freeze()
+    return cfg
 
 
 def _train(

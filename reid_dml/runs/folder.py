@@ -42,10 +42,8 @@ OF_THE_PLACE = (
     "LOG.TO",
     "LOG.PROJECT",
 )
-# They may differ when it is resumed, as may what it is called.
-_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE")
-
-
+# They may differ when a run is resumed, as may what it is called and shown beside. (How it is tested, too: `TEST`.)
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPERIMENT", "EXPECTED", "SCALE")
 # What may grow when a run is resumed, and is not part of what makes it this run.
 _LENGTH = "TRAIN.STEPS"
 
@@ -69,7 +67,8 @@ def run_fingerprint(cfg: CfgNode, data: Mapping[str, Any]) -> str:
 
 
 def _decides(key: str) -> bool:
-    return key not in _FREE_ON_RESUME and not key.startswith("TEST.") and key != "EXPERIMENT"
+    """Whether an option decides the result of a training."""
+    return key not in _FREE_ON_RESUME and not key.startswith("TEST.")
 
 
 def config_text(cfg: CfgNode) -> str:
@@ -157,10 +156,7 @@ class RunFolder:
         differing = [
             f"{key} was {then.get(key)!r}, now {value!r}"
             for key, value in now.items()
-            if key not in _FREE_ON_RESUME
-            and not key.startswith("TEST.")
-            and then.get(key) != value
-            and not (key == _LENGTH and longer)
+            if _decides(key) and then.get(key) != value and not (key == _LENGTH and longer)
         ]
         if differing:
             raise UserError(

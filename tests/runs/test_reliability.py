@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from reid_dml.commands.train import train_and_evaluate
+from reid_dml.config import load_config
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import UserError
 from reid_dml.models.safetensors_files import read_weights, weights_bytes
@@ -160,6 +161,19 @@ class TestGoingOnOtherwise:
         image.write_bytes(next(p for p in image.parent.iterdir() if p != image).read_bytes())
         train_and_evaluate(make_config("DATA.ROOT", str(tmp_path / "data")), resume=True)
         assert "contents of the training images have changed" in caplog.text
+
+    def test_a_run_under_another_name_goes_on_and_keeps_its_own(self, run, tiny_run, tiny_config, tmp_path, capsys):
+        without_last_checkpoint(run)
+        renamed = tmp_path / "renamed.yml"
+        renamed.write_text(tiny_config.read_text())
+        cfg = load_config(renamed, ["OUTPUT_DIR", str(run)])
+        assert cfg.EXPERIMENT == "renamed"
+        train_and_evaluate(cfg, resume=True)
+        assert "goes on under its own name, tiny, not renamed" in capsys.readouterr().out
+        assert RunFolder(run).config().EXPERIMENT == "tiny"
+        assert json.loads((run / "result.json").read_text())["experiment"] == "tiny"
+        for file in tiny_run.glob("*.safetensors"):
+            assert (run / file.name).read_bytes() == file.read_bytes()
 
 
 class TestLengthening:
