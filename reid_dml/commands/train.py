@@ -314,4 +314,4 @@ def _save_features(folder: RunFolder, evaluation: RetrievalEvaluation, device: s
     model = FeatureExtractor.from_run(folder.path, device=device).model
     for split, features in evaluation.features.items():
         records = [with_lasting_ids(record) for record in features.records()]
-        FeatureSet.of(features.features, records, model).save(folder.path / f"{split}.npz")
+        FeatureSet.of(features.features, records, model).save(folder.features_file(split))

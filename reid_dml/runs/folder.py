@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,6 +48,8 @@ OF_THE_PLACE = (
 _FREE_ON_RESUME = (*OF_THE_PLACE, "EXPERIMENT", "EXPECTED", "SCALE")
 # What may grow when a run is resumed, and is not part of what makes it this run.
 _LENGTH = "TRAIN.STEPS"
+# A data set's name, and behind it at most one bracket of words: `market1501`, `other (own)`, `viper (split 3)`.
+_PLAIN = re.compile(r"[^\W_][\w.-]*(?: \([\w.-]+(?:,? [\w.-]+)*\)|(?<!_))")
 
 
 def class_names(data: Mapping[str, Any]) -> list[str]:
@@ -90,9 +94,33 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._lock: IO[str] | None = None
 
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """The run folder that trained networks are of: the path itself, or the folder of a weights file."""
+        path = Path(path)
+        return cls(path if path.is_dir() else path.parent)
+
     def weights_file(self, index: int, *, ema: bool = False) -> Path:
         """Weights of one network."""
         return self.path / f"network_{index}{'_ema' if ema else ''}.safetensors"
+
+    def tests_file(self, name: str) -> Path:
+        """What the cohort reached on a data set of this name, as of `with_protocol`: `tests/viper_split_3.json`.
+
+        A name with other characters has a hash behind it.
+        """
+        file = re.sub(r"[^\w.-]+", "_", name).strip("_") or "data"
+        if not _PLAIN.fullmatch(name):  # `my cam (own)` is not to meet `my_cam (own)`
+            file += "_" + sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+        return self.path / "tests" / f"{file}.json"
+
+    def tests_files(self) -> list[Path]:
+        """All of these files, by name."""
+        return sorted((self.path / "tests").glob("*.json"))
+
+    def features_file(self, split: str) -> Path:
+        """Features of the images of a split, where they are kept (`TEST.SAVE_FEATURES`)."""
+        return self.path / f"{split}.npz"
 
     def holds_run(self) -> bool:
         """Whether anything of a run is in the folder already: nothing is to be overwritten or mixed up."""
