@@ -47,7 +47,7 @@ from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
 from reid_dml.tasks.light import evaluate_lightly, light_task
-from reid_dml.tasks.retrieval import RetrievalEvaluation
+from reid_dml.tasks.retrieval import SPLITS, RetrievalEvaluation
 from reid_dml.tasks.task import Evaluation, Task, build_task
 from reid_dml.threads import use_threads
 
@@ -168,11 +168,7 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
         if last and rank() == 0:
             checkpoints.check(last)
         return _Earlier(steps, environment, last, folder.result_file.is_file())
-    if folder.holds_run():
-        raise UserError(
-            f"{folder.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
-            "folder"
-        )
+    folder.check_free(SPLITS if cfg.TEST.SAVE_FEATURES else ())
     return None
 
 

@@ -225,6 +225,26 @@ class TestFolder:
             raise ZeroDivisionError
         assert not (tmp_path / "new").exists()
 
+    @pytest.mark.parametrize(
+        "name", ["classes.json", "environment.json", "report.html", "tests/a.json", "query.npz", "checkpoints"]
+    )
+    def test_files_of_somebody_else_s_are_not_replaced(self, make_config, tmp_path, name):
+        file = tmp_path / "run" / name
+        file.parent.mkdir(parents=True)
+        file.write_text('{"cat": 0, "dog": 1}')
+        for resume in (False, True):
+            with pytest.raises(UserError, match=f"{name}: is called like a file of a run and is of none here; move it"):
+                train_and_evaluate(make_config("TEST.SAVE_FEATURES", "True"), resume=resume)
+        assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == [file]
+        assert file.read_text() == '{"cat": 0, "dog": 1}'
+
+    @pytest.mark.parametrize("names", [["environment.json"], ["environment.json", "classes.json"]])
+    def test_what_a_start_left_that_was_killed_before_its_config_blocks_none(self, tiny_run, tmp_path, names):
+        for name in names:
+            (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
+        (tmp_path / "notes.txt").touch()  # of the user's
+        RunFolder(tmp_path).check_free(["query"])
+
     def test_leftovers_of_a_killed_process_go(self, run, make_config):
         (run / "checkpoints" / ".step_000000002.old.reid_dml.tmp").mkdir()
         (run / ".result.json.reid_dml-1-2.tmp").write_text("{")
