@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_dml.commands import cross
 from reid_dml.commands.presentation import expected_rows
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
@@ -19,6 +18,7 @@ from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.data.sets import alone, load_data
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.sources import run_config
 from tests.conftest import REPOSITORY
 
@@ -219,7 +219,7 @@ def test_no_two_names_meet_in_one_file_and_plain_ones_stay():
         "监控 (own)": "监控_own",
         "超市 (own)": "超市_own",
     }
-    assert {name: cross.tests_file("run", name).stem for name in plain} == plain
+    assert {name: RunFolder("run").tests_file(name).stem for name in plain} == plain
     others = [
         "my cam (own)",
         "my  cam (own)",
@@ -230,10 +230,10 @@ def test_no_two_names_meet_in_one_file_and_plain_ones_stay():
         "e (own)",
     ]
     others += ["\udcff (own)", "\udcfe (own)", "market1501_", "!", "?", "data"]
-    files = {cross.tests_file("run", name) for name in (*plain, *others)}
+    files = {RunFolder("run").tests_file(name) for name in (*plain, *others)}
     assert len(files) == len(plain) + len(others)
     # The file of an earlier version comes before, so that a table shows the newer one.
-    assert Path("run/tests/my_cam_own.json") < cross.tests_file("run", "my cam (own)")
+    assert Path("run/tests/my_cam_own.json") < RunFolder("run").tests_file("my cam (own)")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from reid_dml.data.sets.protocol import with_protocol
@@ -12,7 +11,7 @@ from reid_dml.errors import UserError
 from reid_dml.files import read_json, write_json, write_text
 from reid_dml.reporting.cross_table import chosen_metrics, cross_rows
 from reid_dml.reporting.tables import csv_text, format_table
-from reid_dml.runs.folder import run_folders
+from reid_dml.runs.folder import RunFolder, run_folders
 
 
 def compare_runs(
@@ -32,7 +31,7 @@ def compare_runs(
     Raises:
         UserError: a folder that is no finished run of persons, or a damaged record.
     """
-    folders = {name: folder.path for name, folder in run_folders(runs).items()}
+    folders = run_folders(runs)
     models = {name: read_tests(folder) for name, folder in folders.items()}
     trained_on = {name: _trained_on(folder) for name, folder in folders.items()}
     sets = list(dict.fromkeys(name for found in models.values() for name in found))
@@ -48,24 +47,23 @@ def compare_runs(
         write_json(json_file, {"network": network, "models": chosen})
 
 
-def _trained_on(folder: Path) -> str:
+def _trained_on(folder: RunFolder) -> str:
     """The data sets that a finished run was trained on; empty where its record does not say."""
-    file = folder / "result.json"
+    file = folder.result_file
     record = read_json(file, "test the run again") if file.is_file() else {}
     names = str(record.get("trained_on") or record.get("dataset", "")).split(" + ")
     return " + ".join(with_protocol(name, record.get("protocol", {})) for name in names)
 
 
-def read_tests(folder: Path) -> dict[str, Mapping[str, Any]]:
+def read_tests(folder: RunFolder) -> dict[str, Mapping[str, Any]]:
     """The metrics of a run's cohort by data set and how it was read: of its record, and of `tests/`.
 
     Raises `UserError` for a record that is missing, damaged or of a set of classes.
     """
-    files = [folder / "result.json", *sorted((folder / "tests").glob("*.json"))]
-    files = [file for file in files if file.is_file()]
+    files = [file for file in (folder.result_file, *folder.tests_files()) if file.is_file()]
     if not files:
         raise UserError(
-            f"{folder / 'result.json'}: missing; finish the run, or test it first (reid-dml test --run {folder} "
+            f"{folder.result_file}: missing; finish the run, or test it first (reid-dml test --run {folder.path} "
             "DATA.TEST ...)"
         )
     found: dict[str, Mapping[str, Any]] = {}
@@ -73,7 +71,7 @@ def read_tests(folder: Path) -> dict[str, Mapping[str, Any]]:
         record = read_json(file, "test the run again (reid-dml test DATA.TEST ...)")
         if record.get("task", "retrieval") != "retrieval":
             raise UserError(f"{file}: a run of {record['task']}; only runs of persons are compared over data sets")
-        if not record.get("metrics") and file.name == "result.json":
+        if not record.get("metrics") and file == folder.result_file:
             continue  # all persons were trained on
         try:
             name, metrics = with_protocol(str(record["dataset"]), record.get("protocol", {})), record["metrics"]

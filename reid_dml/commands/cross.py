@@ -1,17 +1,13 @@
 """Networks on data sets they were not trained on: `DATA.TEST`, the records of it in a run folder, and a table of many.
 
 What a run folder's cohort reached on a data set is kept there as `tests/<data set>.json`, with a `PROTOCOL` that is not
-the default in the name, as `viper_split_3.json`. A name with other characters has a hash behind it.
+the default in the name, as `viper_split_3.json`.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
@@ -31,9 +27,6 @@ from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
-
-# A name, and behind it at most one bracket of words: `market1501`, `other (own)`, `viper (split 3)`.
-_PLAIN = re.compile(r"[^\W_][\w.-]*(?: \([\w.-]+(?:,? [\w.-]+)*\)|(?<!_))")
 
 
 def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:
@@ -120,14 +113,6 @@ def cross_table(cfg: CfgNode, found: Mapping[str, Mapping[str, Any]]) -> str:
     return format_table(cross_rows({cfg.EXPERIMENT: named}, list(named)))
 
 
-def tests_file(folder: str | os.PathLike[str], name: str) -> Path:
-    """Where a run folder keeps what its cohort reached on a data set of this name, as of `with_protocol`."""
-    file = re.sub(r"[^\w.-]+", "_", name).strip("_") or "data"
-    if not _PLAIN.fullmatch(name):  # `my cam (own)` is not to meet `my_cam (own)`
-        file += "_" + sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
-    return Path(folder) / "tests" / f"{file}.json"
-
-
 def keep_metrics(weights: str, cfg: CfgNode, name: str, metrics: Mapping[str, Any], device: str) -> None:
     """Write the metrics of a run folder's cohort beside its record; those of single weights files are not kept.
 
@@ -138,7 +123,8 @@ def keep_metrics(weights: str, cfg: CfgNode, name: str, metrics: Mapping[str, An
         metrics: of the cohort.
         device: it was computed on.
     """
-    if not RunFolder(weights).config_file.is_file():
+    folder = RunFolder(weights)
+    if not folder.config_file.is_file():
         return
     record = {
         "experiment": cfg.EXPERIMENT,
@@ -150,7 +136,7 @@ def keep_metrics(weights: str, cfg: CfgNode, name: str, metrics: Mapping[str, An
         "versions": versions(),
         "metrics": metrics,
     }
-    file = tests_file(weights, with_protocol(name, cfg.PROTOCOL))
+    file = folder.tests_file(with_protocol(name, cfg.PROTOCOL))
     try:
         file.parent.mkdir(exist_ok=True)
         write_json(file, record)

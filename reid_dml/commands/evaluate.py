@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 from yacs.config import CfgNode
 
@@ -16,6 +15,7 @@ from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels
+from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.runs.sources import classes_hash, head_classes
 from reid_dml.tasks.task import Task, build_task
@@ -89,10 +89,9 @@ def _check_heads(networks: Mapping[int, ReIDNetwork], task: Task, path: str) -> 
         raise UserError(f"{path}: an exported file gives features and no classes; test the run or model it is of")
     known = head_classes(path)
     if not known:
-        folder = Path(path) if Path(path).is_dir() else Path(path).parent
         warnings.warn(
-            f"{absolute(folder / 'classes.json')}: not found; whether the rows of the heads stand for this data set's "
-            "classes cannot be checked",
+            f"{absolute(RunFolder.of(path).classes_file)}: not found; whether the rows of the heads stand for "
+            "this data set's classes cannot be checked",
             stacklevel=2,
         )
     others = known and known != classes_hash(task.data.class_names)

@@ -22,6 +22,7 @@ from reid_dml.reporting.report import Control, write_report
 from reid_dml.reporting.sections import Section
 from reid_dml.reporting.tables import ReferenceRow, format_table, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
+from reid_dml.runs.folder import RunFolder
 from reid_dml.tasks.task import Evaluation
 from reid_dml.timing import stages_line
 
@@ -95,7 +96,7 @@ def task_report(
     sections = [training_section(lines), *SECTIONS[kind](evaluation)]
     beside = None
     if control:
-        page = Path(control_folder).resolve() / "report.html"
+        page = RunFolder(Path(control_folder).resolve()).report_file
         beside = Control(control, quote(os.path.relpath(page, Path(path).resolve().parent)))
     write_report(path, record, TABLES[kind], sections, references, beside)
 
@@ -108,7 +109,7 @@ def read_control(folder: str, kind: str) -> dict[str, Any] | None:
     if not folder:
         return None
     remedy = "name the folder of a finished run, or set it to ''"
-    file = require_file(Path(folder) / "result.json", "CONTROL: the record of the control run", remedy)
+    file = require_file(RunFolder(folder).result_file, "CONTROL: the record of the control run", remedy)
     try:
         record: dict[str, Any] = json.loads(file.read_text())
         task, networks = record.get("task", "retrieval"), record["metrics"]["networks"]

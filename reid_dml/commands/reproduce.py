@@ -30,7 +30,7 @@ from reid_dml.paper.kinds import Analysis
 from reid_dml.paper.pace import Pace
 from reid_dml.paper.recipes import has_recipe, recipe
 from reid_dml.paper.records import Place, Records
-from reid_dml.runs.folder import config_text
+from reid_dml.runs.folder import RunFolder, config_text
 from reid_dml.threads import use_threads
 from reid_dml.timing import duration
 
@@ -53,7 +53,7 @@ class Job:
     @property
     def begun(self) -> int:
         """Step of its last checkpoint; 0: it has none."""
-        return max(Checkpoints(Path(self.cfg.OUTPUT_DIR) / "checkpoints", "").steps(), default=0)
+        return max(Checkpoints(RunFolder(self.cfg.OUTPUT_DIR).checkpoints).steps(), default=0)
 
     @property
     def missing_teacher(self) -> str:
@@ -87,7 +87,7 @@ def missing_jobs(
             return
         cfg = recipe(experiment, scale, seed, place.runs, overrides)
         # Records are checked where they are read: one that is here is that of this run.
-        if (Path(cfg.OUTPUT_DIR) / "result.json").is_file():
+        if RunFolder(cfg.OUTPUT_DIR).result_file.is_file():
             return
         if cfg.SEED in records.get((name, scale), {}) and not with_networks:
             return
@@ -104,7 +104,7 @@ def missing_jobs(
                 add(experiment, seed, with_networks)
     for job in jobs.values():
         file = Path(job.missing_teacher)
-        if job.missing_teacher and (file.parent / "result.json").is_file():
+        if job.missing_teacher and RunFolder.of(file).result_file.is_file():
             raise UserError(f"{file}: not found, though the run has ended; copy it there, or remove {file.parent}")
     return list(jobs.values())
 

@@ -15,6 +15,7 @@ from reid_dml.paper.artifacts import experiments_behind, experiments_of
 from reid_dml.paper.kinds import Analysis
 from reid_dml.paper.recipes import run_folder
 from reid_dml.paper.records import Place
+from reid_dml.runs.folder import RunFolder
 
 
 def keep_copies(chosen: Sequence[str], place: Place, scale: str) -> None:
@@ -29,8 +30,9 @@ def keep_copies(chosen: Sequence[str], place: Place, scale: str) -> None:
         return
     for name in chosen:
         for experiment in experiments_behind(name, scale):
-            for result in (place.runs / scale).glob(f"{experiment}_seed*/result.json"):
-                _copy(result, place.keep / scale / f"{result.parent.name}.json")
+            for run in map(RunFolder, (place.runs / scale).glob(f"{experiment}_seed*")):
+                if run.result_file.is_file():
+                    _copy(run.result_file, place.keep / scale / f"{run.path.name}.json")
         folder = place.runs / scale / "figures" / name
         # Pages hold images of the data set, and stay. The numbers come last: with them the figure is whole.
         for kind in ("*.svg", "*.csv"):
@@ -58,7 +60,7 @@ def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overr
     """
     folder = place.figures(name, scale)[-1]
     runs = [run_folder(place.runs, experiment, scale, 0) for experiment in experiments_of(artifact, scale)]
-    if not all((run / "result.json").is_file() for run in runs):
+    if not all(RunFolder(run).result_file.is_file() for run in runs):
         if not place.drawn(name, scale):
             print(f"not drawn: {name}: the networks of its runs are not all there")
         return

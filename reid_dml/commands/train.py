@@ -47,7 +47,7 @@ from reid_dml.runs.networks import uses_average
 from reid_dml.runs.record import write_record
 from reid_dml.runs.weights import export_weights
 from reid_dml.tasks.light import evaluate_lightly, light_task
-from reid_dml.tasks.retrieval import RetrievalEvaluation
+from reid_dml.tasks.retrieval import SPLITS, RetrievalEvaluation
 from reid_dml.tasks.task import Evaluation, Task, build_task
 from reid_dml.threads import use_threads
 
@@ -77,6 +77,8 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         earlier = first_then_others(lambda: _open(folder, cfg, resume is not False, held))
         if resume is None and earlier and earlier.finished:
             return
+        if earlier:
+            cfg = _under_its_name(cfg, folder)
         task = first_then_others(lambda: build_task(cfg))
         others = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST[1:]))
         say(f"{cfg.EXPERIMENT}: {' + '.join(cfg.COHORT.NETWORKS)}, {cfg.OBJECTIVE.STRATEGY}, {cfg.UPDATE.RULE} updates")
@@ -166,12 +168,21 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
         if last and rank() == 0:
             checkpoints.check(last)
         return _Earlier(steps, environment, last, folder.result_file.is_file())
-    if folder.holds_run():
-        raise UserError(
-            f"{folder.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
-            "folder"
-        )
+    folder.check_free(SPLITS if cfg.TEST.SAVE_FEATURES else ())
     return None
+
+
+def _under_its_name(cfg: CfgNode, folder: RunFolder) -> CfgNode:
+    """The config under the name the run began with, which its record, weights and trackers know it by."""
+    name = folder.config().EXPERIMENT
+    if name == cfg.EXPERIMENT:
+        return cfg
+    say(f"{folder.path}: goes on under its own name, {name}, not {cfg.EXPERIMENT}")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.EXPERIMENT = name
+    cfg.freeze()
+    return cfg
 
 
 def _train(
@@ -299,4 +310,4 @@ def _save_features(folder: RunFolder, evaluation: RetrievalEvaluation, device: s
     model = FeatureExtractor.from_run(folder.path, device=device).model
     for split, features in evaluation.features.items():
         records = [with_lasting_ids(record) for record in features.records()]
-        FeatureSet.of(features.features, records, model).save(folder.path / f"{split}.npz")
+        FeatureSet.of(features.features, records, model).save(folder.features_file(split))

@@ -43,12 +43,6 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The metadata of a safetensors file alone."""
-    with safe_open(path, "pt") as file:
-        return dict(file.metadata() or {})
-
-
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     return digest_of(_parts(tensors, metadata))
 

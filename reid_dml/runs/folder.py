@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,12 +44,16 @@ OF_THE_PLACE = (
     "LOG.TO",
     "LOG.PROJECT",
 )
-# They may differ when it is resumed, as may what it is called.
-_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPECTED", "SCALE")
-
-
+# They may differ when a run is resumed, as may what it is called and shown beside. (How it is tested, too: `TEST`.)
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPERIMENT", "EXPECTED", "SCALE")
 # What may grow when a run is resumed, and is not part of what makes it this run.
 _LENGTH = "TRAIN.STEPS"
+# A data set's name, and behind it at most one bracket of words: `market1501`, `other (own)`, `viper (split 3)`.
+_PLAIN = re.compile(r"[^\W_][\w.-]*(?: \([\w.-]+(?:,? [\w.-]+)*\)|(?<!_))")
+# What environment.json and classes.json of a new run hold, whatever else.
+_FIRST_KEYS = ("device", "versions", "git_revision")
+_ENVIRONMENT_KEYS = (*_FIRST_KEYS, "run", "segments")
+_CLASSES_KEYS = ("person_ids", "images")
 
 
 def class_names(data: Mapping[str, Any]) -> list[str]:
@@ -69,7 +75,16 @@ def run_fingerprint(cfg: CfgNode, data: Mapping[str, Any]) -> str:
 
 
 def _decides(key: str) -> bool:
-    return key not in _FREE_ON_RESUME and not key.startswith("TEST.") and key != "EXPERIMENT"
+    """Whether an option decides the result of a training."""
+    return key not in _FREE_ON_RESUME and not key.startswith("TEST.")
+
+
+def _holds_keys(file: Path, keys: Sequence[str]) -> bool:
+    """Whether a file is a mapping with these keys in JSON."""
+    try:
+        return set(keys) <= read_json(file, "").keys()
+    except (UserError, OSError):
+        return False
 
 
 def config_text(cfg: CfgNode) -> str:
@@ -89,16 +104,65 @@ class RunFolder:
         self.result_file = self.path / "result.json"
         self.report_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
+        self.tests = self.path / "tests"
         self._lock: IO[str] | None = None
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """The run folder that trained networks are of: the path itself, or the folder of a weights file."""
+        path = Path(path)
+        return cls(path if path.is_dir() else path.parent)
 
     def weights_file(self, index: int, *, ema: bool = False) -> Path:
         """Weights of one network."""
         return self.path / f"network_{index}{'_ema' if ema else ''}.safetensors"
 
+    def tests_file(self, name: str) -> Path:
+        """What the cohort reached on a data set of this name, as of `with_protocol`: `tests/viper_split_3.json`.
+
+        A name with other characters has a hash behind it.
+        """
+        file = re.sub(r"[^\w.-]+", "_", name).strip("_") or "data"
+        if not _PLAIN.fullmatch(name):  # `my cam (own)` is not to meet `my_cam (own)`
+            file += "_" + sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+        return self.tests / f"{file}.json"
+
+    def tests_files(self) -> list[Path]:
+        """All of these files, by name."""
+        return sorted(self.tests.glob("*.json"))
+
+    def features_file(self, split: str) -> Path:
+        """Features of the images of a split, where they are kept (`TEST.SAVE_FEATURES`)."""
+        return self.path / f"{split}.npz"
+
     def holds_run(self) -> bool:
         """Whether anything of a run is in the folder already: nothing is to be overwritten or mixed up."""
         traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("network_*.safetensors")]
         return any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*")))
+
+    def check_free(self, splits: Sequence[str] = ()) -> None:
+        """Raise `UserError` if there is a run in the folder, or a file of somebody else's that a new run would replace.
+
+        What a command leaves that is killed in `start` is neither.
+
+        Args:
+            splits: whose features the run will keep.
+        """
+        if self.holds_run():
+            raise UserError(
+                f"{self.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
+                "folder"
+            )
+        begun = {self.environment_file: _ENVIRONMENT_KEYS, self.classes_file: _CLASSES_KEYS}
+        foreign = [file for file, keys in begun.items() if os.path.lexists(file) and not _holds_keys(file, keys)]
+        later = [self.report_file, *self.tests_files(), *map(self.features_file, splits)]
+        foreign += [file for file in later if os.path.lexists(file)]
+        foreign += [folder for folder in (self.checkpoints, self.tests) if folder.exists() and not folder.is_dir()]
+        if foreign:
+            raise UserError(
+                f"{foreign[0]}: is called like a file of a run and is of none here; move it away, or set OUTPUT_DIR to "
+                "another folder"
+            )
 
     def start(self, cfg: CfgNode, environment: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """Begin a new run, under `lock`: environment.json, classes.json, and the frozen config last.
@@ -110,7 +174,7 @@ class RunFolder:
             environment: see `runs.environment`.
             data: the content of classes.json (see `TrainingData.training_summary`).
         """
-        first = {key: environment[key] for key in ("device", "versions", "git_revision")}
+        first = {key: environment[key] for key in _FIRST_KEYS}
         run, segments = run_fingerprint(cfg, data), [{"step": 0, **environment}]
         write_json(self.environment_file, {**first, "run": run, "segments": segments})
         write_json(self.classes_file, data)
@@ -134,10 +198,11 @@ class RunFolder:
             try:
                 yield
             finally:
+                if is_at(self._lock, file) and not self.holds_run():  # nothing has begun
+                    file.unlink()
+                    with suppress(OSError):  # holds files of somebody else's
+                        self.path.rmdir()
                 self._lock = None
-                if self.path.is_dir() and [entry.name for entry in self.path.iterdir()] == [file.name]:
-                    file.unlink()  # nothing has begun
-                    self.path.rmdir()
 
     def check_there(self) -> None:
         """Raise `UserError` if the folder was removed or replaced since it was locked."""
@@ -157,10 +222,7 @@ class RunFolder:
         differing = [
             f"{key} was {then.get(key)!r}, now {value!r}"
             for key, value in now.items()
-            if key not in _FREE_ON_RESUME
-            and not key.startswith("TEST.")
-            and then.get(key) != value
-            and not (key == _LENGTH and longer)
+            if _decides(key) and then.get(key) != value and not (key == _LENGTH and longer)
         ]
         if differing:
             raise UserError(

@@ -217,7 +217,7 @@ def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list
                 "folder or weights file"
             )
         if not (classes := head_classes(path)):
-            RunFolder(path if Path(path).is_dir() else Path(path).parent).class_names()  # says that it is not there
+            RunFolder.of(path).class_names()  # says that it is not there
         if classes != classes_hash(class_names):
             raise UserError(
                 f"{path}: the teacher was trained on other persons or classes than this data set's "

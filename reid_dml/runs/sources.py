@@ -83,7 +83,7 @@ def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Cfg
             "files, or hf://owner/name"
         )
     overrides = ["MODEL.WEIGHTS", str(path), "DEVICE", "auto", *options]
-    folder = RunFolder(path if path.is_dir() else path.parent)
+    folder = RunFolder.of(path)
     if text := _metadata(path).get("config"):
         return parse_config(str(text), path, overrides, version=0)
     if not path.is_dir() and not folder.config_file.is_file():
@@ -98,7 +98,7 @@ def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Cfg
 def known_config(path: str | os.PathLike[str]) -> CfgNode | None:
     """The config that a run folder or a weights file was trained with; None where nobody knows."""
     path = Path(path)
-    folder = RunFolder(path if path.is_dir() else path.parent)
+    folder = RunFolder.of(path)
     if text := _metadata(path).get("config"):
         return parse_config(str(text), path, version=0)
     return folder.config() if folder.config_file.is_file() else None
@@ -126,7 +126,7 @@ def folder_members(folder: RunFolder) -> list[int]:
 def head_classes(path: str | os.PathLike[str]) -> str:
     """Hash of the classes that the rows of a run's or a weights file's heads stand for; empty where nobody knows."""
     path = Path(path)
-    folder = RunFolder(path if path.is_dir() else path.parent)
+    folder = RunFolder.of(path)
     if known := _metadata(path).get("classes"):
         return str(known)
     if folder.classes_file.is_file():

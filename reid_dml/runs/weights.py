@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from reid_dml.digests import verifies
 from reid_dml.errors import UserError
 from reid_dml.files import write_bytes
-from reid_dml.models.safetensors_files import read_metadata, weights_bytes
+from reid_dml.models.safetensors_files import weights_bytes
+from reid_dml.models.weights import read_metadata
 from reid_dml.mutual.cohort import Member
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.sources import weights_metadata
@@ -44,7 +43,7 @@ def check_cohort(files: Mapping[int, Path], run: str, *, ema: bool) -> None:
     """
     if not verifies():
         return
-    about = {index: _about(file) for index, file in files.items()}
+    about = {index: read_metadata(file) for index, file in files.items()}  # {}: who loads it says what is wrong
     ours = {index: values for index, values in about.items() if "run" in values}
     for index, values in ours.items():
         if (values.get("network"), values.get("average")) != (str(index), str(ema).lower()):
@@ -58,13 +57,6 @@ def check_cohort(files: Mapping[int, Path], run: str, *, ema: bool) -> None:
         if len(_values(ours.values(), key)) > 1:
             named = ", ".join(f"{files[index].name} of {ours[index].get(key, '?')[:12]}" for index in sorted(ours))
             raise UserError(f"{next(iter(files.values())).parent}: holds weights of several {what}: {named}")
-
-
-def _about(file: Path) -> dict[str, str]:
-    try:
-        return read_metadata(file)
-    except (SafetensorError, OSError):
-        return {}  # who loads it says what is wrong
 
 
 def _values(about: Iterable[Mapping[str, str]], key: str) -> set[str | None]:

@@ -94,8 +94,7 @@ def _shortened(path: str) -> str:
 
 def _record(cfg: CfgNode) -> dict[str, Any]:
     """The record of the run that the networks are of; {} without one."""
-    path = Path(cfg.MODEL.WEIGHTS)
-    file = RunFolder(path if path.is_dir() else path.parent).result_file
+    file = RunFolder.of(cfg.MODEL.WEIGHTS).result_file
     return read_json(file, "copy it again from where the run was made") if file.is_file() else {}
 
 

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from reid_dml.commands.train import train_and_evaluate
+from reid_dml.config import load_config
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import UserError
 from reid_dml.models.safetensors_files import read_weights, weights_bytes
@@ -161,6 +162,19 @@ class TestGoingOnOtherwise:
         train_and_evaluate(make_config("DATA.ROOT", str(tmp_path / "data")), resume=True)
         assert "contents of the training images have changed" in caplog.text
 
+    def test_a_run_under_another_name_goes_on_and_keeps_its_own(self, run, tiny_run, tiny_config, tmp_path, capsys):
+        without_last_checkpoint(run)
+        renamed = tmp_path / "renamed.yml"
+        renamed.write_text(tiny_config.read_text())
+        cfg = load_config(renamed, ["OUTPUT_DIR", str(run)])
+        assert cfg.EXPERIMENT == "renamed"
+        train_and_evaluate(cfg, resume=True)
+        assert "goes on under its own name, tiny, not renamed" in capsys.readouterr().out
+        assert RunFolder(run).config().EXPERIMENT == "tiny"
+        assert json.loads((run / "result.json").read_text())["experiment"] == "tiny"
+        for file in tiny_run.glob("*.safetensors"):
+            assert (run / file.name).read_bytes() == file.read_bytes()
+
 
 class TestLengthening:
     def test_under_a_schedule_without_an_end_it_is_as_if_it_had_been_that_long(self, make_config, tmp_path, capsys):
@@ -210,6 +224,26 @@ class TestFolder:
         with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "new").lock():
             raise ZeroDivisionError
         assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize(
+        "name", ["classes.json", "environment.json", "report.html", "tests/a.json", "query.npz", "checkpoints"]
+    )
+    def test_files_of_somebody_else_s_are_not_replaced(self, make_config, tmp_path, name):
+        file = tmp_path / "run" / name
+        file.parent.mkdir(parents=True)
+        file.write_text('{"cat": 0, "dog": 1}')
+        for resume in (False, True):
+            with pytest.raises(UserError, match=f"{name}: is called like a file of a run and is of none here; move it"):
+                train_and_evaluate(make_config("TEST.SAVE_FEATURES", "True"), resume=resume)
+        assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == [file]
+        assert file.read_text() == '{"cat": 0, "dog": 1}'
+
+    @pytest.mark.parametrize("names", [["environment.json"], ["environment.json", "classes.json"]])
+    def test_what_a_start_left_that_was_killed_before_its_config_blocks_none(self, tiny_run, tmp_path, names):
+        for name in names:
+            (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
+        (tmp_path / "notes.txt").touch()  # of the user's
+        RunFolder(tmp_path).check_free(["query"])
 
     def test_leftovers_of_a_killed_process_go(self, run, make_config):
         (run / "checkpoints" / ".step_000000002.old.reid_dml.tmp").mkdir()
