@@ -8,7 +8,6 @@ Everything that takes a run folder takes it. It names no person of the training 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from reid_dml.errors import UserError
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.model_card import CardText, model_card
 from reid_dml.features.roboflow import roboflow_architecture, roboflow_config
-from reid_dml.files import read_json, sync, write_bytes, write_json, write_text
+from reid_dml.files import read_json, save_folder, write_bytes, write_json, write_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.safetensors_files import weights_bytes
 from reid_dml.models.summary import summarize_network
@@ -52,15 +51,7 @@ def save_model(
             raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
     folder = check_new_folder(folder)
     classes, about = head_classes(cfg.MODEL.WEIGHTS), card or CardText()
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        draft.mkdir(parents=True)
-        _write(draft, networks, handed_on_config(cfg), _record(cfg), classes, about)
-        sync(draft)
-        draft.replace(folder)  # an empty folder is replaced, one that has been filled meanwhile is not
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    save_folder(folder, lambda draft: _write(draft, networks, handed_on_config(cfg), _record(cfg), classes, about))
     return folder
 
 
