@@ -50,7 +50,7 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
     check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts_of_the_dead(path)
-    draft = path.with_name(f".{path.name}.{_OURS}-{_MACHINE}-{os.getpid()}.tmp")
+    draft = _own_draft(path)
     try:
         save(draft)
         # Some writers create files nobody else may read: give them the rights of any other file.
@@ -66,8 +66,27 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
         raise
 
 
+def save_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a new folder beside this one; rename it, or remove it. What was there must be empty.
+
+    Raises `OSError` where the folder holds something in the end: another process was faster.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_drafts_of_the_dead(folder)
+    draft = _own_draft(folder)
+    shutil.rmtree(draft, ignore_errors=True)  # of a killed one that had this number: in containers it is often 1
+    try:
+        draft.mkdir()
+        write(draft)
+        sync(draft)
+        draft.replace(folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def draft_of(folder: Path, kind: str = "draft") -> Path:
-    """Where a folder is while it is made or removed; `remove_drafts` finds it."""
+    """Where a folder is while several processes make it together, or one removes it; `remove_drafts` finds it."""
     return folder.with_name(f".{folder.name}.{kind}.{_OURS}.tmp")
 
 
@@ -85,10 +104,14 @@ def is_draft(path: Path) -> bool:
 def remove_drafts(folder: Path) -> None:
     """Remove unfinished files and folders of killed processes, from a folder that this process alone writes into."""
     for draft in filter(is_draft, folder.iterdir() if folder.is_dir() else ()):
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+        _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        draft.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:
@@ -101,14 +124,19 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(going)
 
 
+def _own_draft(path: Path) -> Path:
+    """Where a file or folder is while this process alone makes it."""
+    return path.with_name(f".{path.name}.{_OURS}-{_MACHINE}-{os.getpid()}.tmp")
+
+
 def _remove_drafts_of_the_dead(path: Path) -> None:
-    """Remove what processes of this machine that were killed left of this file."""
+    """Remove what processes of this machine that were killed left of this file or folder."""
     before, after = f".{path.name}.{_OURS}-{_MACHINE}-", ".tmp"
     with suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             number = entry.name.removeprefix(before).removesuffix(after)
             if entry.name == before + number + after and number.isdecimal() and not _lives(int(number)):
-                os.unlink(entry.path)
+                _remove(Path(entry.path))
 
 
 def _lives(process: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,18 @@ def make_config(tiny_config: Path, tmp_path: Path) -> Callable[..., CfgNode]:
         return load_config(tiny_config, ["OUTPUT_DIR", str(tmp_path / "run"), *overrides])
 
     return make
+
+
+def killed_draft(folder: Path) -> Path:
+    """What a process leaves that is killed while it makes a folder."""
+    before = set(folder.parent.iterdir())
+    words = (
+        "import os, pathlib, sys; from reid_dml.files import save_folder\n"
+        "save_folder(pathlib.Path(sys.argv[1]), lambda draft: (draft / 'a').touch() or os.kill(os.getpid(), 9))"
+    )
+    assert subprocess.run([sys.executable, "-c", words, str(folder)], check=False).returncode == -signal.SIGKILL
+    (draft,) = set(folder.parent.iterdir()) - before
+    return draft
 
 
 @dataclass

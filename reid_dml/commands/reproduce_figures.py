@@ -9,7 +9,7 @@ from pathlib import Path
 from reid_dml.commands.analyse import analyse_tsne
 from reid_dml.commands.analyse_networks import analyse_flatness, analyse_similarity
 from reid_dml.errors import BusyError
-from reid_dml.files import draft_of, write_bytes
+from reid_dml.files import save_folder, write_bytes
 from reid_dml.locks import exclusive
 from reid_dml.paper.artifacts import experiments_behind, experiments_of
 from reid_dml.paper.kinds import Analysis
@@ -70,10 +70,8 @@ def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overr
             if place.drawn(name, scale):
                 return
             print(f"\n=== {name}: {artifact.title}", flush=True)
-            draft = draft_of(folder)
-            _draw(artifact.command, [str(run) for run in runs], draft, overrides)
             shutil.rmtree(folder, ignore_errors=True)  # what was left of one that was not finished
-            draft.rename(folder)
+            save_folder(folder, lambda draft: _draw(artifact.command, list(map(str, runs)), draft, overrides))
     except BusyError:
         return
 

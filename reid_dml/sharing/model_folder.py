@@ -8,7 +8,6 @@ Everything that takes a run folder takes it. It names no person of the training 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import all_options, default_config, get_option
 from reid_dml.errors import UserError
-from reid_dml.files import read_json, sync, write_bytes, write_json, write_text
+from reid_dml.files import read_json, save_folder, write_bytes, write_json, write_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.safetensors_files import weights_bytes
 from reid_dml.models.summary import summarize_network
@@ -52,15 +51,9 @@ def save_model(
             raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
     folder = check_new_folder(folder)
     classes = head_classes(cfg.MODEL.WEIGHTS)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        draft.mkdir(parents=True)
-        _write(draft, networks, handed_on_config(cfg), model, _record(cfg), classes, card)
-        sync(draft)
-        draft.replace(folder)  # an empty folder is replaced, one that has been filled meanwhile is not
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    save_folder(
+        folder, lambda draft: _write(draft, networks, handed_on_config(cfg), model, _record(cfg), classes, card)
+    )
     return folder
 
 

@@ -19,6 +19,7 @@ from reid_dml.data.pipeline.sources import make_source
 from reid_dml.data.sets import load_data
 from reid_dml.data.sets.synthetic_shapes import CLASSES, draw_shapes
 from reid_dml.errors import UserError
+from tests.conftest import killed_draft
 
 
 @pytest.fixture
@@ -81,6 +82,12 @@ class TestArchives:
                 records = getattr(data, split)
                 np.testing.assert_array_equal([record.pixels for record in records], images[split])
                 assert [record.person_id - 1 for record in records] == labels[split]
+
+    def test_what_a_killed_process_left_is_removed(self, load, archive, tmp_path):
+        kind, _, _ = archive
+        draft = killed_draft(tmp_path / kind.base_folder)
+        load(kind.__name__.lower())
+        assert not draft.exists()
 
     def test_batches_hold_the_archive_s_pixels(self, load, archive, tmp_path):
         kind, images, labels = archive

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from reid_dml.data.file_names import parse_name
 from reid_dml.data.images import list_images, read_image
+from reid_dml.data.sets import load_data, synthetic
 from reid_dml.data.sets.synthetic import write_pedestrians
+from tests.conftest import killed_draft
 
 SIZES = {"train_identities": 3, "test_identities": 2, "cameras": 2, "images_per_camera": 3}
 
@@ -41,11 +46,14 @@ def test_the_layout_has_every_kind_of_image(tmp_path):
 
 
 def test_a_half_written_data_set_is_not_taken_for_a_whole_one(make_config, tmp_path, monkeypatch):
-    from reid_dml.data.sets import load_data, synthetic
-
     root = tmp_path / "datasets"
     monkeypatch.setattr(synthetic, "draw", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         load_data(make_config("DATA.ROOT", str(root)))
     monkeypatch.undo()
-    assert len(load_data(make_config("DATA.ROOT", str(root))).train) == 5 * 2 * 2
+    data = load_data(make_config("DATA.ROOT", str(root)))
+    assert len(data.train) == 5 * 2 * 2
+    shutil.rmtree(data.root)
+    draft = killed_draft(Path(data.root))
+    assert load_data(make_config("DATA.ROOT", str(root))).train == data.train
+    assert not draft.exists()

@@ -20,7 +20,7 @@ from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.models.summary import summarize
 from reid_dml.sharing.model_card import CardText, model_card
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, killed_draft
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,12 @@ def test_it_gives_the_features_of_the_run(model, tiny_run, paths):
         ours = FeatureExtractor.from_pretrained(model, network, device="cpu")
         np.testing.assert_array_equal(ours(paths), run(paths))
         assert ours.model == run.model
+
+
+def test_what_a_killed_process_left_is_removed(tiny_run, tmp_path):
+    draft = killed_draft(tmp_path / "m")
+    FeatureExtractor.from_run(tiny_run, device="cpu").save_pretrained(tmp_path / "m")
+    assert not draft.exists()
 
 
 def test_one_network_of_a_cohort_is_a_model_too(model, tiny_run, paths, tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from reid_dml.data.sets.class_folders import read_class_tree
 from reid_dml.data.sets.npz import data_from_arrays, read_npz
 from reid_dml.data.sets.places import check_root
 from reid_dml.errors import UserError, absolute
+from reid_dml.files import save_folder
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -100,17 +99,19 @@ def read_archive(root: Path, name: str, kind: type[CIFAR10]) -> ClassificationDa
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
+    def extract(draft: Path) -> None:
         with tarfile.open(archive) as file:
             if hasattr(tarfile, "data_filter"):
                 file.extractall(draft, filter="data")
             else:  # Python 3.11.0 to 3.11.3; the archive's MD5 sum was right
                 file.extractall(draft)
-        (draft / folder.name).rename(folder)  # all or nothing
+        inside = draft / folder.name
+        for entry in inside.iterdir():
+            entry.rename(draft / entry.name)
+        inside.rmdir()
+
+    try:
+        save_folder(folder, extract)
     except OSError:
         if not folder.is_dir():  # else another process was faster
             raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

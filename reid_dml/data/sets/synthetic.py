@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from reid_dml.data.sets import DEFAULT_ROOT, register_data
 from reid_dml.data.sets.checks import check_data
 from reid_dml.data.sets.market1501 import MARKET, market_layout
 from reid_dml.data.sets.pedestrians import DRAWING, Camera, Pedestrian, draw
-from reid_dml.files import user_cache
+from reid_dml.files import save_folder, user_cache
 from reid_dml.options import Component, Refuse, option
 
 TERMS = "The images are drawn by reid_dml from a seed and show nobody; there are no terms."
@@ -62,18 +59,11 @@ def load_synthetic(cfg: CfgNode) -> ReIDData:
     fingerprint = hashlib.sha256(json.dumps([DRAWING, options], sort_keys=True).encode()).hexdigest()[:8]
     root = drawing_folder(cfg.DATA.ROOT) / f"synthetic-pedestrians-{fingerprint}"
     if not root.is_dir():
-        draft = root.with_name(f"{root.name}.draft-{os.getpid()}")
-        for other in root.parent.glob(f"{root.name}.draft-*"):
-            if time.time() - other.stat().st_mtime > 3600:  # of a process that died; a younger one may be at work
-                shutil.rmtree(other, ignore_errors=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        write_pedestrians(draft, **options)
         try:
-            draft.rename(root)  # all or nothing: a killed process leaves no half data set behind
+            save_folder(root, lambda draft: write_pedestrians(draft, **options))
         except OSError:
-            if not root.is_dir():
+            if not root.is_dir():  # else another process was faster and wrote the same images
                 raise
-            shutil.rmtree(draft)  # another process was faster and wrote the same images
     return check_data(market_layout("synthetic").read(root), cameras=cfg.DATA.CAMERAS)
 
 
