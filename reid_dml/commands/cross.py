@@ -61,6 +61,14 @@ def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:
                 write_json(json_file, {"data_sets": found})
 
 
+def tested_task(cfg: CfgNode) -> Task:
+    """The task of a config for testing alone. Raises `UserError` if its data set has nothing to test on."""
+    task = build_task(cfg, training=False)
+    if not task.tested:
+        raise UserError(f"{task.data.root}: nothing to evaluate on, all persons are trained on; raise OWN.TEST_SHARE")
+    return task
+
+
 def cross_tasks(cfg: CfgNode, entries: Sequence[str]) -> dict[str, Task]:
     """The task of each data set by its name, all of them read before any work.
 
@@ -77,12 +85,7 @@ def cross_tasks(cfg: CfgNode, entries: Sequence[str]) -> dict[str, Task]:
         own.defrost()
         own.TEST.TRAIN_ACCURACY = False
         own.freeze()
-        task = build_task(own, training=False)
-        if not task.tested:
-            raise UserError(
-                f"{task.data.root}: nothing to evaluate on, all persons are trained on; raise OWN.TEST_SHARE"
-            )
-        tasks.append(task)
+        tasks.append(tested_task(own))
     if twice := repeated(task.data.name for task in tasks):
         raise UserError(f"DATA.TEST: two data sets are called {twice!r}; rename the folder of one")
     return {task.data.name: task for task in tasks}

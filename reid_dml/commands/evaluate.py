@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from yacs.config import CfgNode
 
-from reid_dml.commands.cross import evaluate_on_sets
+from reid_dml.commands.cross import evaluate_on_sets, tested_task
 from reid_dml.commands.presentation import expected_rows, print_metrics, read_control, task_report
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
 from reid_dml.errors import UserError, absolute
@@ -18,7 +18,7 @@ from reid_dml.reporting.tables import network_labels
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.runs.sources import classes_hash, head_classes
-from reid_dml.tasks.task import Task, build_task
+from reid_dml.tasks.task import Task
 from reid_dml.threads import use_threads
 
 
@@ -46,11 +46,7 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     use_threads(cfg.THREADS)
     with processes(device):
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
-        task = first_then_others(lambda: build_task(cfg, training=False))
-        if not task.tested:
-            raise UserError(
-                f"{task.data.root}: nothing to evaluate on, all persons are trained on; raise OWN.TEST_SHARE"
-            )
+        task = first_then_others(lambda: tested_task(cfg))
         control = read_control(cfg.CONTROL, task.kind) if report_file else None
         if task.uses_heads:
             _check_heads(networks, task, cfg.MODEL.WEIGHTS)

@@ -12,7 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reid_dml.commands import training
 from reid_dml.commands.train import train_and_evaluate
+from reid_dml.commands.training import plan_training
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.mutual.distributed import Placement
@@ -54,6 +56,44 @@ def test_impossible_placements_are_refused():
         Placement.of(2, 3)
     with pytest.raises(UserError, match=r"TRAIN\.BATCH_SIZE: 9 images cannot be shared out evenly over 2 processes"):
         Placement.of(2, 4, batch_size=9)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["TRAIN.BATCH_SIZE", "2"],
+            r"TRAIN\.BATCH_SIZE: 2 processes share each network, and batch norm has no statistics of one image",
+        ),
+        (
+            ["SAMPLER.NAME", "identity", "SAMPLER.IMAGES_PER_IDENTITY", "4"],  # one person a shard
+            r"TRAIN\.BATCH_SIZE: 2 processes share each network, and each shard of a batch needs whole persons",
+        ),
+        (
+            [
+                "SAMPLER.NAME",
+                "identity",
+                "SAMPLER.IMAGES_PER_IDENTITY",
+                "4",
+                "TRAIN.BATCH_SIZE",
+                "20",
+            ],  # two and a half
+            r"TRAIN\.BATCH_SIZE: 2 processes share each network, and each shard of a batch needs whole persons",
+        ),
+        (
+            ["OBJECTIVE.CENTER_WEIGHT", "0.01"],
+            r"OBJECTIVE\.CENTER_WEIGHT: 2 processes share each network, and its state would move apart",
+        ),
+    ],
+)
+def test_what_replicas_of_a_network_cannot_share_is_refused_before_any_data_is_read(
+    make_config, monkeypatch, overrides, message
+):
+    cfg = make_config(*overrides)
+    plan_training(cfg)  # two processes for two networks do
+    monkeypatch.setattr(training, "world_size", lambda: 4)
+    with pytest.raises(UserError, match=message):
+        plan_training(cfg)
 
 
 def run_linear(processes, size, folder, *how):
