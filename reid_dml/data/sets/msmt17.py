@@ -80,7 +80,7 @@ def _listed(root: Path, folder: str, name: str, before: int, cameras: str) -> li
     for line, place in read_text_lines(file, _REMEDY):
         path, _, number = line.rpartition(" ")
         match = _CAMERA.match(path.rsplit("/", 1)[-1])
-        if not match or not number.isdigit():
+        if not match or not number.isdecimal():
             raise UserError(f"{place}: {line[:100]!r} is not like 0000/0000_001_02_0303morning_0015_0.jpg 0; {_REMEDY}")
         camera = int(match[1]) if cameras == "required" else UNKNOWN_CAMERA
         person = before + int(number) + 1
