@@ -294,7 +294,8 @@ def test_several_sets_have_no_one_report(command, tiny_run, tmp_path):
 
 def test_runs_that_cannot_be_compared_are_one_line(command, run, tmp_path):
     assert "is not a run folder" in command("compare_runs", tmp_path).error
-    assert "has no network '7'" in command("compare_runs", run, "--network", "7").error
+    for network in ("7", "²"):
+        assert f"has no network '{network}'" in command("compare_runs", run, "--network", network).error
     (run / "tests").mkdir()
     (run / "tests" / "x.json").write_text('{"dataset": "x", "metrics": {"networks": [{}]}}')
     assert "x.json: damaged; test the run again" in command("compare_runs", run).error

@@ -84,17 +84,16 @@ def image_records(
                 ]
         elif Path(path).is_dir():
             if labels == "folder":
-                labelled += read_person_folders(path, camera_pattern)
+                labelled += read_person_folders(path, camera_pattern, frame_step=frame_step)
             else:
                 records += folder_records(path, frame_step)
         elif not Path(path).exists() and not Path(path).suffix:
             raise UserError(f"{absolute(path)}: folder not found; name a folder of images")
         else:
             records.append(named_record(str(require_file(path, "the image or folder", "check the path"))))
-    records = with_frames(records, frame_step)
     if labels == "none":
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
-    records += records_of(without_repeats(labelled))[0]
+    records = with_frames([*records, *records_of(without_repeats(labelled))[0]], frame_step)
     if cameras == "ignore":
         records = [record._replace(camera_id=UNKNOWN_CAMERA, camera="") for record in records]
     return records

@@ -80,18 +80,19 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
-def list_images(folder: str | os.PathLike[str], passed: PassedOver | None = None) -> list[str]:
+def list_images(folder: str | os.PathLike[str], passed: PassedOver | None = None, *, videos: bool = False) -> list[str]:
     """Names of the images in a folder, not in those below it, sorted.
 
     Args:
         folder: to look into.
         passed: collects what is left out; None: a warning says it.
+        videos: list them, too.
 
     Raises:
         UserError: a link that leads nowhere.
     """
     with passed_over(folder, passed) as left:
-        return _scan(os.fspath(folder), left, EXTENSIONS)[0]
+        return _scan(os.fspath(folder), left, _kinds(videos))[0]
 
 
 def list_folders(folder: str | os.PathLike[str]) -> list[str]:
@@ -123,11 +124,15 @@ def walk_images(folder: str | os.PathLike[str], passed: PassedOver | None = None
             if (status.st_dev, status.st_ino) in read:
                 continue
             read.add((status.st_dev, status.st_ino))
-            images, real, linked = _scan(path, left, EXTENSIONS | VIDEO_EXTENSIONS if videos else EXTENSIONS)
+            images, real, linked = _scan(path, left, _kinds(videos))
             found += [os.path.join(here, name) for name in images]
             folders += [os.path.join(here, name) for name in real]
             links += [os.path.join(here, name) for name in linked]
     return sorted(found)
+
+
+def _kinds(videos: bool) -> frozenset[str]:
+    return EXTENSIONS | VIDEO_EXTENSIONS if videos else EXTENSIONS
 
 
 def _scan(folder: str, passed: PassedOver, kinds: frozenset[str]) -> tuple[list[str], list[str], list[str]]:

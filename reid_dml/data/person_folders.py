@@ -9,18 +9,20 @@ from pathlib import Path
 from reid_dml.data.labels import LabelledImage, tidy
 from reid_dml.data.listing import list_folders, list_images, walk_images
 from reid_dml.data.tables import iso_time
+from reid_dml.data.videos import every
 from reid_dml.errors import UserError
 
 LAYOUT = "a folder per person with the images of that person, <person>/<image> or <person>/<camera>/<image>"
 
 
-def read_person_folders(root: str | os.PathLike[str], pattern: str = "") -> list[LabelledImage]:
+def read_person_folders(root: str | os.PathLike[str], pattern: str = "", *, frame_step: int = 0) -> list[LabelledImage]:
     """All images below the folders of persons, sorted by path.
 
     Args:
         root: holds a folder per person.
         pattern: regular expression that is searched for in each path below the person's folder, with a group `camera`
             and, if wanted, one `time`; empty: the first sub-folder is the camera, where there are sub-folders.
+        frame_step: N > 0: images are frames: every N-th of each folder is taken, and videos are listed, too.
 
     Raises:
         UserError: no such folder, none inside it, images beside the folders, a person without images, a wrong pattern
@@ -33,14 +35,14 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "") -> list
     persons = list_folders(root)
     if not persons:
         raise UserError(f"{root}: holds no folders; name {LAYOUT}")
-    if beside := list_images(root):
+    if beside := list_images(root, videos=frame_step > 0):
         raise UserError(
             f"{root / beside[0]}: {len(beside):,} images beside the persons' folders belong to nobody; move them into "
             "the folder of a person, or away"
         )
     images = []
     for person in persons:
-        found = walk_images(root / person)
+        found = every(walk_images(root / person, videos=frame_step > 0), frame_step)
         if not found:
             raise UserError(f"{root / person}: holds no images; each person needs one, remove the folder otherwise")
         for name in found:

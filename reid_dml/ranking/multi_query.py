@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from reid_dml.data.records import UNKNOWN_CAMERA
+from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_widths
 
@@ -15,7 +15,8 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
     """Replace every query's feature by the pooled features of the boxes of its person id and camera id.
 
     Zheng et al., "Scalable Person Re-identification", ICCV 2015, Sec. 5. Features are pooled as given (normalise them
-    first, as extraction does); gallery and junk rules stay as for single queries.
+    first, as extraction does); gallery and junk rules stay as for single queries. Images without a label, junk and
+    distractors are not pooled: nobody knows whether two of them show one person.
 
     Args:
         query: the single queries.
@@ -23,8 +24,8 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
         how: `mean` or `max`, entry by entry.
 
     Returns:
-        A FeatureSet like `query`. A query without boxes, or of unknown camera, keeps its own feature, with a
-        warning that counts them.
+        A FeatureSet like `query`. A query without boxes, of unknown camera or of no known person keeps its own
+        feature, with a warning that counts them.
 
     Raises:
         ValueError: unknown `how`.
@@ -35,12 +36,13 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
     check_widths("boxes", boxes.features.shape[1], "query", query.features.shape[1])
     rows: dict[tuple[int, int], list[int]] = {}
     for row, key in enumerate(zip(boxes.person_ids.tolist(), boxes.camera_ids.tolist(), strict=True)):
-        rows.setdefault(key, []).append(row)
+        if key[0] > DISTRACTOR and key[1] != UNKNOWN_CAMERA:
+            rows.setdefault(key, []).append(row)
     pool = np.mean if how == "mean" else np.max
     pooled = query.features.copy()
     alone = 0
     for number, key in enumerate(zip(query.person_ids.tolist(), query.camera_ids.tolist(), strict=True)):
-        if key in rows and key[1] != UNKNOWN_CAMERA:
+        if key in rows:
             pooled[number] = pool(boxes.features[rows[key]], axis=0)
         else:
             alone += 1

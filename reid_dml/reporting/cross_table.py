@@ -49,7 +49,7 @@ def chosen_metrics(metrics: Mapping[str, Any], network: str, where: str) -> Mapp
     networks = metrics["networks"]
     if network in ("ensemble", "mean"):
         return metrics.get(network, networks[0])
-    if not network.isdigit() or int(network) >= len(networks):
+    if not network.isdecimal() or int(network) >= len(networks):
         raise UserError(f"{where}: has no network {network!r}; give ensemble, mean, or 0 ... {len(networks) - 1}")
     return networks[int(network)]
 

@@ -110,7 +110,7 @@ class Guard:
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         length = headers.get("content-length", "0")
-        if not length.isdigit() or len(length) > 18 or int(length) > limit:
+        if not length.isdecimal() or len(length) > 18 or int(length) > limit:
             return _too_large(limit)
         if not _is_open(scope) and not _only_reads(scope) and self.uploads >= self.limits.waiting:
             return busy(f"{self.uploads} requests are being answered; try again in a second")

@@ -166,6 +166,10 @@ def test_msmt17_lists_keep_the_two_folders_persons_apart(tmp_path, load, version
     ("damage", "words"),
     [
         (lambda root: (root / "list_query.txt").write_text("0000_1.jpg zero\n"), r"list_query.txt: line 1: .*not like"),
+        (
+            lambda root: (root / "list_query.txt").write_text("0/0_1_02_0.jpg ²\n"),
+            r"list_query.txt: line 1: .*not like",
+        ),
         (lambda root: (root / "list_gallery.txt").write_text("\n"), r"list_gallery.txt: lists no images"),
         (lambda root: (root / "list_val.txt").unlink(), r"list_val.txt: not found"),
         (lambda root: (root / "list_query.txt").unlink(), r"holds no list_query.txt"),
@@ -239,9 +243,11 @@ def test_prcc_searches_camera_a_by_the_clothes_that_are_asked_for(tmp_path, load
     }
     assert {len(gallery) for gallery in drawn} == {2}
     assert len(drawn) > 1
-    (root / "test" / "B" / "anna").mkdir()
-    with pytest.raises(UserError, match="called by their numbers"):
-        load("prcc")
+    for name in ("anna", "²"):
+        (root / "test" / "B" / name).mkdir()
+        with pytest.raises(UserError, match=f"{name}: folders of persons are called by their numbers"):
+            load("prcc")
+        (root / "test" / "B" / name).rmdir()
 
 
 def make_viper(root, persons=range(8)):

@@ -58,6 +58,40 @@ def test_a_folder_gives_its_videos_with_a_step_only(video):
     assert walk_images(video.parent, videos=True)[-1] == "walk.avi"
 
 
+@pytest.mark.filterwarnings("ignore:.*images are passed over")
+def test_a_folder_per_person_gives_its_frames_with_their_ids(video):
+    photos = video.parent
+    for camera in ("door", "yard"):
+        (photos / "ada" / camera).mkdir(parents=True)
+        for number in (1, 2, 10, 11, 20):
+            cv2.imwrite(str(photos / "ada" / camera / f"frame_{number}.png"), np.zeros((8, 4, 3), np.uint8))
+    walk = video.rename(photos / "ada" / "yard" / "walk.avi")
+    read = {step: image_records([photos], labels="folder", frame_step=step) for step in (0, 2, 20)}
+    assert [len(records) for records in read.values()] == [10, 3 + 3 + 30, 1 + 1 + 3]
+    assert {record.person for record in read[2]} == {"ada"}
+    assert len({record.person_id for record in read[2]}) == 1
+    assert [(os.path.relpath(record.path, photos), record.camera) for record in read[20]] == [
+        ("ada/door/frame_1.png", "door"),
+        ("ada/yard/frame_1.png", "yard"),
+        *((f"ada/yard/walk.avi#{number:06d}", "yard") for number in (0, 20, 40)),
+    ]
+    by_name = image_records([photos], labels="folder", camera_pattern=r"(?P<camera>[fw])[ar]", frame_step=60)
+    assert [record.camera for record in by_name] == ["f", "f", "w"]
+    walk.rename(photos / "walk.avi")
+    with pytest.raises(UserError, match=r"walk\.avi: 1 images beside the persons' folders"):
+        image_records([photos], labels="folder", frame_step=2)
+
+
+def test_a_list_with_persons_may_name_videos(video, tmp_path):
+    (tmp_path / "list.csv").write_text("path,person_id,camera_id\nphotos/walk.avi,7,3\n")
+    records = image_records([tmp_path / "list.csv"], frame_step=25)
+    assert [(record.path[-6:], record.person_id, record.camera_id) for record in records] == [
+        ("000000", 7, 3),
+        ("000025", 7, 3),
+        ("000050", 7, 3),
+    ]
+
+
 def test_what_opencv_cannot_open_is_refused_in_one_line(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video")
     with pytest.raises(UserError, match=r"a\.mp4: not a video that OpenCV can open; convert it"):

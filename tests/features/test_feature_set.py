@@ -138,7 +138,7 @@ class TestMultiQuery:
     @pytest.mark.parametrize("how", ["mean", "max"])
     def test_it_pools_the_boxes_of_the_same_person_and_camera(self, rng, how):
         boxes = random_set(rng, 60)
-        query = boxes.select(np.arange(10))
+        query = boxes.select(np.flatnonzero(boxes.person_ids > 0)[:10])
         pooled = pool_multi_query(query, boxes, how=how)
         for row in range(10):
             same = (boxes.person_ids == query.person_ids[row]) & (boxes.camera_ids == query.camera_ids[row])
@@ -152,6 +152,15 @@ class TestMultiQuery:
         with pytest.warns(UserWarning, match=r"of 20 queries have no box"):
             pooled = pool_multi_query(query, boxes)
         np.testing.assert_array_equal(pooled.features[0], query.features[0])
+
+    @pytest.mark.parametrize("person", [-2, -1, 0])
+    def test_boxes_of_nobody_known_are_not_pooled(self, rng, person):
+        # They may show as many persons as there are boxes.
+        boxes = replace(random_set(rng), person_ids=np.repeat([person, 5], 10), camera_ids=np.full(20, 1))
+        with pytest.warns(UserWarning, match="10 of 20 queries"):
+            pooled = pool_multi_query(boxes, boxes)
+        np.testing.assert_array_equal(pooled.features[:10], boxes.features[:10])
+        np.testing.assert_allclose(pooled.features[10:], np.tile(boxes.features[10:].mean(0), (10, 1)), atol=1e-6)
 
     def test_boxes_of_unknown_camera_are_not_pooled(self, rng):
         # They would hold the very images that are to be found.

@@ -97,7 +97,7 @@ def _listed(root: Path, folder: str, name: str, before: int) -> list[ImageRecord
     for line, place in read_text_lines(file, _REMEDY):
         path, _, number = line.rpartition(" ")
         match = _CAMERA.match(path.rsplit("/", 1)[-1])
-        if not match or not number.isdigit():
+        if not match or not number.isdecimal():
             raise UserError(f"{place}: {line[:100]!r} is not like 0000/0000_001_02_0303morning_0015_0.jpg 0; {_REMEDY}")
         person = before + int(number) + 1
         label = f"{'test/' if before else ''}{number}"

@@ -62,7 +62,7 @@ def _persons(folder: Path, camera: str = "") -> list[ImageRecord]:
     """Images in a folder of persons' folders; without a camera it is the first letter of their names."""
     records = []
     for name in list_folders(folder):
-        if not name.isdigit() or not int(name):
+        if not name.isdecimal() or not int(name):
             raise UserError(f"{folder / name}: folders of persons are called by their numbers; move it away")
         for path in image_files(folder / name):
             letter = camera or os.path.basename(path)[0].upper()
