@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reid_dml.cells import markdown_table
 from reid_dml.errors import UserError
-from reid_dml.reporting.markdown import markdown_table
 
 
 def read_benchmarks(folder: Path) -> list[dict[str, Any]]:

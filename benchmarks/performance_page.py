@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reid_dml.cells import markdown_table
 from reid_dml.errors import UserError
-from reid_dml.reporting.markdown import markdown_table
 from reid_dml.reporting.tables import without_empty_columns
 
 _INTRODUCTION = """# Performance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from reid_dml.files import user_cache
@@ -19,13 +19,12 @@ _said: set[str] = set()
 class Compiled(Generic[Result]):
     """A function through torch.compile, from its first call on. Where it cannot be compiled, one line says so."""
 
-    def __init__(self, function: Callable[..., Result], what: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, function: Callable[..., Result], what: str) -> None:
         """Compile nothing yet.
 
         Args:
             function: of tensors of fixed shapes.
             what: goes on without torch.compile where that fails, for the message.
-            options: of Inductor.
         """
         import torch
         import torch._dynamo.config as limits  # takes a second to import: only where it is needed
@@ -33,9 +32,7 @@ class Compiled(Generic[Result]):
         _keep_compiled_code()
         limits.recompile_limit = max(limits.recompile_limit, 64)  # every network of a cohort counts
         self.function, self.what = function, what
-        self._compiled: Callable[..., Result] | None = torch.compile(
-            function, dynamic=False, options=dict(options or {})
-        )
+        self._compiled: Callable[..., Result] | None = torch.compile(function, dynamic=False)
 
     @property
     def succeeds(self) -> bool:

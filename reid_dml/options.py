@@ -44,7 +44,8 @@ _SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = 120
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 _SHORT.maxlevel = 3
-_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+# How messages call the types of options.
+TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Option:
         """The values it may have in words, for a page of all options."""
         if allowed := self.allowed():
             return ("1 or K of " if self.per_network else "") + ", ".join(allowed)
-        name = _NAMES[self.kind]
+        name = TYPES[self.kind]
         if isinstance(self.default, list):
             count = "1 or K" if self.per_network else self.length or "some"
             name = f"{count} x {name.removeprefix('a ')}"

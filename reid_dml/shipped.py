@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reid_dml.errors import UserError, absolute
 
+SCALES = ("full", "small", "smoke")  # lengths of the experiments of the papers
 _PACKAGE = Path(__file__).resolve().parent
 # In a checkout reid_dml/configs is a link to the configs beside the package, which not every system understands.
 SHIPPED = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs", _PACKAGE) if folder.is_dir())

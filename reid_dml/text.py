@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
 
 _AMBIGUOUS = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")
 _SURROGATE = re.compile("[\udc80-\udcff]")
@@ -73,11 +72,3 @@ def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
 # The way in which files and terminals are written: no name makes them fail.
 ERRORS = "reid_dml.printable"
 codecs.register_error(ERRORS, _escape_unencodable)
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells in Markdown, header first."""
-    header, *body = rows
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---" for _ in header) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in body]
-    return "\n".join(lines) + "\n"

@@ -12,10 +12,11 @@ from tests.conftest import REPOSITORY
 LIBRARY = REPOSITORY / "reid_dml"
 # From the top; a room imports rooms further down only. Modules beside the rooms are rooms of one file.
 ROOMS = [
-    *("__main__", "commands", "service", "paper", "analysis", "reporting", "tasks", "export", "retrieval", "ranking"),
-    *("search", "features", "inference", "runs", "config", "engine", "mutual", "models", "classification", "data"),
-    *("options", "registry", "compiling", "processes", "device", "threads", "versions", "heartbeat", "digests"),
-    *("outputs", "locks", "files", "extras", "shipped", "errors", "logs", "timing", "waiting", "called", "text"),
+    *("__main__", "commands", "service", "paper", "report_page", "analysis", "reporting", "tasks", "export"),
+    *("retrieval", "ranking", "search", "features", "sharing", "inference", "runs", "config", "engine", "mutual"),
+    *("models", "classification", "data", "options", "registry", "compiling", "processes", "device", "threads"),
+    *("versions", "heartbeat", "digests", "outputs", "locks", "files", "extras", "shipped", "errors", "logs"),
+    *("timing", "waiting", "called", "cells", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

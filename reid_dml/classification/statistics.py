@@ -42,6 +42,7 @@ def sample_statistics(log_probs: Tensor, labels: Tensor) -> Tensor:
 def _statistics(logits: Tensor, labels: Tensor) -> Tensor:
     log_probs = logits.double().log_softmax(1)
     right = log_probs.gather(1, labels[:, None])
-    rank = (logits >= logits.gather(1, labels[:, None])).sum(1) - 1
+    # Not `>=`: the right class must not be called first where a logit is NaN.
+    rank = (~(logits < logits.gather(1, labels[:, None]))).sum(1) - 1
     entropy = -(log_probs.exp() * log_probs).sum(1)
     return torch.stack([rank.double(), log_probs.max(1).values.exp(), entropy, -right[:, 0]], dim=1).float()

@@ -117,7 +117,7 @@ def _place(record: ImageRecord) -> str:
 
 def _with_maps(run: TrainedRun, label: str, network: ReIDNetwork, entry: RankedList) -> ActivationList:
     """A list with the map of every image for its similarity to the query, and of the query for that to the first."""
-    stored = read_all(open_selection(run.cfg, [entry.query, *entry.images]), run.cfg.DATA.WORKERS or 1)
+    stored = read_all(open_selection(run.cfg, [entry.query, *entry.images]), run.cfg.DATA.WORKERS)
     spec = AugmentSpec.of(run.cfg)
     images = torch.from_numpy(stored).to(run.device)
     inputs = augment(images, None, spec).contiguous(memory_format=torch.channels_last)

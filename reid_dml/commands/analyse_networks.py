@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from reid_dml.analysis.flatness import draw_flatness, loss_rises, recompute_batch_norm
 from reid_dml.analysis.posterior import draw_posterior
-from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k, top_lists
+from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k
 from reid_dml.classification.posterior import TOP_CLASSES, posterior_columns
 from reid_dml.commands.trained_run import TrainedRun, open_runs, open_selection
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
@@ -25,6 +25,7 @@ from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.files import write_text
 from reid_dml.outputs import check_folder
+from reid_dml.ranking.ranked_rows import ranked_rows
 from reid_dml.reporting.tables import csv_text, format_table
 
 _PIECE = 64  # images at most in one forward pass of `flatness`
@@ -96,7 +97,7 @@ def analyse_flatness(
     for run in opened:
         records = run.labelled("train", images)
         labels = torch.tensor(label_rows(records, run.data.class_ids)).to(run.device)
-        stored = torch.from_numpy(read_all(open_selection(run.cfg, records), run.cfg.DATA.WORKERS or 1))
+        stored = torch.from_numpy(read_all(open_selection(run.cfg, records), run.cfg.DATA.WORKERS))
         spec = AugmentSpec.of(run.cfg).evaluation()
         # Pieces of nearly one size: batch norm has no statistics of a last one of a single image.
         pieces = torch.tensor_split(stored, -(-len(stored) // _PIECE))
@@ -185,7 +186,7 @@ def _lists(run: TrainedRun, data: ReIDData, k: int) -> dict[str, np.ndarray]:
     count = len(data.query)
     sets = run.features([*data.query, *data.gallery])
     return {
-        label: top_lists(found.select(np.arange(count)), found.select(np.arange(count, len(found))), k)
+        label: ranked_rows(found.select(np.arange(count)), found.select(np.arange(count, len(found))), k)[1]
         for label, found in sets.items()
     }
 

@@ -11,15 +11,15 @@ from urllib.parse import quote
 
 from yacs.config import CfgNode
 
-from reid_dml.analysis.calibration_sections import calibration_figures, calibration_sections
-from reid_dml.analysis.retrieval_sections import retrieval_figures, retrieval_sections
-from reid_dml.analysis.training_section import training_section
 from reid_dml.data.sets import split_entry, tested_entry, trained_entries
 from reid_dml.errors import UserError, require_file
 from reid_dml.paper.published import published_rows
 from reid_dml.processes import rank
-from reid_dml.reporting.report import Control, write_report
-from reid_dml.reporting.sections import Section
+from reid_dml.report_page.calibration_sections import calibration_figures, calibration_sections
+from reid_dml.report_page.page import Control, write_report
+from reid_dml.report_page.retrieval_sections import retrieval_figures, retrieval_sections
+from reid_dml.report_page.sections import Section
+from reid_dml.report_page.training_section import training_section
 from reid_dml.reporting.tables import ReferenceRow, format_table, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.folder import RunFolder

@@ -13,9 +13,10 @@ from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.kinds import Parameters, Table
 from reid_dml.paper.pages import html_page, markdown_page
 from reid_dml.paper.parts import Part, paper_parts
-from reid_dml.paper.recipes import SCALES, has_recipe
+from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import Place, Records
 from reid_dml.reporting.tables import csv_text, format_table
+from reid_dml.shipped import SCALES
 from reid_dml.timing import duration
 
 

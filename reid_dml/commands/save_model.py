@@ -7,7 +7,7 @@ import os
 from yacs.config import CfgNode
 
 from reid_dml.features.extractor import FeatureExtractor
-from reid_dml.features.model_folder import check_new_folder
+from reid_dml.sharing.model_folder import check_new_folder
 
 
 def save_model_folder(
@@ -28,7 +28,7 @@ def save_model_folder(
         terms: of the data they were trained on.
 
     Raises:
-        UserError: as `features.model_folder.save_model`.
+        UserError: as `sharing.model_folder.save_model`.
     """
     check_new_folder(folder)  # before the work
     extractor = FeatureExtractor.from_config(cfg, network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from reid_dml.commands.networks import open_extractor
 from reid_dml.errors import UserError
@@ -61,6 +62,8 @@ def serve(
             f"{shown_place(gallery)}: has no folder for images that are added; name one (--store DIR), or serve it "
             "--read-only"
         )
+    if store and not is_url(gallery) and Path(gallery).resolve() in (place := Path(store).resolve(), *place.parents):
+        raise UserError(f"--store {store}: is in the folder of the index; name another folder")
     if not 0 < prior < 1:
         raise UserError(f"--prior {prior}: must lie between 0 and 1")
     from reid_dml.service.guard import LOOPBACK, check_access

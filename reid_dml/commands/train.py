@@ -11,6 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.cells import markdown_table
 from reid_dml.commands.cross import cross_table, cross_tasks, evaluate_tasks, keep_metrics
 from reid_dml.commands.presentation import (
     FIGURES,
@@ -38,7 +39,6 @@ from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.cohort import Member
 from reid_dml.outputs import check_folder
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
-from reid_dml.reporting.markdown import markdown_table
 from reid_dml.reporting.tables import network_labels, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.environment import add_segment, describe_environment, read_environment

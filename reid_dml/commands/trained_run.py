@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -71,12 +72,12 @@ class TrainedRun:
         self, records: Sequence[ImageRecord], keep: Callable[[Tensor, Tensor], Tensor]
     ) -> dict[str, np.ndarray]:
         """What `keep` makes of logits and labels (-1: no class of the heads) of images, by the label of the network."""
+        labels = torch.tensor(label_rows(records, self.data.class_ids), dtype=torch.int64).to(self.device)
         found = predict(
             self.networks,
             open_selection(self.cfg, records),
-            label_rows(records, self.data.class_ids),
             AugmentSpec.of(self.cfg),
-            keep=keep,
+            keep=lambda logits, places: keep(logits, labels[places]),
             device=self.device,
             batch_size=self.cfg.TEST.BATCH_SIZE,
             workers=self.cfg.DATA.WORKERS,

@@ -23,7 +23,7 @@ from reid_dml.shipped import find_config
 
 def load_config(
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    overrides: Sequence[str] = (),
+    overrides: Sequence[Any] = (),
     *,
     version: int | None = None,
 ) -> CfgNode:
@@ -32,7 +32,7 @@ def load_config(
     Args:
         path: the config file, or the name of one that comes along (`shipped.find_config`), or several, the first of
             which names the experiment; later ones win.
-        overrides: keys and values in turn, as on a command line.
+        overrides: keys and values in turn, as on a command line, or values of Python's: `["TRAIN.STEPS", 100]`.
         version: what a file without `VERSION` is of; None: written by hand, perhaps long ago.
 
     Raises:
@@ -45,7 +45,7 @@ def load_config(
 
 
 def parse_config(
-    text: str, source: str | os.PathLike[str], overrides: Sequence[str] = (), *, version: int | None = None
+    text: str, source: str | os.PathLike[str], overrides: Sequence[Any] = (), *, version: int | None = None
 ) -> CfgNode:
     """`load_config` of a text that stands somewhere else, such as in the header of a weights file.
 
@@ -59,7 +59,7 @@ def parse_config(
 
 
 def _assemble(
-    parts: Sequence[tuple[Path, dict[str, Any]]], path: Path, overrides: Sequence[str], version: int | None, name: str
+    parts: Sequence[tuple[Path, dict[str, Any]]], path: Path, overrides: Sequence[Any], version: int | None, name: str
 ) -> CfgNode:
     cfg = default_config()
     for source, options in parts:

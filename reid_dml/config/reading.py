@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -90,21 +91,25 @@ def merge(cfg: CfgNode, options: Mapping[Any, Any], source: object, section: str
             node[name] = convert(key, value, known[key], source)
 
 
-def merge_overrides(cfg: CfgNode, words: Sequence[str]) -> list[str]:
-    """Put `KEY VALUE ...` of a command line into a config. Raises `UserError` naming the key.
+def merge_overrides(cfg: CfgNode, words: Sequence[Any]) -> list[str]:
+    """Put `KEY VALUE ...` of a command line, or of Python, into a config. Raises `UserError` naming the key.
 
-    The values of a list may also stand as words of their own behind its key. Returns the keys.
+    The values of a list may also stand as words of their own behind its key. Values that are no texts are taken as they
+    are. Returns the keys.
     """
     known, keys, rest = all_options(), [], list(words)
     while rest:
-        key = rest.pop(0)
+        key = str(rest.pop(0))
         option = _overridden(cfg, key, known)
         if not rest:
             raise UserError(f"command line: {key!r} has no value; options are given as KEY VALUE")
         given = [rest.pop(0)]
-        while isinstance(option.default, list) and rest and not _KEY.fullmatch(rest[0]):
-            given.append(rest.pop(0))
-        if len(given) == 1 or any("," in word or word[:1] in ("[", "(") for word in given):
+        is_text = isinstance(given[0], str)
+        while is_text and isinstance(option.default, list) and rest and not _KEY.fullmatch(str(rest[0])):
+            given.append(str(rest.pop(0)))
+        if not is_text:
+            value = os.fspath(given[0]) if isinstance(given[0], os.PathLike) else given[0]
+        elif len(given) == 1 or any("," in word or word[:1] in ("[", "(") for word in given):
             value = parse_word(key, " ".join(given), option)  # of several words: `[64, 32]` without quotes
         else:
             value = [parse_word(key, word, option) for word in given]

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import sections
 from reid_dml.data.pipeline.samplers import SAMPLERS, SamplerOptions
-from reid_dml.data.sets import DATA_SETS, split_entry
+from reid_dml.data.sets import DATA_SETS, read_names
 from reid_dml.engine.optimizers import OPTIMIZERS, OptimizerOptions
 from reid_dml.engine.optimizers.decay import WeightDecay
 from reid_dml.engine.schedules import SCHEDULES
@@ -79,11 +79,12 @@ class Section:
         if self.terms:
             active = {type(term) for term in active_terms(cfg[self.name])}
             for kind in term_kinds():
-                switch = f"{kind.prefix}WEIGHT"
-                if kind in active or not kind.prefix or switch not in options_of(kind):
+                switch, options = f"{kind.prefix}{kind.switch}", options_of(kind)
+                if kind in active or switch not in options:
                     continue
-                changed = [key for key, option in options_of(kind).items() if cfg[self.name][key] != option.default]
-                found += [(key, f"has no effect while {self.name}.{switch} is 0") for key in changed]
+                values, off = cfg[self.name], cfg[self.name][switch]
+                why = f"has no effect while {kind.key()} is {f'{off:g}' if isinstance(off, float) else off}"
+                found += [(k, why) for k, option in options.items() if k != switch and values[k] != option.default]
         return [(f"{self.name}.{key}", why) for key, why in found]
 
 
@@ -139,8 +140,7 @@ def default_config() -> CfgNode:
 
 def chosen_components(cfg: CfgNode) -> list[Component]:
     """What a config chooses, with its options: data set, sampler, loss terms, update rule, optimiser, schedule."""
-    entries = [*(cfg.DATA.TRAIN or [cfg.DATA.NAME]), *cfg.DATA.TEST]
-    sets = [DATA_SETS.get(split_entry(entry)[0]) for entry in entries]
+    sets = [DATA_SETS.get(name) for name in read_names(cfg)]
     sections = {data.section: data.options for data in sets if data.options is not None}
     own = [from_section(options, cfg[section]) for section, options in sections.items()]
     return [*own, *(component for section in _SECTIONS for component in section.chosen(cfg))]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reid_dml.data.images import PIXEL_LIMIT
-from reid_dml.data.sets import DATA_SETS
+from reid_dml.data.sets import DATA_SETS, DEFAULT_ROOT
 from reid_dml.engine.loggers import LOGGERS
 from reid_dml.options import option
+from reid_dml.shipped import SCALES
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Run:
     scale: str = option(
         "full",
         "full (at its full length) | small (shortened) | smoke (only shows that it runs)",
-        choices=("full", "small", "smoke"),
+        choices=SCALES,
     )
     output_dir: str = option("", "run folder; empty: runs/<EXPERIMENT>", path=True)
     seed: int = option(0, "every random number of a run follows from it", least=0)
@@ -56,7 +57,7 @@ class Data:
         path=True,
     )
     root: str = option(
-        "datasets", "holds the data sets (folders of your own: the data set itself; csv, npz: the file)", path=True
+        DEFAULT_ROOT, "holds the data sets (folders of your own: the data set itself; csv, npz: the file)", path=True
     )
     stored_size: list[int] = option([160, 64], "height, width the decoded images are kept at", length=2, most=8192)
     cache_dir: str = option(

@@ -9,9 +9,8 @@ from typing import Any
 from reid_dml.config.yaml_text import Padded, parse_yaml
 from reid_dml.errors import UserError
 from reid_dml.files import expand_path
-from reid_dml.options import Option, shown
+from reid_dml.options import TYPES, Option, shown
 
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
@@ -99,12 +98,12 @@ def _convert_scalar(key: str, value: Any, option: Option, source: object) -> Any
         value = _as_float(value)
     if value is None:
         hint = "; a lone ~ is nothing in YAML, quote it" if option.path else ""
-        raise UserError(f"{source}: {key} has no value; leave it out, or give it {_KINDS[kind]}{hint}")
+        raise UserError(f"{source}: {key} has no value; leave it out, or give it {TYPES[kind]}{hint}")
     if type(value) is not kind:
         hint = "; quote it" if kind is str and isinstance(value, (bool, int, float)) else ""
         if isinstance(option.default, list) and not isinstance(value, (bool, int, float)):
             hint += f"; a list is written {example(option)}"
-        raise UserError(f"{source}: {key} takes {_KINDS[kind]}, not {shown(value)}{hint}")
+        raise UserError(f"{source}: {key} takes {TYPES[kind]}, not {shown(value)}{hint}")
     if isinstance(value, str):
         _check_text(key, value, option, source)
         return expand_path(value, f"{source}: {key}") if option.path else value

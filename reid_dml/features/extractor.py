@@ -20,12 +20,12 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.input_images import InputImage, InputImages
-from reid_dml.features.model_card import CardText
-from reid_dml.features.model_folder import save_model
 from reid_dml.models import ReIDNetwork
 from reid_dml.runs.hub import PREFIX, is_hub_id
 from reid_dml.runs.networks import choose_network, load_networks
 from reid_dml.runs.sources import run_config
+from reid_dml.sharing.model_card import CardText
+from reid_dml.sharing.model_folder import save_model
 from reid_dml.threads import end_threads, use_threads
 
 
@@ -81,7 +81,7 @@ class FeatureExtractor:
         return FeatureExtractor.from_run(PREFIX + text if asked else name, network, device)
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, licence: str = "other", terms: str = "") -> None:
-        """Write the networks as a model folder, see `features.model_folder`.
+        """Write the networks as a model folder, see `sharing.model_folder`.
 
         Args:
             folder: new or empty.
@@ -91,7 +91,7 @@ class FeatureExtractor:
         Raises:
             UserError: a folder that holds something or cannot be written; an exported file, which has no weights.
         """
-        save_model(self.networks, self.cfg, folder, CardText(licence, terms))
+        save_model(self.networks, self.cfg, self.model, folder, CardText(licence, terms))
 
     @staticmethod
     def from_config(cfg: CfgNode, network: str | int = "ensemble") -> FeatureExtractor:

@@ -261,9 +261,8 @@ def normalize(features: np.ndarray) -> np.ndarray:
     return (scaled / np.maximum(norms, tiny)).astype(np.float32, copy=False)
 
 
-def power_of_two_scale(*sides: np.ndarray) -> np.float32:
-    """A factor that brings the largest entry near 1, or 1 where it is already; exact in float32, so ties stay ties."""
-    largest = max(max(float(side.max(initial=0)), -float(side.min(initial=0))) for side in sides)
+def power_of_two_scale(largest: float) -> np.float32:
+    """A factor that brings the largest magnitude near 1, or 1 where it is; exact in float32, so ties stay ties."""
     return np.float32(
         1 if largest == 0 or 2**-40 < largest < 2**40 else 2.0 ** min(127, -math.ceil(math.log2(largest)))
     )

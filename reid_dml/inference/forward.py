@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.models import Output, ReIDNetwork
@@ -35,13 +35,15 @@ def forward_batches(
     Args:
         networks: by their index in the cohort; their training mode is restored at the end.
         batches: stored images, (N, 3, H0, W0) uint8 each.
-        spec: how they become inputs; only what its `evaluation()` says has an effect.
+        spec: how they become inputs, of which only what its `evaluation()` says has an effect, and whether networks are
+            compiled (`TEST.COMPILE`).
         device: where the networks are.
-        count: of all images; many are worth compiling the networks for (`TEST.COMPILE`).
+        count: of all images; many are worth compiling the networks for.
     """
-    for network in networks.values():
-        if _compiles(network, count, device):
-            network.compile_evaluation()
+    if spec.test_compile == "True" or (spec.test_compile == "auto" and device != "cpu" and count >= _COMPILING_PAYS):
+        for network in networks.values():
+            if isinstance(network, ReIDNetwork):  # exported files are compiled already
+                network.compile_evaluation()
     modes = {index: network.training for index, network in networks.items()}
     spec = spec.evaluation()  # what a fingerprint of features hashes is then all that features can depend on
     for network in networks.values():
@@ -69,12 +71,6 @@ def forward_batches(
     finally:
         for index, network in networks.items():
             network.train(modes[index])
-
-
-def _compiles(network: nn.Module, count: int, device: str) -> bool:
-    if not isinstance(network, ReIDNetwork) or network.compiles_evaluation == "False":
-        return False  # exported files are compiled already
-    return network.compiles_evaluation == "True" or (device != "cpu" and count >= _COMPILING_PAYS)
 
 
 def _map_by_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from reid_dml.data.pipeline.augment import AugmentSpec
@@ -18,10 +17,9 @@ from reid_dml.models import Output, ReIDNetwork
 def predict(
     networks: Mapping[int, ReIDNetwork],
     images: StoredImages,
-    labels: Sequence[int],
     spec: AugmentSpec,
     *,
-    keep: Callable[[Tensor, Tensor], Tensor],
+    keep: Callable[[Tensor, slice], Tensor],
     device: str,
     batch_size: int = 128,
     workers: int = 2,
@@ -32,10 +30,9 @@ def predict(
     Args:
         networks: by their index in the cohort.
         images: what to read.
-        labels: the row of the identity head of every image.
         spec: how stored images become inputs of the networks.
-        keep: from logits (n, C) float32 and labels (n,) int64, both on the device, to (n, D), non-finite where the
-            logits are.
+        keep: from logits (n, C) float32, on the device, and the positions of their images to (n, D), non-finite where
+            the logits are.
         device, batch_size, workers, title: as in `outputs.outputs_of_images`.
 
     Returns:
@@ -44,10 +41,9 @@ def predict(
     Raises:
         UserError: an image that cannot be read, or, naming the first, logits that are not finite.
     """
-    rows = torch.tensor(labels, dtype=torch.int64).to(device)
 
     def kept(output: Output, places: slice) -> Tensor:
-        return keep(output.logits.float(), rows[places])
+        return keep(output.logits.float(), places)
 
     found = outputs_of_images(
         networks,

@@ -43,12 +43,7 @@ class ReIDNetwork(nn.Module):
 
     With a batch-norm neck `features` are the pooled ones in training (for metric losses) and the normalised ones in
     evaluation.
-
-    Attributes:
-        compiles_evaluation: whether evaluation goes through torch.compile; `auto` leaves it to the number of images.
     """
-
-    compiles_evaluation: str = "auto"
 
     def __init__(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reid_dml.shipped import SCALES
+
 
 @dataclass(frozen=True)
 class Row:
@@ -16,7 +18,7 @@ class Row:
     # By paper, by column; percent, entropies in nats.
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     control: int | None = None  # place in the table of the row that this one is to beat
-    scales: tuple[str, ...] = ("full", "small", "smoke")
+    scales: tuple[str, ...] = SCALES
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from statistics import median
 from reid_dml.models.summary import summarize
 from reid_dml.paper.records import Record
 
+_CLASSES = 100  # of the heads, which are a small part of the operations
+
 
 class Pace:
     """Seconds of training that runs will take on a device, from records of runs on it."""
@@ -32,14 +34,13 @@ class Pace:
         # Seconds of one network's step, by the network's name.
         self._measured = {name: median(values) for name, values in one_kind.items()}
 
-    def seconds(self, networks: Sequence[str], steps: int, size: tuple[int, int], classes: int = 100) -> float | None:
+    def seconds(self, networks: Sequence[str], steps: int, size: tuple[int, int]) -> float | None:
         """Seconds of a run, networks without a record by their multiply-accumulate operations; None: nothing is known.
 
         Args:
             networks: of the cohort.
             steps: of the run.
             size: height and width of the inputs.
-            classes: rows of the heads.
         """
         if not self._measured:
             return None
@@ -47,7 +48,7 @@ class Pace:
         def of_one(name: str) -> float:
             if name in self._measured:
                 return self._measured[name]
-            ratios = [own / summarize(known, size, classes).macs for known, own in self._measured.items()]
-            return median(ratios) * summarize(name, size, classes).macs
+            ratios = [own / summarize(known, size, _CLASSES).macs for known, own in self._measured.items()]
+            return median(ratios) * summarize(name, size, _CLASSES).macs
 
         return steps * sum(map(of_one, networks))

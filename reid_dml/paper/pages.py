@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from reid_dml.cells import markdown_table
 from reid_dml.paper.parts import Part
 from reid_dml.paper.records import Records
-from reid_dml.reporting.markdown import markdown_table
 
 _ABOUT_SCALE = {
     "full": "The papers' recipes at their full length.",

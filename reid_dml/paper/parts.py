@@ -18,7 +18,7 @@ from reid_dml.paper.kinds import Analysis, Curves, Parameters, Posterior, Sweep,
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import RANKED_CLASSES, Place, Record, Records, value
-from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd, welch
+from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 
 
 class Part(NamedTuple):
@@ -166,7 +166,9 @@ def _curves(artifact: Curves, records: Records, scale: str) -> tuple[list[list[s
 def _end_results(artifact: Curves, records: Records, scale: str) -> str:
     """Of every curve the mean over the networks, and whether the first two differ."""
     found = {label: _measured(records, name, scale, "mean", artifact.column) for label, name in artifact.runs.items()}
-    ends = ", ".join(f"{label} {mean_and_sd(values)} (n = {len(values)})" for label, values in found.items() if values)
+    ends = ", ".join(
+        f"{label} {mean_and_sd_cell(values)} (n = {len(values)})" for label, values in found.items() if values
+    )
     p = welch(*list(found.values())[:2])
     return f"At the end, {artifact.column} (%): {ends}" + ("." if p is None else f"; p = {p:.2g}.") if ends else ""
 

@@ -69,7 +69,8 @@ TABLE_5: Rows = {
     "cvpr/table5/feature_l2": _market("DML, L2 (CVPR, Table 5)", (51.01, 77.58)),
 }
 
-_PRINTED = {
+# Networks as the papers print them.
+PRINTED = {
     "resnet32": "ResNet-32",
     "wrn_28_10": "WRN-28-10",
     "mobilenet": "MobileNet",
@@ -104,9 +105,9 @@ _TOGETHER = {
 def _table_2(data: str) -> Rows:
     rows: dict[str, tuple[ReferenceRow, ...]] = {}
     for pair, values in _TOGETHER[data].items():
-        names, key = [_PRINTED[name] for name in pair], f"table2/{data}/{pair[0]}_{pair[1]}"
+        names, key = [PRINTED[name] for name in pair], f"table2/{data}/{pair[0]}_{pair[1]}"
         rows[f"{key}/independent"] = tuple(
-            ReferenceRow(f"{_PRINTED[name]}, independent (CVPR, Table 2)", {"top-1": _ALONE[data][name]})
+            ReferenceRow(f"{PRINTED[name]}, independent (CVPR, Table 2)", {"top-1": _ALONE[data][name]})
             for name in dict.fromkeys(pair)
         )
         rows[f"{key}/dml"] = tuple(
@@ -120,7 +121,7 @@ TABLE_2 = {data: _table_2(data) for data in _ALONE}
 # Top-1 of ResNet-32 taught by a frozen network; the rows' other numbers are those of Table 2.
 TABLE_4: Rows = {
     f"table4/cifar100/{teacher}_resnet32/distilled": (
-        ReferenceRow(f"ResNet-32, distilled from {_PRINTED[teacher]} (CVPR, Table 4)", {"top-1": value}),
+        ReferenceRow(f"ResNet-32, distilled from {PRINTED[teacher]} (CVPR, Table 4)", {"top-1": value}),
     )
     for teacher, value in (("wrn_28_10", 69.48), ("mobilenet", 69.12))
 }
@@ -143,7 +144,7 @@ def _table_4_market() -> Rows:
     for paper, pairs in _DISTILLATION.items():
         where = f"({'CVPR' if paper == 'cvpr' else 'arXiv v1'}, Table 4)"
         for pair, (alone, distilled, together) in pairs.items():
-            names, key = [_PRINTED[name] for name in pair], f"{paper}/table4/{pair[0]}_{pair[1]}"
+            names, key = [PRINTED[name] for name in pair], f"{paper}/table4/{pair[0]}_{pair[1]}"
             for kind, values in (("independent", alone), ("DML", together)):
                 rows[f"{key}/{kind.lower()}"] = tuple(
                     ReferenceRow(f"Net {number} {own} beside {peer}, {kind} {where}", {"mAP trapezoid": value})

@@ -15,7 +15,6 @@ from reid_dml.paper.experiments import EXPERIMENTS, Experiment
 from reid_dml.runs.folder import OF_THE_PLACE
 from reid_dml.shipped import SHIPPED
 
-SCALES = ("full", "small", "smoke")
 # A student's seed beside its teacher's: with the same starting weights and batches it would be the teacher's twin.
 _STUDENT_SEED = 100
 # Options that say where and how a run works; its folder follows from its name.

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reid_dml.paper.experiments import CIFAR_PAIRS, pair_name
 from reid_dml.paper.kinds import Row, Table
-from reid_dml.paper.published import PUBLISHED, TABLE_3
+from reid_dml.paper.published import PRINTED, PUBLISHED, TABLE_3
 
 MARKET_COLUMNS = ("mAP trapezoid", "rank-1", "multi mAP trapezoid", "multi rank-1")
 _SCRATCH = ("full", "smoke")  # scales with runs from scratch: short ones start from ImageNet weights
@@ -28,7 +28,7 @@ def table_2(data: str, ending: str = "") -> Table:
         kinds = list(dict.fromkeys(pair))
         for number, name in enumerate(pair):
             published = _published((f"{key}/independent", kinds.index(name)))
-            label = f"{_title(pair)}: {_PRINTED[name]}"
+            label = f"{_title(pair)}: {PRINTED[name]}"
             rows.append(Row(f"{label}, independent", f"{data}_{name}_independent{ending}", "mean", published))
             published = _published((f"{key}/dml", number))
             together = f"{data}_{pair_name(pair)}_dml{ending}"
@@ -38,16 +38,8 @@ def table_2(data: str, ending: str = "") -> Table:
     return Table(f"Table 2: top-1 accuracy (%) on {shown}{what}", ("top-1",), tuple(rows))
 
 
-_PRINTED = {
-    "resnet32": "ResNet-32",
-    "wrn_28_10": "WRN-28-10",
-    "mobilenet": "MobileNet",
-    "inception_v1": "InceptionV1",
-}
-
-
 def _title(pair: Sequence[str]) -> str:
-    return " + ".join(_PRINTED[name] for name in pair)
+    return " + ".join(PRINTED[name] for name in pair)
 
 
 def table_3() -> Table:
@@ -119,16 +111,16 @@ def table_4(ending: str = "") -> Table:
         where, base = f"{_title(pair)}: ", f"table2/cifar100/{teacher}_resnet32"
         for number, name in enumerate(pair):
             published = _published((f"{base}/independent", number))
-            label = f"{where}{_PRINTED[name]}, independent"
+            label = f"{where}{PRINTED[name]}, independent"
             rows.append(Row(label, f"cifar100_{name}_independent{ending}", "mean", published))
         control = len(rows) - 1
         published = _published(f"table4/cifar100/{teacher}_resnet32/distilled")
         distilled = f"cifar100_resnet32_distilled_{teacher}{ending}"
-        rows.append(Row(f"{where}{_PRINTED[teacher]} distils ResNet-32", distilled, 0, published, control))
+        rows.append(Row(f"{where}{PRINTED[teacher]} distils ResNet-32", distilled, 0, published, control))
         for number, name in enumerate(pair):
             published = _published((f"{base}/dml", number))
             together = f"cifar100_{pair_name(pair)}_dml{ending}"
-            rows.append(Row(f"{where}{_PRINTED[name]}, DML", together, number, published, control - 1 + number))
+            rows.append(Row(f"{where}{PRINTED[name]}, DML", together, number, published, control - 1 + number))
     what = ", with a weight decay of 5e-4" if ending else ""
     return Table(f"Table 4: distillation on CIFAR-100, top-1 accuracy (%){what}", ("top-1",), tuple(rows))
 

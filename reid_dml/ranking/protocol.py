@@ -5,7 +5,7 @@ is unknown, and in other clothes where a data set asks for that. A **negative** 
 junk: of another person, a distractor (id 0), or unlabelled. All else is **left out**: junk (id -1), the query's own
 person in its own camera or clothes, and images of equal id of which nobody knows whether they show one person (two
 distractors, two unlabelled images). Only lists for people to look at show an unlabelled query all images but junk
-(`ranked_list.exact_lists`).
+(`ranking.ranked_rows`).
 
 Arguments are int64 arrays of shapes that broadcast, such as (Q, 1) of the queries and (G,) of the gallery; results are
 bool arrays of the common shape.

@@ -10,11 +10,8 @@ import numpy as np
 
 from reid_dml.data.records import DISTRACTOR, JUNK, UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.validation import check_features, check_metric, check_widths
-from reid_dml.ranking.own_images import own_images
-from reid_dml.ranking.protocol import in_own_clothes, is_junk, is_left_out
+from reid_dml.ranking.ranked_rows import ranked_rows
 from reid_dml.ranking.thresholds import Threshold
-from reid_dml.search.nearest import ExactIndex
 from reid_dml.text import printable
 
 if TYPE_CHECKING:
@@ -70,46 +67,14 @@ class RankedList:
 def exact_lists(query: FeatureSet, gallery: FeatureSet, k: int, *, metric: str = "cosine") -> list[RankedList]:
     """The k nearest images of every query among those that count in its ranking: the rest is passed over.
 
-    For a query without a label all images count but junk, its own image in the gallery too: nothing is known of it that
-    could take one out.
-
     Args:
-        query, gallery: features of equal width.
-        k: length of the lists; one is shorter where fewer images count.
-        metric: `cosine` or `euclidean`.
-
-    Raises:
-        ValueError: unknown metric.
-        FeatureError: features that cannot be compared, see `features.validation.check_features`.
+        query, gallery, k, metric: as for `ranking.ranked_rows`; so are the errors. A list is shorter where fewer
+            images count.
     """
-    check_metric(metric)
-    check_widths("gallery", gallery.features.shape[1], "query", query.features.shape[1])
-    for name, side in (("query", query), ("gallery", gallery)):
-        check_features(name, side, metric)
-    kept = gallery.select(~is_junk(gallery.person_ids)) if is_junk(gallery.person_ids).any() else gallery
-    lists = [RankedList(record, [], []) for record in query.records()]
-    if not len(kept):
-        return lists
-    index = ExactIndex(kept.features, metric)
-    places, rows = own_images(query, kept)
-    own = places * len(kept) + rows
-    waiting, depth = np.arange(len(query)), min(len(kept), 2 * k)
-    while len(waiting):  # deeper only for the queries whose list came out short
-        scores, found = index.search(query.features[waiting], depth)
-        if metric == "euclidean":
-            scores = np.sqrt(np.maximum(scores, 0))
-        sides = query.person_ids[waiting, None], query.camera_ids[waiting, None]
-        clothes = in_own_clothes(query.clothes[waiting, None], kept.clothes[found])
-        counts = ~is_left_out(*sides, kept.person_ids[found], kept.camera_ids[found], clothes)
-        counts &= ~np.isin(waiting[:, None] * len(kept) + found, own)
-        counts |= sides[0] == UNKNOWN_PERSON
-        for place, row in enumerate(waiting):
-            first = np.flatnonzero(counts[place])[:k]
-            images = kept.select(found[place, first]).records()
-            lists[row] = RankedList(lists[row].query, images, scores[place, first].tolist())
-        short = counts.sum(1) < k
-        waiting = waiting[short] if depth < len(kept) else waiting[:0]
-        depth = min(len(kept), 4 * depth)
+    lists = []
+    for record, scores, rows in zip(query.records(), *ranked_rows(query, gallery, k, metric=metric), strict=True):
+        listed = rows >= 0
+        lists.append(RankedList(record, gallery.select(rows[listed]).records(), scores[listed].tolist()))
     return lists
 
 

@@ -80,7 +80,7 @@ def k_reciprocal_distances(
 def _centred(features: np.ndarray) -> np.ndarray:
     """Features moved and scaled, which distances divided by their maximum do not depend on: float32 squares stay in
     range, and a common offset costs no digits. Whole numbers stay whole, so that ties stay ties."""
-    features *= power_of_two_scale(features)
+    features *= power_of_two_scale(float(max(features.max(initial=0), -features.min(initial=0))))
     mean = features.mean(axis=0, dtype=np.float64)
     whole = (features[:1] == np.rint(features[:1])).all() and (features == np.rint(features)).all()
     features -= (np.rint(mean) if whole else mean).astype(np.float32)

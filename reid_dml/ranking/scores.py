@@ -73,7 +73,7 @@ class Scorer:
                 self.divisor = self.divisor.astype(np.float32)
         else:
             largest = max(_largest(norms["query"]), _largest(norms["gallery"]))
-            self.scale = power_of_two_scale(np.array([[largest]]))
+            self.scale = power_of_two_scale(largest)
             if self.scale != 1:
                 if (smallest := _smallest(norms["gallery"])) * float(self.scale) < 2.0**-60:
                     check_spread(

@@ -13,9 +13,9 @@ from threadpoolctl import ThreadpoolController
 from reid_dml.threads import cpu_threads
 
 
-def row_parts(count: int, parts: int | None = None) -> list[range]:
+def row_parts(count: int) -> list[range]:
     """The rows 0 ... count - 1 in as many even parts as there are threads, none of them empty."""
-    parts = min(parts or cpu_threads(), count)
+    parts = min(cpu_threads(), count)
     return [range(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
 
 

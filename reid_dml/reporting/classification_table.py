@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reid_dml.cells import nats, percent
 from reid_dml.classification.measures import Measure, all_measures
-from reid_dml.reporting.tables import MetricsTable, nats, percent
+from reid_dml.reporting.tables import MetricsTable
 
 
 def _columns() -> list[str]:

@@ -51,7 +51,7 @@ def _lines(row: Compared, columns: Sequence[str]) -> list[list[str]]:
     counts = sorted({len(values) for values in row.measured.values() if values})
     if counts:
         n = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))  # a column may be measured in some runs only
-        return [*lines, ["ours", *(mean_and_sd(row.measured.get(column, ())) for column in columns), n]]
+        return [*lines, ["ours", *(mean_and_sd_cell(row.measured.get(column, ())) for column in columns), n]]
     why = "not run" if row.run else "not at this scale"
     return [*lines, ["ours", why, *[""] * (len(columns) - 1), ""]]
 
@@ -66,7 +66,7 @@ def _gains(row: Compared, control: Compared, columns: Sequence[str]) -> list[lis
     return [line for line in lines if any(line[1:])]
 
 
-def mean_and_sd(values: Sequence[float]) -> str:
+def mean_and_sd_cell(values: Sequence[float]) -> str:
     """`mean ± sd` of the sample, or one number; empty for none."""
     if not values:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reid_dml.cells import percent
 from reid_dml.errors import UserError
 
 
@@ -55,4 +56,4 @@ def chosen_metrics(metrics: Mapping[str, Any], network: str, where: str) -> Mapp
 
 def _cell(metrics: Mapping[str, Any]) -> str:
     single = metrics["single_query"]
-    return f"{100 * single['mAP']:.2f} / {100 * single['cmc'][0]:.2f}"
+    return f"{percent(single['mAP'])} / {percent(single['cmc'][0])}"

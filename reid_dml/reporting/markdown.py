@@ -1,11 +1,10 @@
-"""Tables in Markdown, and pages whose generated parts stand between two marks."""
+"""Pages in Markdown whose generated parts stand between two marks."""
 
 from __future__ import annotations
 
 import re
 
 from reid_dml.errors import UserError
-from reid_dml.text import markdown_table as markdown_table
 
 
 def fill_marks(page: str, name: str, content: str, path: object) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reid_dml.cells import markdown_table, percent
 from reid_dml.models.summary import NetworkSummary
 from reid_dml.reporting.data_names import data_of
-from reid_dml.reporting.markdown import markdown_table
-from reid_dml.reporting.tables import percent
 
 _MEASURED_ON = "market1501"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reid_dml.cells import nats, percent, rank_cells
 from reid_dml.ranking.measures import all_measures
-from reid_dml.reporting.tables import MetricsTable, nats, percent
+from reid_dml.reporting.tables import MetricsTable
 
 _NO_BOXES = "no further images (gt_bbox) of the queries in known cameras were given"
 _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
@@ -22,15 +23,15 @@ def _columns() -> list[str]:
 def _cells(found: Mapping[str, Any]) -> list[str]:
     single = found["single_query"]
     train = found.get("classification", {}).get("train", {})
-    ranks = [single["cmc"][min(rank, len(single["cmc"])) - 1] for rank in (1, 5, 10)]
-    values = [*(single.get(name) for name in all_measures()), *ranks]  # records may be older than a measure
+    cells = [percent(single.get(name)) for name in all_measures()]  # records may be older than a measure
+    cells += rank_cells(single["cmc"])
     for protocol in _FURTHER:
         metrics = found.get(protocol, {})
-        values.append(metrics.get("mAP"))
+        cells.append(percent(metrics.get("mAP")))
         if protocol == "multi_query":
-            values.append(metrics.get("mAP_trapezoid"))
-        values.append(metrics["cmc"][0] if metrics else None)
-    return [*map(percent, [*values, train.get("top1")]), nats(train.get("entropy"))]
+            cells.append(percent(metrics.get("mAP_trapezoid")))
+        cells.append(percent(metrics["cmc"][0] if metrics else None))
+    return [*cells, percent(train.get("top1")), nats(train.get("entropy"))]
 
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:

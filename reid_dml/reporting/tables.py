@@ -72,16 +72,6 @@ def as_printed(value: float) -> str:
     return f"{value:.2f}" if round(value, 2) == value else f"{value:.4f}"
 
 
-def percent(value: float | None) -> str:
-    """A fraction as a cell; empty where it was not measured."""
-    return "" if value is None else f"{100 * value:.2f}"
-
-
-def nats(value: float | None) -> str:
-    """An entropy or a loss as a cell; empty where it was not measured."""
-    return "" if value is None else f"{value:.4f}"
-
-
 def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned for a terminal: the first to the left, numbers to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]

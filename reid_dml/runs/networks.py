@@ -59,7 +59,7 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
     def own(key: str) -> Any:
         return per_network(cfg, key)[index]
 
-    network = new_network(
+    return new_network(
         cfg.COHORT.NETWORKS[index],
         num_classes,
         size=tuple(cfg.INPUT.SIZE),
@@ -74,8 +74,6 @@ def build_network(cfg: CfgNode, index: int, num_classes: int, *, initialise: boo
         bn_eps=own("MODEL.BN_EPS"),
         what=f"network {index}",
     )
-    network.compiles_evaluation = cfg.TEST.COMPILE
-    return network
 
 
 def uses_average(cfg: CfgNode) -> bool:

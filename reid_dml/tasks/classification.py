@@ -79,11 +79,9 @@ class ClassificationTask:
 
         images = open_images(self.cfg, self.data.test, "test")
         rows = shard_rows(len(images), self.cfg.TEST.BATCH_SIZE, shard, shards)
-        own = images.at(rows)
         found = predict(
             networks,
-            own,
-            label_rows(own.records, self.data.class_ids),
+            images.at(rows),
             AugmentSpec.of(self.cfg),
             keep=lambda logits, _: logits.log_softmax(1),  # whole posteriors, which the ensemble needs
             title="test",

@@ -47,12 +47,12 @@ def train_metrics(
     images = open_images(cfg, data.train, "train").at(data.labelled_rows)
     rows = shard_rows(len(images), cfg.TEST.BATCH_SIZE, shard, shards)
     own = images.at(rows)
+    labels = torch.tensor(label_rows(own.records, data.class_ids), dtype=torch.int64).to(device)
     found = predict(
         networks,
         own,
-        label_rows(own.records, data.class_ids),
         AugmentSpec.of(cfg),
-        keep=_columns,
+        keep=lambda logits, places: _columns(logits, labels[places]),
         title="train",
         device=device,
         batch_size=cfg.TEST.BATCH_SIZE,

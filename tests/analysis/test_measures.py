@@ -12,8 +12,9 @@ from torch import nn
 from reid_dml import FeatureSet
 from reid_dml.analysis.flatness import draw_flatness, loss_rises, recompute_batch_norm
 from reid_dml.analysis.posterior import draw_posterior
-from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k, top_lists
+from reid_dml.analysis.similarity import disagreement, linear_cka, overlap_at_k
 from reid_dml.classification.posterior import posterior_columns
+from reid_dml.ranking.ranked_rows import ranked_rows
 
 
 def test_the_true_class_is_first_and_the_others_are_ranked():
@@ -97,7 +98,7 @@ def test_lists_follow_the_protocol_and_overlap_is_that_of_sets(rng, outfits):
 
     query, gallery = features(7), features(30)
     other = gallery.with_features(rng.standard_normal((30, 5)).astype(np.float32))
-    first, second = top_lists(query, gallery, 6), top_lists(query, other, 6)
+    first, second = ranked_rows(query, gallery, 6)[1], ranked_rows(query, other, 6)[1]
     for row in range(7):
         counted = [
             g for g in range(30)

@@ -71,6 +71,11 @@ def test_half_of_a_thousand_classes_do_not_blur_the_entropy():
     assert metrics_of(logits, torch.tensor([0, 1]))["entropy"] == pytest.approx(math.log(500), rel=1e-6)
 
 
+def test_logits_that_are_no_numbers_are_no_hits():
+    ranks = sample_statistics(torch.full((3, 4), math.nan), torch.arange(3))[:, 0]
+    assert (ranks > 0).all()
+
+
 def test_no_images_have_no_metrics():
     with pytest.raises(ValueError, match="at least one image"):
         classification_metrics(SampleStatistics.of(np.empty((0, 4))))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
 from reid_dml.config import load_config, warn_of_idle_options
+from reid_dml.mutual.terms import TERMS, Term, register_term
+from reid_dml.options import option
 from tests.conftest import REPOSITORY
 
 
@@ -34,6 +38,10 @@ def advice(cfg):
         ("OBJECTIVE.WARMUP_STEPS 1000", "WARMUP_STEPS: 1000: is longer than the training"),
         ("OBJECTIVE.STRATEGY dml_e OBJECTIVE.PEER_REDUCTION sum", "PEER_REDUCTION: 'sum': has no effect under dml_e"),
         ("OBJECTIVE.ENSEMBLE logits", "OBJECTIVE.ENSEMBLE: 'logits': has no effect under dml;"),
+        (
+            "OBJECTIVE.STRATEGY independent OBJECTIVE.TEMPERATURE 2",
+            "OBJECTIVE.TEMPERATURE: 2.0: has no effect while OBJECTIVE.STRATEGY is independent",
+        ),
         ("OBJECTIVE.TRIPLET_MARGIN 0.5", "TRIPLET_MARGIN: 0.5: has no effect while OBJECTIVE.TRIPLET_WEIGHT is 0"),
         ("SCHEDULE.MILESTONES [3]", "MILESTONES: [3]: has no effect under SCHEDULE.NAME cosine; it is of multistep"),
         ("SAMPLER.IMAGES_PER_IDENTITY 2", "has no effect under SAMPLER.NAME epoch; it is of cross_camera, identity"),
@@ -44,6 +52,44 @@ def advice(cfg):
 def test_what_has_no_effect_is_named(make_config, overrides, words):
     (line,) = advice(make_config(*overrides.split()))
     assert words in line
+
+
+@pytest.fixture
+def other_switch(monkeypatch):
+    """A term on pairs that is switched on by another option than a weight."""
+    monkeypatch.setattr(TERMS, "_entries", TERMS.entries())
+
+    @register_term("pairs")
+    @dataclass(frozen=True)
+    class Pairs(Term):
+        prefix: ClassVar[str] = "PAIRS_"
+        switch: ClassVar[str] = "KIND"
+        needs_pairs: ClassVar[bool] = True
+
+        kind: str = option("none", "what is compared", choices=("none", "near"))
+        count: int = option(3, "of pairs", least=1)
+
+        @property
+        def active(self):
+            return self.kind != "none"
+
+        def loss(self, inputs):
+            return inputs.own.features.sum()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ("OBJECTIVE.PAIRS_COUNT 2", "OBJECTIVE.PAIRS_COUNT: 2: has no effect while OBJECTIVE.PAIRS_KIND is none"),
+        (
+            "OBJECTIVE.PAIRS_KIND near SAMPLER.NAME identity SAMPLER.IMAGES_PER_IDENTITY 1",
+            "OBJECTIVE.PAIRS_KIND: 'near': a batch with one image of each person has no positives",
+        ),
+    ],
+)
+def test_a_term_with_another_switch_is_advised_by_it(other_switch, make_config, overrides, words):
+    (line,) = advice(make_config(*overrides.split()))
+    assert line.startswith(words)
 
 
 def test_a_config_in_which_all_acts_has_no_advice(make_config):

@@ -71,6 +71,21 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
     assert isinstance(cfg.OPTIM.EPS, float)
 
 
+def test_overrides_may_be_values_of_python(tmp_path):
+    path = write(tmp_path / "a.yml", "")
+    values = {"TRAIN.STEPS": 5, "OPTIM.EPS": 1, "INPUT.SIZE": (64, 32), "DATA.ROOT": tmp_path, "SEED": "3"}
+    cfg = load_config(path, [word for pair in values.items() for word in pair])
+    assert (cfg.TRAIN.STEPS, cfg.OPTIM.EPS, cfg.INPUT.SIZE, cfg.SEED) == (5, 1.0, [64, 32], 3)
+    assert str(tmp_path) == cfg.DATA.ROOT
+    for key, value, words in (
+        ("TRAIN.STEPS", 5.5, "TRAIN.STEPS takes a whole number, not 5.5"),
+        ("TRAIN.STEPS", None, "TRAIN.STEPS has no value"),
+        (3, 4, "unknown option 3"),
+    ):
+        with pytest.raises(UserError, match=words):
+            load_config(path, [key, value])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

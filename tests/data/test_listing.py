@@ -12,7 +12,7 @@ from reid_dml.data.image_paths import folder_records
 from reid_dml.data.images import read_image
 from reid_dml.data.listing import EXTENSIONS, list_folders, list_images, walk_images
 from reid_dml.data.sets.class_folders import read_class_tree
-from reid_dml.data.sets.market1501 import read_folder
+from reid_dml.data.sets.layouts import image_files
 from reid_dml.errors import UserError
 
 
@@ -81,7 +81,7 @@ def test_images_of_a_class_are_read_wherever_they_lie_below_it(tmp_path, touch):
 def test_images_below_a_folder_of_the_market_layout_are_named(tmp_path, touch):
     touch("0001_c1.jpg", "more/0001_c2.jpg", "more/deep/0001_c3.jpg")
     with pytest.warns(UserWarning, match=r"2 in sub-folders, first .*more/0001_c2\.jpg"):
-        assert len(read_folder(tmp_path)) == 1
+        assert len(image_files(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("extension", sorted(EXTENSIONS - {".mpo", ".apng", ".j2k", ".pbm", ".gif"}))

@@ -75,11 +75,13 @@ def test_what_is_nowhere_is_missed_with_its_whole_path(tmp_path, load, monkeypat
         load("market1501", "sets")
 
 
-def test_drawn_images_do_not_land_where_one_stands(tmp_path, load, monkeypatch):
+@pytest.mark.parametrize("name", ["synthetic", "synthetic_shapes"])
+def test_drawn_images_do_not_land_where_one_stands(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "c.yml").write_text(
-        "DATA: {NAME: synthetic}\nSYNTHETIC: {TRAIN_IDENTITIES: 2, TEST_IDENTITIES: 2, CAMERAS: 2}"
+        f"DATA: {{NAME: {name}}}\nSYNTHETIC: {{TRAIN_IDENTITIES: 2, TEST_IDENTITIES: 2, CAMERAS: 2}}\n"
+        "SHAPES: {TRAIN_PER_CLASS: 2, TEST_PER_CLASS: 1}"
     )
     cfg = load_config(tmp_path / "c.yml")
     assert load_data(cfg).root.startswith(str(tmp_path / "cache" / "reid_dml" / "datasets"))

@@ -110,6 +110,23 @@ def test_a_folder_a_split(tmp_path, load, name, folder, inside, splits, file_nam
         load(name)
 
 
+@pytest.mark.filterwarnings(COUNTS)
+def test_numbers_are_read_to_their_end(tmp_path, load):
+    market_layout(tmp_path / "DukeMTMC-reID", lambda person, camera: f"{person + 10**12}_c{camera + 10**5}_f1.jpg")
+    assert rows(load("dukemtmc").query) == [(3 + 10**12, 1 + 10**5), (4 + 10**12, 1 + 10**5)]
+
+
+@pytest.mark.filterwarnings(COUNTS)
+@pytest.mark.parametrize("name", ["dukemtmc", "msmt17", "market1501"])
+def test_cameras_can_be_ignored(tmp_path, load, name):
+    make_msmt17(tmp_path)
+    market_layout(tmp_path / "DukeMTMC-reID", duke)
+    market_layout(tmp_path / MARKET, duke)
+    with_cameras, without = load(name), load(name, "DATA.CAMERAS", "ignore")
+    for split in ("train", "query", "gallery"):
+        assert [r._replace(camera_id=-1) for r in getattr(with_cameras, split)] == getattr(without, split)
+
+
 def test_differences_from_the_published_counts_are_one_line(tmp_path, load):
     market_layout(tmp_path / "DukeMTMC-reID", duke)
     with pytest.warns(UserWarning, match="query has 2 images instead of 2,228") as caught:

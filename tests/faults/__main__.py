@@ -16,8 +16,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from reid_dml.cells import markdown_table
 from reid_dml.device import describe_device
-from reid_dml.reporting.markdown import fill_marks, markdown_table
+from reid_dml.reporting.markdown import fill_marks
 from reid_dml.threads import use_threads
 from reid_dml.versions import versions
 from tests.conftest import TINY

@@ -110,6 +110,7 @@ def test_parts_of_other_networks_or_images_are_not_taken(make_config, images, tm
 
     same = fingerprint()
     assert fingerprint() == fingerprint(spec=replace(spec, flip=0.3, erase=0.9)) == same  # in training only
+    assert fingerprint(spec=replace(spec, test_compile="True")) == same
     others = [
         fingerprint(model="other"),
         fingerprint(batch_size=5),
@@ -158,39 +159,75 @@ def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make
         torch.testing.assert_close(mean[index].logits, (own[index].logits + other[index].logits) / 2)
 
 
+@pytest.fixture
+def compiled_shapes(monkeypatch):
+    """The shapes of the inputs of each function that went through torch.compile."""
+    seen, compiling = [], torch.compile
+
+    def watched(function, **options):
+        compiled, shapes = compiling(function, **options), []
+        seen.append(shapes)
+
+        def call(inputs):
+            shapes.append(tuple(inputs.shape))
+            return compiled(inputs)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", watched)
+    return seen
+
+
 @pytest.mark.parametrize(
     ("policy", "count", "device", "expected"),
     [
         ("auto", 19_281, "cuda", False),  # Market-1501's test images would not pay for it
         ("auto", 1_000_000, "cuda", True),
         ("auto", 1_000_000, "cpu", False),
-        ("True", 1, "cpu", True),
+        ("yes", 1, "cpu", True),
         ("False", 1_000_000, "cuda", False),
     ],
 )
-def test_many_images_on_a_gpu_are_worth_compiling_for(networks, policy, count, device, expected):
-    networks[0].compiles_evaluation = policy
-    assert forward._compiles(networks[0], count, device) == expected
+def test_many_images_on_a_gpu_are_worth_compiling_for(
+    networks, make_config, compiled_shapes, policy, count, device, expected
+):
+    spec = AugmentSpec.of(make_config("TEST.COMPILE", policy))
+    assert not list(forward.forward_batches(networks, [], spec, device, count=count))
+    assert len(compiled_shapes) == (len(networks) if expected else 0)
 
 
-def test_the_config_says_whether_evaluation_is_compiled(make_config, tiny_run):
-    networks = load_networks(make_config("TEST.COMPILE", "yes"), tiny_run, "cpu")
-    assert [network.compiles_evaluation for network in networks.values()] == ["True", "True"]
+@pytest.fixture
+def small_network():
+    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+    backbone.num_features = 4
+    return ReIDNetwork(backbone, 5, neck="bn")
+
+
+def plain_and_compiled(network, make_config):
+    """Outputs of three batches, the last one smaller, without and with torch.compile."""
+    batches = [torch.randint(0, 255, (size, 3, 34, 18), dtype=torch.uint8) for size in (8, 8, 3)]
+    for policy in ("False", "True"):
+        spec = AugmentSpec.of(make_config("TEST.FLIP", "True", "TEST.COMPILE", policy))
+        yield [output[0] for output in forward.forward_batches({0: network}, batches, spec, "cpu")]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_compiled_networks_give_the_same_features(make_config):
-    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
-    backbone.num_features = 4
-    network = ReIDNetwork(backbone, 5, neck="bn")
-    batches = [torch.randint(0, 255, (size, 3, 34, 18), dtype=torch.uint8) for size in (8, 8, 3)]
-    spec = AugmentSpec.of(make_config("TEST.FLIP", "True"))
-    plain, compiled = [], []
-    for policy, found in (("False", plain), ("True", compiled)):
-        network.compiles_evaluation = policy
-        found += [output[0] for output in forward.forward_batches({0: network}, batches, spec, "cpu")]
-    assert network._compiled_evaluation.succeeds
-    assert network.training
-    for one, other in zip(compiled, plain, strict=True):
-        torch.testing.assert_close(one, other)
-    assert network._evaluated_shape == (8, 3, *spec.size)
+def test_compiled_networks_give_the_same_features(small_network, make_config, compiled_shapes, caplog):
+    plain, compiled = plain_and_compiled(small_network, make_config)
+    torch.testing.assert_close(compiled, plain)
+    assert small_network.training
+    assert compiled_shapes == [[(8, 3, 32, 16)] * 4]  # images and mirror images; not the smaller batch
+    assert "goes on without torch.compile" not in caplog.text
+
+
+def test_networks_that_cannot_be_compiled_go_on_as_they_are(small_network, make_config, monkeypatch, caplog):
+    def fails(function, **options):
+        def call(inputs):
+            raise torch._dynamo.exc.Unsupported("an operator that nobody knows")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", fails)
+    plain, compiled = plain_and_compiled(small_network, make_config)
+    assert all(torch.equal(one.features, other.features) for one, other in zip(compiled, plain, strict=True))
+    assert caplog.text.count("evaluation goes on without torch.compile: an operator that nobody knows") == 1

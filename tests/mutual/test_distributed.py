@@ -112,11 +112,38 @@ def test_any_number_of_processes_computes_the_same(tmp_path, size, worlds):
         together = run_linear(world, size, tmp_path / str(world))
         placement = Placement.of(size, world)
         for index, (one, many) in enumerate(zip(alone, together, strict=True)):
-            torch.testing.assert_close(many["weight"], one["weight"], rtol=0, atol=1e-6)
-            torch.testing.assert_close(many["report"], one["report"], rtol=0, atol=1e-6)
+            assert_same_training(one, many)
             own = next(len(place) for place in placement.places if index in place)
             assert many["bytes"] == (size - own) * (12 // placement.shards) * 5 * 4
         assert alone[0]["bytes"] is None
+
+
+@pytest.mark.parametrize(("size", "world"), [(3, 2), (2, 4)])
+def test_processes_draw_features_together_as_one_does(tmp_path, size, world):
+    """The features of remote networks, of those in one process, and of shards that replicas see."""
+    alone, together = (
+        run_linear(1, size, tmp_path / "1", "features"),
+        run_linear(world, size, tmp_path / "n", "features"),
+    )
+    placement = Placement.of(size, world)
+    for index, (one, many) in enumerate(zip(alone, together, strict=True)):
+        assert_same_training(one, many)
+        own = next(len(place) for place in placement.places if index in place)
+        assert many["bytes"] == (size - own) * (12 // placement.shards) * (5 + 4) * 4
+
+
+def test_replicas_learn_from_the_pairs_of_their_shards(tmp_path):
+    """Triplet and circle loss: the mean over the shards of what each shard's pairs give."""
+    alone = run_linear(1, 2, tmp_path / "alone", "pairs", "2")
+    together = run_linear(4, 2, tmp_path / "together", "pairs")
+    for one, many in zip(alone, together, strict=True):
+        assert_same_training(one, many)
+
+
+def assert_same_training(one, many):
+    for name in ("embedding", "weight", "report"):
+        torch.testing.assert_close(many[name], one[name], rtol=0, atol=1e-6)
+    assert (one["report"][:-1] != 0).all()  # terms and their sum; the accuracy may be 0
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from reid_dml.paper.experiments import COHORT_SIZES, EXPERIMENTS
 from reid_dml.paper.kinds import Sweep, Table
 from reid_dml.paper.parts import paper_parts
 from reid_dml.paper.published import PUBLISHED
-from reid_dml.paper.recipes import SCALES, has_recipe, recipe
+from reid_dml.paper.recipes import has_recipe, recipe
 from reid_dml.paper.records import Place
+from reid_dml.shipped import SCALES
 
 RUNS = Path("runs/reproduce")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd, welch
+from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 
 CONTROL = Compared("alone", {"CVPR": {"mAP": 50.15, "rank-1": 76.87}}, {"mAP": [40.0, 41.0, 42.0], "rank-1": []})
 ROW = Compared("DML", {"CVPR": {"mAP": 54.71}}, {"mAP": [44.0, 46.0, 45.0], "rank-1": [70.0]}, control=0)
@@ -54,7 +54,7 @@ def test_what_was_not_run_says_so_and_others_methods_have_no_line_of_ours():
 
 
 def test_one_run_has_no_deviation_and_no_test():
-    assert mean_and_sd([1.0]) == "1.00"
-    assert mean_and_sd([]) == ""
+    assert mean_and_sd_cell([1.0]) == "1.00"
+    assert mean_and_sd_cell([]) == ""
     one = Compared("DML", {}, {"mAP": [45.0]}, control=0)
     assert comparison_rows([CONTROL, one], ["mAP"])[-1] == ["", "gain, ours", "+4.00", ""]

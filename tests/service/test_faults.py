@@ -219,13 +219,15 @@ def test_two_services_do_not_share_a_folder_of_images(gallery):
         (["--gallery", "nothing.index"], "no such index"),
         (["--prior", "1"], "--prior 1.0"),
         (["--waiting", "0"], "must be 1 or more"),
+        (["--store", "{gallery}/images"], "is in the folder of the index; name another folder"),
         ([], "cannot be compared"),
     ],
 )
 def test_the_command_refuses(command, tiny_run, gallery, arguments, words, monkeypatch):
     monkeypatch.delenv("REID_DML_TOKEN", raising=False)
     pytest.importorskip("uvicorn")
-    result = command("serve", "--run", tiny_run, "--gallery", gallery, *arguments, "DEVICE", "cpu")
+    words_given = [word.format(gallery=gallery) for word in arguments]
+    result = command("serve", "--run", tiny_run, "--gallery", gallery, *words_given, "DEVICE", "cpu")
     assert words in result.error
 
 

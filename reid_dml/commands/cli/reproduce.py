@@ -18,8 +18,7 @@ from pathlib import Path
 
 from reid_dml.commands.arguments import add_no_verify, markdown_file, page_file
 from reid_dml.errors import GOES_ON, UserError
-
-_SCALES = ("full", "small", "smoke")
+from reid_dml.shipped import SCALES
 
 INTERRUPTED = GOES_ON
 
@@ -43,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         return command
 
     def add_recipe(command: ArgumentParser) -> None:
-        command.add_argument("--scale", choices=_SCALES, default="full", help="length of the recipes (default: full)")
+        command.add_argument("--scale", choices=SCALES, default="full", help="length of the recipes (default: full)")
 
     listing = add("list", "every table and figure with its runs, what is recorded and the time the rest will take")
     listing.add_argument("names", nargs="*", default=[], metavar="NAME", help="of tables, figures or experiments")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -42,6 +42,9 @@ class AugmentSpec:
     crop_area: tuple[float, float] = (0.08, 1.0)  # least and largest share of the stored image
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)  # least and largest height / width
     test_flip: bool = False  # in evaluation, whether outputs are the mean over the image and its mirror image
+    # In evaluation, whether networks go through torch.compile: auto, True or False. It changes nothing but rounding, so
+    # it is no part of what is shown, and hashed, of the rest.
+    test_compile: str = field(default="auto", repr=False)
 
     num_draws = 15  # columns of the draws
 
@@ -66,6 +69,7 @@ class AugmentSpec:
             crop_area=tuple(options.CROP_AREA),
             crop_aspect=tuple(options.CROP_ASPECT),
             test_flip=cfg.TEST.FLIP,
+            test_compile=cfg.TEST.COMPILE,
         )
 
     def evaluation(self) -> AugmentSpec:

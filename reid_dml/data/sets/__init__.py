@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,28 +17,39 @@ from reid_dml.files import expand_path
 from reid_dml.options import Component
 from reid_dml.registry import Registry
 
-_ROOT = "datasets"  # the default of DATA.ROOT
-# Of these DATA.ROOT is the data set itself: no other one lies in it.
-_OWN_ROOT = ("folder", "folder_per_person", "csv", "class_folders", "npz")
+DEFAULT_ROOT = "datasets"  # of DATA.ROOT
+_OWN = " (own)"  # at the end of names
 
 Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
 
 
 @dataclass(frozen=True)
 class DataEntry:
-    """How to read a data set, and the task its networks are judged by (a name of `tasks/task.py`)."""
+    """How to read a data set, and what else has to be known of it: see `register_data`."""
 
     load: Load
     task: str
-    section: str = ""  # of the config, where the set has options of its own
-    options: type[Component] | None = None  # the dataclass of these options
+    section: str = ""
+    options: type[Component] | None = None
+    protocol: Sequence[str] = ()
+    own_root: bool = False
+    terms: str = ""
+    research_only: bool = False
 
 
 DATA_SETS: Registry[DataEntry] = Registry("DATA.NAME", __name__)
 
 
 def register_data(
-    name: str, *, task: str, section: str = "", options: type[Component] | None = None
+    name: str,
+    *,
+    task: str,
+    section: str = "",
+    options: type[Component] | None = None,
+    protocol: Sequence[str] = (),
+    own_root: bool = False,
+    terms: str = "",
+    research_only: bool = False,
 ) -> Callable[[Load], Load]:
     """Make a function from a config to a checked data set known under a name in `DATA.NAME`.
 
@@ -47,10 +58,14 @@ def register_data(
         task: its networks are judged by, a name of `tasks/task.py`.
         section: of the config, where the data set has options of its own.
         options: the dataclass of these options (see `reid_dml.options`).
+        protocol: options of `PROTOCOL` that concern it, where that is its section (`SPLIT`).
+        own_root: whether `DATA.ROOT` is the data set itself, so that no other one lies in it.
+        terms: a sentence on what may be done with it, for model cards; empty: not known.
+        research_only: whether these terms leave open what weights trained on it may be used for.
     """
 
     def register(load: Load) -> Load:
-        DATA_SETS.register(name)(DataEntry(load, task, section, options))
+        DATA_SETS.register(name)(DataEntry(load, task, section, options, protocol, own_root, terms, research_only))
         return load
 
     return register
@@ -59,7 +74,17 @@ def register_data(
 def own_name(root: str) -> str:
     """Name of somebody's own data set at this folder or file; not that of a published one, whatever the folder's is."""
     path = Path(root).resolve()
-    return f"{path.stem if path.is_file() else path.name} (own)"
+    return f"{path.stem if path.is_file() else path.name}{_OWN}"
+
+
+def registered_as(name: str) -> DataEntry | None:
+    """The entry behind the name of a data set in a record; None for one's own images and where it is not known.
+
+    Such a name may say more than `DATA.NAME` does: `market1501_gender`, `cifar10 (unofficial split)`.
+    """
+    entries = {} if name.endswith(_OWN) else DATA_SETS.entries()
+    found = [known for known in entries if name == known or name.startswith((f"{known}_", f"{known} "))]
+    return entries[max(found, key=len)] if found else None
 
 
 def task_of(cfg: CfgNode) -> str:
@@ -81,6 +106,11 @@ def trained_entries(cfg: CfgNode) -> list[str]:
     return list(cfg.DATA.TRAIN) or [cfg.DATA.NAME]
 
 
+def read_names(cfg: CfgNode) -> list[str]:
+    """`DATA.NAME` of every data set that is read: those that are trained on, those that are tested on."""
+    return [split_entry(entry)[0] for entry in (*trained_entries(cfg), *cfg.DATA.TEST)]
+
+
 def first_entry(cfg: CfgNode) -> str:
     """The data set that is trained on, or the first of several."""
     return trained_entries(cfg)[0]
@@ -99,8 +129,8 @@ def alone(cfg: CfgNode, entry: str) -> CfgNode:
     cfg.DATA.NAME, cfg.DATA.TRAIN, cfg.DATA.TEST = name, [], []
     if root:
         cfg.DATA.ROOT = expand_path(root, f"DATA: {entry}")
-    elif name != before and before in _OWN_ROOT:
-        cfg.DATA.ROOT = _ROOT
+    elif name != before and DATA_SETS.get(before).own_root:
+        cfg.DATA.ROOT = DEFAULT_ROOT
     cfg.freeze()
     return cfg
 

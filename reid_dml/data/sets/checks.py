@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 from reid_dml.data.labels import file_key
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord, ReIDData
 from reid_dml.errors import UserError
 
+_SPLITS = ("train", "query", "gallery", "boxes")
 _FROM_ONE = "number persons from 1, or list the images in a CSV (DATA.NAME csv), where ids are free"
 
 
-def check_data(data: ReIDData, *, tested: bool = True) -> ReIDData:
-    """The same data, or a `UserError` that says which split is unusable and why.
+def check_data(data: ReIDData, *, tested: bool = True, cameras: str = "required") -> ReIDData:
+    """The same data, its cameras as they are asked for, or a `UserError` that says which split is unusable and why.
 
     There may be no images to train on, which matters to training only (`load_data`).
 
     Args:
         data: the four splits.
         tested: False: it is to train on only, and has no queries and no gallery.
+        cameras: `DATA.CAMERAS`; `ignore`: all count as unknown.
     """
+    if cameras == "ignore":
+        data = _without_cameras(data)
     for split in ("query", "gallery") if tested else ("train",):
         if not getattr(data, split):
             raise UserError(f"{data.root}: the {split} split is empty; {data.name} needs images in it")
@@ -40,6 +45,13 @@ def check_data(data: ReIDData, *, tested: bool = True) -> ReIDData:
     return data
 
 
+def _without_cameras(data: ReIDData) -> ReIDData:
+    train, query, gallery, boxes = (
+        [record._replace(camera_id=UNKNOWN_CAMERA) for record in getattr(data, split)] for split in _SPLITS
+    )
+    return replace(data, train=train, query=query, gallery=gallery, boxes=boxes)
+
+
 def _check_queries(data: ReIDData) -> None:
     """Say that queries of person 0 match nothing, which people who count from 0 do not expect."""
     found = [record for record in data.query if record.person_id == DISTRACTOR]
@@ -56,7 +68,7 @@ def _check_repeats(data: ReIDData) -> None:
     first: dict[object, tuple[str, ImageRecord]] = {}
     found: dict[str, list[tuple[ImageRecord, ImageRecord]]] = {}
     # Market's boxes hold copies of the other images, and a disk may hold copies once: they count for persons only.
-    for split in ("train", "query", "gallery", "boxes"):
+    for split in _SPLITS:
         for record in getattr(data, split):
             where, other = first.setdefault(file_key(record.path), (split, record))
             if other is record:

@@ -21,9 +21,11 @@ from reid_dml.files import save_folder
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
 
+_TERMS = "CIFAR (Krizhevsky, 2009) is published without a licence, for research."
 
-@register_data("cifar10", task="classification")
-@register_data("cifar100", task="classification")
+
+@register_data("cifar10", task="classification", terms=_TERMS)
+@register_data("cifar100", task="classification", terms=_TERMS)
 def load_cifar(cfg: CfgNode) -> ClassificationData:
     """What lies in `DATA.ROOT`, in this order: the official archive or its folder, of the Python version or the binary
     one, `cifar100.npz`, class folders.

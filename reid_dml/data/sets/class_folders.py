@@ -96,7 +96,7 @@ def read_split(split: Path, numbers: dict[str, int]) -> list[ImageRecord]:
     return records
 
 
-@register_data("class_folders", task="classification")
+@register_data("class_folders", task="classification", own_root=True)
 def load_class_folders(cfg: CfgNode) -> ClassificationData:
     """Class folders of your own: `DATA.ROOT` holds train and test (or val)."""
     root = check_root(cfg.DATA.ROOT, holds_class_tree, "train/ and test/ (or val/)")

@@ -14,11 +14,11 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.data.records import UNKNOWN_CAMERA, ImageRecord, ReIDData
+from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.checks import check_data
-from reid_dml.data.sets.found import Published, child, compare_counts, find_folder, locate
-from reid_dml.data.sets.layouts import MARKET_SPLITS, Layout
+from reid_dml.data.sets.found import MARKET_SPLITS, Published, child, compare_counts, find_folder, locate
+from reid_dml.data.sets.layouts import Layout
 from reid_dml.errors import UserError
 
 _FOLDERS = ("cuhk03-np", "cuhk03", "cuhk03_release")
@@ -40,8 +40,9 @@ def _load(cfg: CfgNode, kind: str, name: str) -> ReIDData:
         name: in `DATA.NAME`.
     """
     if root := locate(cfg.DATA.ROOT, _FOLDERS, [f"images_{kind}", f"splits_new_{kind}.json"]):
-        return check_data(_read_listed(root, kind, name, cameras=cfg.DATA.CAMERAS))
-    folders = [f"{kind}/{MARKET_SPLITS[split]}" for split in ("query", "gallery")]
+        return check_data(_read_listed(root, kind, name), cameras=cfg.DATA.CAMERAS)
+    layout = Layout(name, _FOLDERS, PUBLISHED[kind], MARKET_SPLITS)
+    folders = [f"{kind}/{folder}" for folder in layout.tested]
     for place in _RAW if locate(cfg.DATA.ROOT, _FOLDERS, folders) is None else ():
         if raw := locate(cfg.DATA.ROOT, _FOLDERS, [place]):
             raise UserError(
@@ -49,11 +50,10 @@ def _load(cfg: CfgNode, kind: str, name: str) -> ReIDData:
                 "datasets/README.md)"
             )
     root = find_folder(cfg.DATA.ROOT, _FOLDERS, folders)
-    layout = Layout(name, _FOLDERS, PUBLISHED[kind], MARKET_SPLITS, example="0001_c1_1.png")
-    return check_data(layout.read(child(root, kind) or root / kind, cameras=cfg.DATA.CAMERAS))
+    return check_data(layout.read(child(root, kind) or root / kind), cameras=cfg.DATA.CAMERAS)
 
 
-def _read_listed(root: Path, kind: str, name: str, *, cameras: str) -> ReIDData:
+def _read_listed(root: Path, kind: str, name: str) -> ReIDData:
     file = child(root, f"splits_new_{kind}.json")
     images = child(root, f"images_{kind}")
     assert file is not None
@@ -66,12 +66,12 @@ def _read_listed(root: Path, kind: str, name: str, *, cameras: str) -> ReIDData:
         raise UserError(
             f"{file}: not a list of one split with train, query and gallery; copy it again, or get CUHK03-NP"
         ) from None
-    splits = {part: _records(paths, images, file, cameras) for part, paths in listed.items()}
+    splits = {part: _records(paths, images, file) for part, paths in listed.items()}
     compare_counts(root, splits, PUBLISHED[kind])
     return ReIDData(name, str(root), splits["train"], splits["query"], splits["gallery"])
 
 
-def _records(paths: Sequence[str], images: Path, file: Path, cameras: str) -> list[ImageRecord]:
+def _records(paths: Sequence[str], images: Path, file: Path) -> list[ImageRecord]:
     records = []
     for path in paths:  # wherever they lay on the machine that wrote the list
         base = re.split(r"[/\\]", path)[-1]
@@ -79,8 +79,7 @@ def _records(paths: Sequence[str], images: Path, file: Path, cameras: str) -> li
         if match is None:
             raise UserError(f"{file}: {path}: the name is not like 1_001_1_01.png; copy the file again")
         person = 1_000 * int(match["pair"]) + int(match["person"])  # persons are counted anew for each pair of cameras
-        camera = int(match["view"]) if cameras == "required" else UNKNOWN_CAMERA
-        records.append(ImageRecord(str(images / base), person, camera))
+        records.append(ImageRecord(str(images / base), person, int(match["view"])))
     return sorted(records)
 
 

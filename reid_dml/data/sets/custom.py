@@ -16,7 +16,7 @@ from reid_dml.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-@register_data("csv", task="retrieval", section="OWN", options=OwnOptions)
+@register_data("csv", task="retrieval", section="OWN", options=OwnOptions, own_root=True)
 def load_csv(cfg: CfgNode) -> ReIDData:
     """`DATA.ROOT` names the list; relative paths in it are relative to its folder.
 

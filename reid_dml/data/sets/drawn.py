@@ -22,7 +22,7 @@ from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord, ReIDD
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.checks import check_data
 from reid_dml.data.sets.found import Published, compare_counts, find_folder, inside
-from reid_dml.data.sets.layouts import image_files
+from reid_dml.data.sets.layouts import counted_from_one, read_images
 from reid_dml.data.sets.protocol import SECTION, ProtocolOptions
 from reid_dml.errors import UserError
 
@@ -34,21 +34,7 @@ _PRID_IN_BOTH = 200  # persons of PRID-2011 by number that are the same in both 
 
 
 def _read(folder: Path, pattern: str, example: str, *, camera: int | None = None) -> list[ImageRecord]:
-    """The images of a folder, persons counted from 1 where the names count from 0.
-
-    Args:
-        folder: to read.
-        pattern: of names, with the groups `person` and, where no camera is given, `camera`.
-        example: of a name.
-        camera: of all images; None: in the names.
-    """
-    compiled, records = re.compile(pattern), []
-    for path in image_files(folder):
-        match = compiled.match(os.path.basename(path))
-        if match is None:
-            raise UserError(f"{path}: the name is not like {example}; rename or remove the file")
-        records.append(ImageRecord(path, int(match["person"]), int(match["camera"]) if camera is None else camera))
-    return records
+    return read_images(folder, re.compile(pattern), f"is not like {example}", camera=camera)
 
 
 def _half(persons: Iterable[int], name: str, split: int) -> set[int]:
@@ -74,19 +60,13 @@ def _data(
         records: the splits.
         names: of the persons, where their numbers are ours.
     """
-    ignore = cfg.DATA.CAMERAS == "ignore"
-    splits = {
-        split: [record._replace(camera_id=UNKNOWN_CAMERA) for record in found] if ignore else found
-        for split, found in records.items()
-    }
     train, tested = (len({r.person_id for r in records[split]}) for split in ("train", "query"))
     logger.info(
         "%s: split %d of PROTOCOL.SPLIT: %d identities to train on, %d to search for", root, cfg.PROTOCOL.SPLIT, train,
         tested,
     )  # fmt: skip
-    return check_data(
-        ReIDData(name, str(root), splits["train"], splits["query"], splits["gallery"], original_ids=names or {})
-    )
+    splits = (records[split] for split in ("train", "query", "gallery"))
+    return check_data(ReIDData(name, str(root), *splits, original_ids=names or {}), cameras=cfg.DATA.CAMERAS)
 
 
 def _two_views(cfg: CfgNode, name: str, root: Path, images: Sequence[ImageRecord]) -> ReIDData:
@@ -103,7 +83,7 @@ def _two_views(cfg: CfgNode, name: str, root: Path, images: Sequence[ImageRecord
     return _data(cfg, name, root, splits, names=names)
 
 
-@register_data("viper", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("viper", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT", "SWAP_VIEWS"))
 def load_viper(cfg: CfgNode) -> ReIDData:
     """VIPeR (Gray et al., PETS 2007): 632 persons, an image in each of two views; 316 to train on, 316 to test."""
     root = find_folder(cfg.DATA.ROOT, ("VIPeR", "VIPeR.v1.0"), ["cam_a", "cam_b"])
@@ -113,16 +93,11 @@ def load_viper(cfg: CfgNode) -> ReIDData:
     }
     compare_counts(root, {"cam_a": views[1], "cam_b": views[2]}, Published({"cam_a": 632, "cam_b": 632}))
     both = set.intersection(*({record.person_id for record in found} for found in views.values()))
-    images = [
-        record._replace(person_id=record.person_id + 1, person=str(record.person_id))  # they count from 0
-        for found in views.values()
-        for record in found
-        if record.person_id in both
-    ]
+    images = counted_from_one(r for found in views.values() for r in found if r.person_id in both)
     return _two_views(cfg, "viper", root, images) if images else _nobody(root)
 
 
-@register_data("cuhk01", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("cuhk01", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT", "SWAP_VIEWS"))
 def load_cuhk01(cfg: CfgNode) -> ReIDData:
     """CUHK01 (Li et al., ACCV 2012): 971 persons, two images in each of two views; 485 to train on, 486 to test.
 
@@ -135,7 +110,7 @@ def load_cuhk01(cfg: CfgNode) -> ReIDData:
     return _two_views(cfg, "cuhk01", root, images)
 
 
-@register_data("prid2011", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("prid2011", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT",))
 def load_prid2011(cfg: CfgNode) -> ReIDData:
     """PRID-2011 (Hirzer et al., SCIA 2011), single shot: persons 1 ... 200 are in both cameras, 100 to train on.
 
@@ -159,7 +134,7 @@ def load_prid2011(cfg: CfgNode) -> ReIDData:
     return _data(cfg, "prid2011", root, splits)
 
 
-@register_data("ilids", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("ilids", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT",))
 def load_ilids(cfg: CfgNode) -> ReIDData:
     """QMUL i-LIDS (Zheng et al., BMVC 2009): 119 persons, 59 to train on; of each other one image searches for one.
 
@@ -186,7 +161,7 @@ def load_ilids(cfg: CfgNode) -> ReIDData:
     return _data(cfg, "ilids", root, splits)
 
 
-@register_data("grid", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data("grid", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT",))
 def load_grid(cfg: CfgNode) -> ReIDData:
     """QMUL underGround Re-Identification (Loy et al., CVPR 2009): 250 persons, 125 to train on, in ten given divisions.
 

@@ -14,7 +14,7 @@ from reid_dml.data.sets.own_images import OwnOptions, own_data, with_drawn_split
 logger = logging.getLogger(__name__)
 
 
-@register_data("folder_per_person", task="retrieval", section="OWN", options=OwnOptions)
+@register_data("folder_per_person", task="retrieval", section="OWN", options=OwnOptions, own_root=True)
 def load_folder_per_person(cfg: CfgNode) -> ReIDData:
     """Persons are the names of the folders; cameras those of their sub-folders, or `OWN.CAMERA_PATTERN` in the path.
 

@@ -15,7 +15,7 @@ from reid_dml.data.sets.places import check_root
 from reid_dml.errors import UserError, absolute
 
 _ARCHIVES = re.compile(r"\.(zip|tgz|tar|tar\.gz|rar|7z)$", re.IGNORECASE)
-_MARKET = ("bounding_box_train", "query", "bounding_box_test")
+MARKET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ def inside(folder: Path, name: str) -> Path:
     return again if entries == [again.name] and again.is_dir() else found
 
 
+def not_found(folder: Path) -> str:
+    """What is said of a folder of a data set that is not there."""
+    return f"{absolute(folder)}: folder not found; see datasets/README.md for the layout, or set DATA.ROOT"
+
+
 def compare_counts(root: Path, splits: Mapping[str, Sequence[ImageRecord]], published: Published) -> None:
     """One warning that names every number of images or identities that differs from the published one.
 
@@ -138,7 +143,7 @@ def _absent(folder: Path, needs: Sequence[str]) -> list[str]:
 def _explain(root: Path, names: Sequence[str], needs: Sequence[str]) -> Path:
     known = [folder for folder in _candidates(root, names) if _plain(folder.name) in map(_plain, names)]
     for folder in known:
-        if not _absent(folder, _MARKET):
+        if not _absent(folder, list(MARKET_SPLITS.values())):
             raise UserError(
                 f"{absolute(folder)}: a copy in Market-1501's layout, without {', '.join(_absent(folder, needs))}; "
                 f"read it with DATA.NAME folder DATA.ROOT {folder}, or unpack the authors' archive"
@@ -151,9 +156,7 @@ def _explain(root: Path, names: Sequence[str], needs: Sequence[str]) -> Path:
     for name in _entries(root):
         if _ARCHIVES.search(name) and _plain(_ARCHIVES.sub("", name)) in map(_plain, names):
             raise UserError(f"{absolute(root / name)}: is not unpacked; unpack it there")
-    raise UserError(
-        f"{absolute(root / names[0])}: folder not found; see datasets/README.md for the layout, or set DATA.ROOT"
-    )
+    raise UserError(not_found(root / names[0]))
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,12 @@ from reid_dml.data.sets.places import check_root
 from reid_dml.errors import UserError, absolute, require_file
 
 
-@register_data("imagenet", task="classification")
+@register_data(
+    "imagenet",
+    task="classification",
+    terms="ImageNet (Russakovsky et al., 2015) may be used for non-commercial research and education only.",
+    research_only=True,
+)
 def load_imagenet(cfg: CfgNode) -> ClassificationData:
     """`DATA.ROOT`/imagenet with train/<class>/ and val/<class>/."""
     root = check_root(cfg.DATA.ROOT, lambda root: holds_class_tree(root / "imagenet"), "imagenet/")

@@ -11,14 +11,14 @@ from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA, ImageRecord, ReIDD
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.found import Published, child, compare_counts
 from reid_dml.data.sets.layouts import image_files
-from reid_dml.data.sets.market1501 import load_market1501
+from reid_dml.data.sets.market1501 import TERMS, load_market1501
 from reid_dml.errors import UserError, absolute
 
 NAMES = ("distractors_500k", "images", "distractors")
 PUBLISHED = Published({"distractors_500k": 500_000})
 
 
-@register_data("market1501_500k", task="retrieval")
+@register_data("market1501_500k", task="retrieval", terms=TERMS, research_only=True)
 def load_market1501_500k(cfg: CfgNode) -> ReIDData:
     """Market-1501, and beside its folder or in it `distractors_500k` (`images`): wrong items for every query.
 

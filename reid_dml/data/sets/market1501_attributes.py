@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from reid_dml.data.records import DISTRACTOR, ClassificationData, ImageRecord, ReIDData
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.found import child
-from reid_dml.data.sets.market1501 import load_market1501
+from reid_dml.data.sets.market1501 import TERMS, load_market1501
 from reid_dml.data.sets.protocol import SECTION, ProtocolOptions
 from reid_dml.errors import UserError, absolute
 
@@ -95,7 +95,15 @@ def labelled(
     ]
 
 
-@register_data("market1501_attributes", task="classification", section=SECTION, options=ProtocolOptions)
+@register_data(
+    "market1501_attributes",
+    task="classification",
+    section=SECTION,
+    options=ProtocolOptions,
+    protocol=("ATTRIBUTE",),
+    terms=TERMS,
+    research_only=True,
+)
 def load_market1501_attributes(cfg: CfgNode) -> ClassificationData:
     """Training images of Market-1501 to learn `PROTOCOL.ATTRIBUTE` from; to test on, the gallery's of known persons.
 

@@ -110,7 +110,7 @@ def _records(images: np.ndarray, labels: np.ndarray, where: str) -> list[ImageRe
     ]
 
 
-@register_data("npz", task="classification")
+@register_data("npz", task="classification", own_root=True)
 def load_npz(cfg: CfgNode) -> ClassificationData:
     """Images and labels of your own: `DATA.ROOT` names the file."""
     return read_npz(Path(cfg.DATA.ROOT), own_name(cfg.DATA.ROOT))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from yacs.config import CfgNode
 
 from reid_dml.data.drawn_splits import place_in_draw
 from reid_dml.data.listing import list_folders
-from reid_dml.data.records import UNKNOWN_CAMERA, ImageRecord, ReIDData
+from reid_dml.data.records import ImageRecord, ReIDData
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.checks import check_data
-from reid_dml.data.sets.found import Published, child, compare_counts, find_folder, inside
+from reid_dml.data.sets.found import Published, child, compare_counts, find_folder, inside, not_found
 from reid_dml.data.sets.layouts import image_files
 from reid_dml.data.sets.protocol import SECTION, ProtocolOptions
 from reid_dml.errors import UserError
@@ -42,7 +43,7 @@ def read_prcc(root: Path, *, clothes: str = "changed") -> ReIDData:
         found["train"] = _persons(inside(root, "rgb/train"))
     compare_counts(root, found, PUBLISHED)
     query = [record for camera in _SEARCHING[clothes] for record in found[f"test/{camera}"]]
-    missing = "" if "train" in found else f"{root / 'rgb' / 'train'}: folder not found"
+    missing = "" if "train" in found else not_found(root / "rgb" / "train")
     return ReIDData("prcc", str(root), found.get("train", []), query, found["test/A"], missing=missing)
 
 
@@ -73,13 +74,13 @@ def _persons(folder: Path, camera: str = "") -> list[ImageRecord]:
     return records
 
 
-@register_data("prcc", task="retrieval", section=SECTION, options=ProtocolOptions)
+@register_data(
+    "prcc", task="retrieval", section=SECTION, options=ProtocolOptions, protocol=("SPLIT", "CLOTHES", "SINGLE_SHOT")
+)
 def load_prcc(cfg: CfgNode) -> ReIDData:
     """PRCC; its validation images, of the training persons, are not read."""
     root = find_folder(cfg.DATA.ROOT, ("prcc",), [f"rgb/test/{camera}" for camera in CAMERAS])
     data = read_prcc(root, clothes=cfg.PROTOCOL.CLOTHES)
-    gallery = one_each(data.gallery, cfg.PROTOCOL.SPLIT) if cfg.PROTOCOL.SINGLE_SHOT else list(data.gallery)
-    splits = [data.train, data.query, gallery]
-    if cfg.DATA.CAMERAS == "ignore":
-        splits = [[record._replace(camera_id=UNKNOWN_CAMERA) for record in found] for found in splits]
-    return check_data(ReIDData("prcc", data.root, *splits, missing=data.missing))
+    if cfg.PROTOCOL.SINGLE_SHOT:
+        data = replace(data, gallery=one_each(data.gallery, cfg.PROTOCOL.SPLIT))
+    return check_data(data, cameras=cfg.DATA.CAMERAS)

@@ -8,21 +8,13 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.data.sets import DATA_SETS, read_names
 from reid_dml.options import Component, Warn, option, options_of
 
 SECTION = "PROTOCOL"
 ATTRIBUTES = (
     *("age", "backpack", "bag", "clothes", "down", "downcolour", "gender", "hair", "handbag", "hat", "up", "upcolour"),
 )
-# The data sets that each option concerns.
-_CONCERNED = {
-    "SPLIT": {"viper", "cuhk01", "ilids", "prid2011", "prcc", "grid"},
-    "SWAP_VIEWS": {"viper", "cuhk01"},
-    "VALIDATION": {"msmt17", "msmt17_v1", "msmt17_v2"},
-    "CLOTHES": {"ltcc", "prcc"},
-    "SINGLE_SHOT": {"prcc"},
-    "ATTRIBUTE": {"market1501_attributes"},
-}
 
 
 @dataclass(frozen=True)
@@ -45,14 +37,18 @@ class ProtocolOptions(Component):
     attribute: str = option("gender", "market1501_attributes: what is learnt", choices=ATTRIBUTES)
 
     def advise(self, cfg: CfgNode, warn: Warn) -> None:
-        entries = [*(cfg.DATA.TRAIN or [cfg.DATA.NAME]), *cfg.DATA.TEST]
-        read = {entry.partition("=")[0].strip() for entry in entries}
+        read = set(read_names(cfg))
         for key, found in options_of(type(self)).items():
-            if cfg.PROTOCOL[key] != found.default and not read & _CONCERNED[key]:
+            if cfg.PROTOCOL[key] != found.default and not read & (concerned := _concerned(key)):
                 warn(
                     f"PROTOCOL.{key}",
-                    f"has no effect on {', '.join(sorted(read))}; it is of {', '.join(sorted(_CONCERNED[key]))}",
+                    f"has no effect on {', '.join(sorted(read))}; it is of {', '.join(sorted(concerned))}",
                 )
+
+
+def _concerned(key: str) -> set[str]:
+    """The data sets that an option concerns."""
+    return {name for name, entry in DATA_SETS.entries().items() if key in entry.protocol}
 
 
 def unusual(protocol: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -66,7 +62,7 @@ def unusual(protocol: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
     return {
         key.lower(): values[key]
         for key, found in options_of(ProtocolOptions).items()
-        if key in values and values[key] != found.default and read & _CONCERNED[key]
+        if key in values and values[key] != found.default and read & _concerned(key)
     }
 
 

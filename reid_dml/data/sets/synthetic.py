@@ -16,14 +16,14 @@ import numpy as np
 from yacs.config import CfgNode
 
 from reid_dml.data.records import ReIDData
-from reid_dml.data.sets import register_data
+from reid_dml.data.sets import DEFAULT_ROOT, register_data
 from reid_dml.data.sets.checks import check_data
-from reid_dml.data.sets.market1501 import SPLITS, read_layout
+from reid_dml.data.sets.market1501 import MARKET, market_layout
 from reid_dml.data.sets.pedestrians import DRAWING, Camera, Pedestrian, draw
 from reid_dml.files import save_folder, user_cache
 from reid_dml.options import Component, Refuse, option
 
-DEFAULT_ROOT = "datasets"  # of DATA.ROOT
+TERMS = "The images are drawn by reid_dml from a seed and show nobody; there are no terms."
 _JUNK_PER_CAMERA = 8
 _MOST_IMAGES = 2_000_000
 _DISTRACTORS_PER_TEST_IDENTITY = 2
@@ -49,7 +49,7 @@ class SyntheticOptions(Component):
             refuse("SYNTHETIC.CAMERAS", f"makes {images:,} images of so many identities; draw {_MOST_IMAGES:,} at most")
 
 
-@register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions)
+@register_data("synthetic", task="retrieval", section="SYNTHETIC", options=SyntheticOptions, terms=TERMS)
 def load_synthetic(cfg: CfgNode) -> ReIDData:
     """Draw the data set below `DATA.ROOT` unless it is there already, then read it like Market-1501.
 
@@ -64,7 +64,7 @@ def load_synthetic(cfg: CfgNode) -> ReIDData:
         except OSError:
             if not root.is_dir():  # else another process was faster and wrote the same images
                 raise
-    return check_data(read_layout(root, "synthetic", cameras=cfg.DATA.CAMERAS))
+    return check_data(market_layout("synthetic").read(root), cameras=cfg.DATA.CAMERAS)
 
 
 def drawing_folder(root: str) -> Path:
@@ -87,7 +87,8 @@ def write_pedestrians(
         images_per_camera: of each person.
         seed: from which every image follows.
     """
-    for folder in SPLITS.values():
+    splits = MARKET.splits
+    for folder in splits.values():
         (root / folder).mkdir(parents=True)
     views = [Camera.of(seed, number) for number in range(1, cameras + 1)]
 
@@ -101,17 +102,17 @@ def write_pedestrians(
     for person in range(1, train_identities + 1):
         for view in views:
             for frame in range(images_per_camera):
-                write(SPLITS["train"], person, view, frame)
+                write(splits["train"], person, view, frame)
     for person in range(train_identities + 1, train_identities + test_identities + 1):
         for view in views:
             for frame in range(images_per_camera):
-                write(SPLITS["query"] if frame == 0 else SPLITS["gallery"], person, view, frame)
+                write(splits["query"] if frame == 0 else splits["gallery"], person, view, frame)
             for frame in range(images_per_camera + 1):
-                write(SPLITS["boxes"], person, view, frame)
+                write(splits["gt_bbox"], person, view, frame)
     others = train_identities + test_identities + 1  # identities nobody searches for
     for number in range(_DISTRACTORS_PER_TEST_IDENTITY * test_identities):
-        write(SPLITS["gallery"], 0, views[number % cameras], number, identity=others + number)
+        write(splits["gallery"], 0, views[number % cameras], number, identity=others + number)
     for view in views:
         for number in range(_JUNK_PER_CAMERA):
             identity = train_identities + 1 + number % test_identities
-            write(SPLITS["gallery"], -1, view, number, identity=identity, crop=0.45)
+            write(splits["gallery"], -1, view, number, identity=identity, crop=0.45)

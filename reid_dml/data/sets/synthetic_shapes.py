@@ -20,6 +20,7 @@ from yacs.config import CfgNode
 from reid_dml.data.records import ClassificationData
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.npz import read_npz
+from reid_dml.data.sets.synthetic import TERMS, drawing_folder
 from reid_dml.files import save_with
 from reid_dml.options import Component, option
 
@@ -39,12 +40,15 @@ class ShapesOptions(Component):
     seed: int = option(0, "the drawing's own seed", least=0)
 
 
-@register_data("synthetic_shapes", task="classification", section="SHAPES", options=ShapesOptions)
+@register_data("synthetic_shapes", task="classification", section="SHAPES", options=ShapesOptions, terms=TERMS)
 def load_synthetic_shapes(cfg: CfgNode) -> ClassificationData:
-    """Draw the data set into a file below `DATA.ROOT` unless it is there already, then read it."""
+    """Draw the data set into a file below `DATA.ROOT` unless it is there already, then read it.
+
+    Where no root is named and there is no folder `datasets` to stand in, it goes to the user's cache.
+    """
     options = {key.lower(): value for key, value in cfg.SHAPES.items()}
     fingerprint = hashlib.sha256(json.dumps([_DRAWING, options], sort_keys=True).encode()).hexdigest()[:8]
-    path = Path(cfg.DATA.ROOT) / f"synthetic-shapes-{fingerprint}.npz"
+    path = drawing_folder(cfg.DATA.ROOT) / f"synthetic-shapes-{fingerprint}.npz"
     if not path.is_file():
         arrays = draw_shapes(**options)
         save_with(path, lambda draft: _save(draft, arrays))

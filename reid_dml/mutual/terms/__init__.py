@@ -87,7 +87,7 @@ class Term(Component, ABC):
         if not self.needs_pairs:
             return
         images = sampler_kind(cfg.SAMPLER).images_per_person()
-        key, remedy = f"OBJECTIVE.{self.prefix}WEIGHT", "or lower SAMPLER.IMAGES_PER_IDENTITY"
+        key, remedy = self.key(), "or lower SAMPLER.IMAGES_PER_IDENTITY"
         if images == cfg.TRAIN.BATCH_SIZE:
             warn(key, f"a batch of one person has no negatives, this loss stays 0; raise TRAIN.BATCH_SIZE {remedy}")
         elif images == 1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reid_dml.classification.calibration import CalibrationBins
+from reid_dml.report_page.sections import Section, plots
 from reid_dml.reporting.figures import draw_lines
-from reid_dml.reporting.sections import Section, plots
 
 _TEXT = """<p>Test images in {count} bins of the largest posterior probability (confidence): where the accuracy of a bin
 lies below the diagonal, the network is more certain than it is right. The right-hand plot is each bin's share of the

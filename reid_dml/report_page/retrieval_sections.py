@@ -9,8 +9,8 @@ from reid_dml.analysis.curves import cmc_curves
 from reid_dml.analysis.ranked_lists import choose_lists, lists_html, worst_lists
 from reid_dml.analysis.score_histogram import similarity_histogram
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.report_page.sections import Section, plots
 from reid_dml.reporting.figures import draw_lines
-from reid_dml.reporting.sections import Section, plots
 
 _LISTS = """<p>The ten nearest gallery images{whose}, nearest first; <b style="color:#1a9a3c">green</b> is the right
 person, <b style="color:#d92b2b">red</b> a wrong one. Images of the query's own person in its own camera do not count

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any, NamedTuple
 
 from reid_dml.files import write_text
+from reid_dml.report_page.sections import Section
 from reid_dml.reporting.data_names import data_of
-from reid_dml.reporting.sections import Section
 from reid_dml.reporting.tables import (
     MetricsTable,
     ReferenceRow,

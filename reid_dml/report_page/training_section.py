@@ -7,8 +7,8 @@ from typing import Any
 
 from reid_dml.analysis.curves import evaluation_curves, training_curves
 from reid_dml.mutual.terms import term_kinds
+from reid_dml.report_page.sections import Section, plots
 from reid_dml.reporting.figures import draw_lines
-from reid_dml.reporting.sections import Section, plots
 
 
 def training_section(lines: Sequence[Mapping[str, Any]]) -> Section:

@@ -8,17 +8,11 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.cells import markdown_table, percent, rank_cells
+from reid_dml.data.sets import registered_as
 from reid_dml.models.summary import NetworkSummary
-from reid_dml.text import markdown_table
 from reid_dml.versions import __version__
 
-# Terms of data sets by the beginning of their name. Of data that is not here whoever hands a model on knows more.
-_TERMS = {
-    "market1501": "Market-1501 (Zheng et al., ICCV 2015) may be used for research only and must not be passed on.",
-    "synthetic": "The images are drawn by reid_dml from a seed and show nobody; there are no terms.",
-    "cifar": "CIFAR (Krizhevsky, 2009) is published without a licence, for research.",
-    "imagenet": "ImageNet (Russakovsky et al., 2015) may be used for non-commercial research and education only.",
-}
 _PROTOCOLS = {
     "single_query": "single query",
     "multi_query": "multi-query",
@@ -152,9 +146,9 @@ def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -
     for label, found in named.items():
         for key, title in _PROTOCOLS.items():
             if key in found:
-                retrieval.append([label, title, *_ranking_numbers(found[key])])
+                retrieval.append([label, title, *_ranking_cells(found[key])])
         if test := found.get("classification", {}).get("test"):
-            classes.append([label, *(_percent(test.get(key)) for key in ("top1", "top5", "ece"))])
+            classes.append([label, *(percent(test.get(key)) for key in ("top1", "top5", "ece"))])
     text = ""
     if retrieval:
         header = ["of", "protocol", "mAP", "mINP", "rank-1", "rank-5", "rank-10"]
@@ -173,14 +167,8 @@ def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -
     return text
 
 
-def _ranking_numbers(found: Mapping[str, Any]) -> list[str]:
-    curve = found["cmc"]
-    ranks = [curve[min(rank, len(curve)) - 1] for rank in (1, 5, 10)]
-    return [_percent(value) for value in (found["mAP"], found.get("mINP"), *ranks)]
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _ranking_cells(found: Mapping[str, Any]) -> list[str]:
+    return [percent(found["mAP"]), percent(found.get("mINP")), *rank_cells(found["cmc"])]
 
 
 def _trained_on(record: Mapping[str, Any]) -> list[str]:
@@ -191,22 +179,17 @@ def _trained_on(record: Mapping[str, Any]) -> list[str]:
 
 def _terms(record: Mapping[str, Any], card: CardText) -> str:
     data = _trained_on(record)
-    known = {name: _known_terms(name) for name in data}
+    entries = {name: registered_as(name) for name in data}
+    known = [entry for entry in entries.values() if entry and entry.terms]
     said = [f"Trained on {' + '.join(data)}."] if data else []
     if card.terms:
         said.append(card.terms)
     else:
-        said += dict.fromkeys(terms for terms in known.values() if terms)
-        unknown = [name for name in data if not known[name]]
+        said += dict.fromkeys(entry.terms for entry in known)
+        unknown = [name for name, entry in entries.items() if entry not in known]
         if unknown or not data:
             of = ", ".join(unknown) if len(data) > 1 else "the data"
             said.append(f"Terms of {of}: not known to reid_dml; ask whoever made this model.")
-    if any(known[name] and name.startswith(("market1501", "imagenet")) for name in data):
+    if any(entry.research_only for entry in known):
         said.append("Whether weights trained on such data may be used commercially is for their user to find out.")
     return " ".join(said)
-
-
-def _known_terms(name: str) -> str:
-    """Terms of a published data set; empty where they are not known, as of somebody's own images."""
-    own = name.endswith(" (own)")
-    return "" if own else next((terms for start, terms in _TERMS.items() if name.startswith(start)), "")

@@ -15,9 +15,9 @@ from reid_dml.analysis.ranked_lists import choose_lists, worst_lists
 from reid_dml.analysis.score_histogram import similarity_histogram
 from reid_dml.features import FeatureSet
 from reid_dml.ranking.metrics import average_precisions
+from reid_dml.report_page.page import Control, write_report
 from reid_dml.reporting.data_names import data_of
 from reid_dml.reporting.figures import draw_lines
-from reid_dml.reporting.report import Control, write_report
 from reid_dml.reporting.retrieval_table import RETRIEVAL
 from reid_dml.reporting.tables import ReferenceRow
 

@@ -16,9 +16,6 @@ from yacs.config import CfgNode
 
 from reid_dml.config import all_options, default_config, get_option
 from reid_dml.errors import UserError
-from reid_dml.features.fingerprint import fingerprint
-from reid_dml.features.model_card import CardText, model_card
-from reid_dml.features.roboflow import roboflow_architecture, roboflow_config
 from reid_dml.files import read_json, save_folder, write_bytes, write_json, write_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.safetensors_files import weights_bytes
@@ -26,16 +23,19 @@ from reid_dml.models.summary import summarize_network
 from reid_dml.outputs import check_folder
 from reid_dml.runs.folder import RunFolder, config_text
 from reid_dml.runs.sources import MEMBERS_KEY, head_classes, header, members_text, without_place
+from reid_dml.sharing.model_card import CardText, model_card
+from reid_dml.sharing.roboflow import roboflow_architecture, roboflow_config
 
 
 def save_model(
-    networks: Mapping[int, ReIDNetwork], cfg: CfgNode, folder: str | os.PathLike[str], card: CardText | None = None
+    networks: Mapping[int, ReIDNetwork], cfg: CfgNode, model: str, folder: str | os.PathLike[str], card: CardText
 ) -> Path:
     """Write networks as a model folder, all at once or not at all.
 
     Args:
         networks: by their index in `COHORT.NETWORKS`; all of them, or some.
         cfg: what they were opened with; `MODEL.WEIGHTS` says where they came from, and so where their numbers are.
+        model: their fingerprint, see `features.fingerprint`.
         folder: must be new or empty.
         card: what only whoever hands the model on can say.
 
@@ -50,8 +50,8 @@ def save_model(
         if not isinstance(network, ReIDNetwork):
             raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
     folder = check_new_folder(folder)
-    classes, about = head_classes(cfg.MODEL.WEIGHTS), card or CardText()
-    save_folder(folder, lambda draft: _write(draft, networks, handed_on_config(cfg), _record(cfg), classes, about))
+    classes, own = head_classes(cfg.MODEL.WEIGHTS), handed_on_config(cfg)
+    save_folder(folder, lambda draft: _write(draft, networks, own, model, _record(cfg), classes, card))
     return folder
 
 
@@ -93,13 +93,13 @@ def _write(
     folder: Path,
     networks: Mapping[int, ReIDNetwork],
     cfg: CfgNode,
+    model: str,
     record: dict[str, Any],
     classes: str,
     card: CardText,
 ) -> None:
     run = RunFolder(folder)
     write_text(run.config_file, config_text(cfg))
-    model = fingerprint(cfg, networks)
     for index, network in networks.items():
         # Of one model, and each under its own name: checked when they are read.
         about = {"run": model, "step": str(record.get("steps", "")), "network": str(index), "average": "false"}

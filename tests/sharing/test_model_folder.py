@@ -18,8 +18,8 @@ from reid_dml import FeatureExtractor, FeatureSet
 from reid_dml.config import load_config
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
-from reid_dml.features.model_card import CardText, model_card
 from reid_dml.models.summary import summarize
+from reid_dml.sharing.model_card import CardText, model_card
 from tests.conftest import REPOSITORY, killed_draft
 
 
@@ -84,15 +84,24 @@ def test_the_card_says_what_the_record_says(model, tiny_run):
     ("record", "said", "unsaid"),
     [
         (
-            {"dataset": "market1501", "trained_on": "msmt17_v1 + cuhk03_labelled"},
-            ["Trained on msmt17_v1 + cuhk03_labelled. Terms of msmt17_v1, cuhk03_labelled: not known"],
+            {"dataset": "market1501", "trained_on": "viper + cuhk03_labelled"},
+            ["Trained on viper + cuhk03_labelled. Terms of viper, cuhk03_labelled: not known"],
             ["Market-1501 (Zheng", "commercially"],
         ),
         (
             {"dataset": "msmt17_v1", "trained_on": "market1501 + synthetic + dukemtmc"},
-            ["Market-1501 (Zheng", "drawn by reid_dml", "Terms of dukemtmc: not known", "commercially"],
-            ["msmt17_v1."],
+            ["Market-1501 (Zheng", "drawn by reid_dml", "DukeMTMC, of which it is made, was withdrawn", "commercially"],
+            ["msmt17_v1.", "not known"],
         ),
+        (
+            {"dataset": "market1501", "trained_on": "msmt17_v1 + prcc"},
+            ["MSMT17 (Wei", "Terms of prcc: not known", "commercially"],
+            ["Market-1501 (Zheng"],
+        ),
+        ({"dataset": "market1501_gender"}, ["Market-1501 (Zheng", "commercially"], ["not known"]),
+        ({"dataset": "cifar10 (unofficial split)"}, ["CIFAR (Krizhevsky"], ["not known", "commercially"]),
+        ({"dataset": "market15012"}, ["not known"], ["Zheng", "commercially"]),
+        ({"dataset": "synthetic_shapes"}, ["drawn by reid_dml"], ["not known", "commercially"]),
         ({"dataset": "market1501"}, ["Trained on market1501. Market-1501 (Zheng", "commercially"], ["not known"]),
         ({"dataset": "market1501 (own)"}, ["Terms of the data: not known"], ["Zheng", "commercially"]),
         ({}, ["Terms of the data: not known"], ["Trained on"]),

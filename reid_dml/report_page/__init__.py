@@ -1,0 +1,1 @@
+"""report.html: the page of a run, put together from what tables, figures and analyses give."""

@@ -1,0 +1,1 @@
+"""Trained networks to hand on: model folders and their cards."""
