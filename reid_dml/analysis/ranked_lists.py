@@ -10,7 +10,7 @@ import numpy as np
 
 from reid_dml.analysis.thumbnails import jpeg_url
 from reid_dml.data.images import NO_LIMIT, read_image, resize_image
-from reid_dml.data.records import DISTRACTOR, ImageRecord
+from reid_dml.data.records import DISTRACTOR, ImageRecord, evenly_spread
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.metrics import average_precisions
 from reid_dml.ranking.ranked_list import RankedList, camera_name, exact_lists, person_name
@@ -30,7 +30,7 @@ def choose_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 10, len
     """
     persons = gallery.person_ids[gallery.person_ids > DISTRACTOR]
     wanted = np.flatnonzero(np.isin(query.person_ids, persons))
-    rows = wanted[np.unique(np.linspace(0, len(wanted) - 1, min(count, len(wanted))).round().astype(int))]
+    rows = wanted[evenly_spread(len(wanted), count)]
     return exact_lists(query.select(rows), gallery, min(length, len(gallery)))
 
 

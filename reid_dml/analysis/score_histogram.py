@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reid_dml.analysis.curves import Curve
+from reid_dml.data.records import evenly_spread
 from reid_dml.features.feature_set import FeatureSet, normalize
 from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.protocol import in_own_clothes, is_match, is_negative
@@ -19,8 +20,7 @@ def similarity_histogram(query: FeatureSet, gallery: FeatureSet) -> dict[str, Cu
 
     Pairs are those of a query and a gallery image, not itself, that count in its ranking.
     """
-    rows = np.unique(np.linspace(0, len(query) - 1, min(_QUERIES, len(query))).round().astype(int))
-    chosen, vectors = query.select(rows), normalize(gallery.features)
+    chosen, vectors = query.select(evenly_spread(len(query), _QUERIES)), normalize(gallery.features)
     persons, cameras = chosen.person_ids[:, None], chosen.camera_ids[:, None]
     clothes = in_own_clothes(chosen.clothes[:, None], gallery.clothes)
     scores = normalize(chosen.features) @ vectors.T

@@ -12,7 +12,7 @@ import torch
 
 from reid_dml.analysis.activation import ActivationList, activation_maps, relative_maps
 from reid_dml.analysis.ranking_picture import draw_activation
-from reid_dml.commands.trained_run import TrainedRun, evenly_spread, open_runs, open_selection
+from reid_dml.commands.trained_run import TrainedRun, open_runs, open_selection, some_of
 from reid_dml.data.broken import usable_records
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.images import read_image
@@ -59,7 +59,7 @@ def analyse_activation(
     lists: list[ActivationList] = []
     for run in open_runs(runs, options, with_data=not gallery):
         first, others = _records(run, query, gallery)
-        others = evenly_spread(others, images)
+        others = some_of(others, images)
         if not others:
             raise UserError(f"{run.name}: no gallery image besides the query; name others with --gallery")
         records = {record.path: record for record in others}

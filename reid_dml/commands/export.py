@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from reid_dml.config import default_config
 from reid_dml.data.image_paths import image_records
-from reid_dml.data.records import ImageRecord, ReIDData
+from reid_dml.data.records import ImageRecord, ReIDData, evenly_spread
 from reid_dml.data.sets import load_data
 from reid_dml.digests import file_digest
 from reid_dml.errors import UserError
@@ -192,8 +192,7 @@ def _calibration(int8: Int8, train: Sequence[ImageRecord]) -> list[ImageRecord]:
     records = list(image_records([int8.calibration], labels="none")) if int8.calibration else list(train)
     if not records:
         raise UserError("there are no training images to calibrate with; name some with --calibration")
-    step = max(1, len(records) // int8.images)
-    return records[::step][: int8.images]
+    return [records[row] for row in evenly_spread(len(records), int8.images)]
 
 
 def _speeds(source: FeatureExtractor, file: Path, normalisation: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 from reid_dml.config import load_config
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import label_rows
-from reid_dml.data.records import ClassificationData, ImageRecord, ReIDData
+from reid_dml.data.records import ClassificationData, ImageRecord, ReIDData, evenly_spread
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.device import keep_freed_memory, resolve_device
@@ -90,7 +90,7 @@ class TrainedRun:
         records = self.records(split)
         if split == "train":
             records = [records[row] for row in self.data.labelled_rows]
-        return evenly_spread(records, count)
+        return some_of(records, count)
 
     def features(self, records: Sequence[ImageRecord]) -> dict[str, FeatureSet]:
         """Pooled features of images by the label of the network."""
@@ -106,11 +106,9 @@ class TrainedRun:
         return {self.label(index): FeatureSet.of(values, records) for index, values in found.items()}
 
 
-def evenly_spread(records: Sequence[ImageRecord], count: int) -> list[ImageRecord]:
+def some_of(records: Sequence[ImageRecord], count: int) -> list[ImageRecord]:
     """So many of some images, evenly spread; all of them if `count` is 0 or there are no more."""
-    if not count or count >= len(records):
-        return list(records)
-    return [records[row] for row in np.linspace(0, len(records) - 1, count).round().astype(int)]
+    return [records[row] for row in evenly_spread(len(records), count or len(records))]
 
 
 def open_runs(

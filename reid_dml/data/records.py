@@ -50,6 +50,19 @@ class ImageRecord(NamedTuple):
         return self.person_id
 
 
+def evenly_spread(count: int, wanted: int) -> np.ndarray:
+    """Positions of `wanted` of `count` images, evenly spread from the first to the last; of all where there are fewer.
+
+    Args:
+        count: how many there are.
+        wanted: how many to take; of one, the first.
+
+    Returns:
+        (min(count, wanted),) int64, rising.
+    """
+    return np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64)
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What every data set has: images to train on, in a fixed order.

@@ -37,8 +37,9 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
 from reid_dml.ranking.label_checks import check_labelled
 from reid_dml.ranking.own_images import own_images
-from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability
+from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability, logistic
 from reid_dml.ranking.protocol import in_own_clothes, is_labelled, is_match, is_negative
+from reid_dml.ranking.roc import accepted_pairs
 from reid_dml.search.index_types import as_vectors
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ _BLOCK = 1 << 22  # pairs held at a time
 _BINS = 1 << 16
 _PASSES = 4  # over all pairs
 _LONG = 120  # seconds that are worth a word
+_LARGEST_EXPONENT = 700.0  # exp(710) overflows; a rate of one pair in 10^300 times exp(700) is above 1 already
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
     (tar, tar_error), (far, far_error) = pairs.rates(key)
     z = -NormalDist().inv_cdf((1 - confidence) / 2)  # the lower tail keeps its digits near a confidence of 1
     spread = z * far_error / far if far else 0.0
-    far_interval = (far * math.exp(-spread), min(1.0, far * math.exp(spread)))
+    far_interval = (far * math.exp(-spread), min(1.0, far * math.exp(min(spread, _LARGEST_EXPONENT))))
     ends = pairs.keys_above(histogram, [_accepted(rate, count) for rate in far_interval])
     thresholds = sorted(pairs.threshold(end) for end in ends)
     scores = pairs.bin_scores()
@@ -318,7 +320,7 @@ def _rate(reached: np.ndarray, every: np.ndarray, *, units: int) -> tuple[float,
 
 def _accepted(rate: float, count: int) -> int:
     """The most of `count` pairs that are a share of at most `rate`; never all of them."""
-    return min(int(rate * count + 1e-6), count - 1)  # 0.29 * 100 is a little less than 29
+    return min(accepted_pairs(rate, count), count - 1)
 
 
 def _least_rate(count: int) -> float:
@@ -338,5 +340,4 @@ def _logit_interval(rate: float, half_width: float) -> tuple[float, float]:
     if not 0 < rate < 1:
         return rate, rate
     logit, half = math.log(rate / (1 - rate)), half_width / (rate * (1 - rate))
-    low, high = (1 / (1 + math.exp(-(logit + sign * half))) for sign in (-1, 1))
-    return low, high
+    return logistic(logit - half), logistic(logit + half)

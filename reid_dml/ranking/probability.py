@@ -35,7 +35,12 @@ class SamePerson:
             prior: probability before the images are seen, in (0, 1).
         """
         logit = self.slope * score + self.intercept + math.log(prior / (1 - prior))
-        return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
+        return logistic(logit)
+
+
+def logistic(logit: float) -> float:
+    """1 / (1 + exp(-logit)), without overflow: 0 from -700 down."""
+    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 
+def accepted_pairs(rate: float, negatives: int) -> int:
+    """The most pairs that may be accepted of `negatives` pairs of different persons at a false-positive rate."""
+    return int(rate * negatives + 1e-6)  # 0.29 * 100 is a little less than 29
+
+
 class LargestValues:
     """The largest `count` of all values added, without keeping the others."""
 
@@ -57,11 +62,8 @@ class PairScores:
         if not all(0 <= rate < 1 for rate in rates):
             raise ValueError(f"fpr: false-positive rates must lie in [0, 1), got {list(rates)}")
         self.rates, self.comparable, self._negatives_count = list(rates), comparable, negatives
-        self._highest = LargestValues(self._accepted(max(rates)) + 1)
+        self._highest = LargestValues(accepted_pairs(max(rates), negatives) + 1)
         self._positives: list[np.ndarray] = []
-
-    def _accepted(self, rate: float) -> int:
-        return int(rate * self._negatives_count + 1e-6)  # 0.29 * 100 is a little less than 29
 
     def part(self) -> PairScores:
         """A collector for some of the queries, to be merged later."""
@@ -93,7 +95,7 @@ class PairScores:
         negatives = np.sort(self._highest.values())
         found = {}
         for rate in self.rates:
-            accepted = self._accepted(rate)
+            accepted = accepted_pairs(rate, self._negatives_count)
             threshold = negatives[len(negatives) - 1 - accepted] if accepted < len(negatives) else -np.inf
             above = len(positives) - np.searchsorted(positives, threshold, side="right")
             found[f"{rate:g}"] = float(above / len(positives))

@@ -50,8 +50,10 @@ def save_model(
         if not isinstance(network, ReIDNetwork):
             raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
     folder = check_new_folder(folder)
-    classes, own = head_classes(cfg.MODEL.WEIGHTS), handed_on_config(cfg)
-    save_folder(folder, lambda draft: _write(draft, networks, own, model, _record(cfg), classes, card))
+    classes = head_classes(cfg.MODEL.WEIGHTS)
+    save_folder(
+        folder, lambda draft: _write(draft, networks, handed_on_config(cfg), model, _record(cfg), classes, card)
+    )
     return folder
 
 

@@ -268,6 +268,24 @@ def test_int8_costs_what_it_says(command, tiny_run, paths, tmp_path):
     assert (theirs(paths) * source(paths)).sum(1).min() > 0.9
 
 
+def test_int8_is_calibrated_on_images_evenly_spread_over_all(command, tiny_run, tmp_path, monkeypatch):
+    for package in NEEDS[".onnx"]:
+        pytest.importorskip(package)
+    (tmp_path / "photos").mkdir()
+    for number in range(15):
+        cv2.imwrite(str(tmp_path / "photos" / f"{number:02d}.png"), np.full((32, 16, 3), number, np.uint8))
+
+    def stop(_file, records, *_):
+        raise UserError(",".join(Path(record.path).stem for record in records))
+
+    monkeypatch.setattr("reid_dml.commands.export.quantise", stop)
+    result = command(
+        *("export_model", "--run", tiny_run, "--network", 0, "--data", "own", "--output", tmp_path / "i.onnx"),
+        *("--int8", "--calibration", tmp_path / "photos", "--calibration-images", 8),
+    )
+    assert "00,02,04,06,08,10,12,14" in result.error
+
+
 class TestRefusals:
     """One line, exit code 2, no file."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 
 from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
@@ -35,7 +36,8 @@ def judged_pairs(left, right):
         a, b = int(left.person_ids[i]), int(right.person_ids[j])
         same_camera = left.camera_ids[i] == right.camera_ids[j] != -1
         same_clothes = left.clothes[i] == right.clothes[j] != 0
-        if min(a, b) < 0 or (a == b and (a == 0 or same_camera or same_clothes)):
+        itself = left.paths[i] == right.paths[j] and (left.features[i] == right.features[j]).all()
+        if min(a, b) < 0 or (a == b and (a == 0 or same_camera or same_clothes or itself)):
             continue
         other = "left" if right is left else "right"
         units = {
@@ -56,6 +58,32 @@ def jackknife(pairs, accepted):
     return np.mean([accepted(d) for d, _ in pairs]), math.sqrt((n - 1) / n * ((rates - np.mean(rates)) ** 2).sum())
 
 
+def check_against_the_definition(left, gallery, wanted):
+    """Calibrate, and compare everything that is found with its definition, pair by pair."""
+    pairs = list(judged_pairs(left, left if gallery is None else gallery))
+    different = [(d, units) for d, same, units in pairs if not same]
+    same = [(d, units) for d, same, units in pairs if same]
+    found = calibrate(left, gallery, false_accept_rate=wanted, metric="euclidean")
+    assert (found.different_pairs, found.same_pairs) == (len(different), len(same))
+    assert found.false_accept_rate == pytest.approx(np.mean([d <= found.threshold for d, _ in different]), abs=1e-12)
+    assert found.true_accept_rate == pytest.approx(np.mean([d <= found.threshold for d, _ in same]), abs=1e-12)
+    assert found.false_accept_rate <= wanted
+    # The next distance that occurs would be too many.
+    beyond = min((d for d, _ in different if d > found.threshold), default=None)
+    assert beyond is None or np.mean([d <= beyond for d, _ in different]) > wanted
+    rate, error = jackknife(different, lambda d: d <= found.threshold)
+    if rate:
+        with np.errstate(over="ignore"):
+            low, high = rate * np.exp([-1.959964 * error / rate, 1.959964 * error / rate])
+        assert found.false_accept_rate_interval == pytest.approx((low, min(high, 1)), rel=1e-6)
+    rate, error = jackknife(same, lambda d: d <= found.threshold)
+    if 0 < rate < 1:
+        half = 1.959964 * error / (rate * (1 - rate))
+        assert found.true_accept_rate_interval == pytest.approx(expit(logit(rate) + half * np.array([-1, 1])), rel=1e-6)
+    assert found.threshold_interval[0] <= found.threshold <= found.threshold_interval[1]
+    return found
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10**6),
@@ -70,31 +98,31 @@ def test_it_is_the_definition(seed, left_count, right_count, alone, wanted, outf
     left = labelled(rng, left_count, outfits=outfits)
     right = left if alone else labelled(rng, right_count, outfits=outfits)
     pairs = list(judged_pairs(left, right))
-    different = [(d, units) for d, same, units in pairs if not same]
-    same = [(d, units) for d, same, units in pairs if same]
-    options = {"false_accept_rate": wanted, "metric": "euclidean"}
-    if math.floor(wanted * len(different)) == 0 or not same:
+    different = sum(not same for _, same, _ in pairs)
+    if math.floor(wanted * different) == 0 or different == len(pairs):
         with pytest.raises(UserError):
-            calibrate(left, None if alone else right, **options)
+            calibrate(left, None if alone else right, false_accept_rate=wanted, metric="euclidean")
         return
-    found = calibrate(left, None if alone else right, **options)
-    assert (found.different_pairs, found.same_pairs) == (len(different), len(same))
-    assert found.false_accept_rate == pytest.approx(np.mean([d <= found.threshold for d, _ in different]), abs=1e-12)
-    assert found.true_accept_rate == pytest.approx(np.mean([d <= found.threshold for d, _ in same]), abs=1e-12)
-    assert found.false_accept_rate <= wanted
-    # The next distance that occurs would be too many.
-    beyond = min((d for d, _ in different if d > found.threshold), default=None)
-    assert beyond is None or np.mean([d <= beyond for d, _ in different]) > wanted
-    rate, error = jackknife(different, lambda d: d <= found.threshold)
-    if rate:
-        low, high = (rate * math.exp(sign * 1.959964 * error / rate) for sign in (-1, 1))
-        assert found.false_accept_rate_interval == pytest.approx((low, min(high, 1)), rel=1e-6)
-    rate, error = jackknife(same, lambda d: d <= found.threshold)
-    if 0 < rate < 1:
-        half = 1.959964 * error / (rate * (1 - rate))
-        ends = [1 / (1 + math.exp(-(math.log(rate / (1 - rate)) + sign * half))) for sign in (-1, 1)]
-        assert found.true_accept_rate_interval == pytest.approx(ends, rel=1e-6)
-    assert found.threshold_interval[0] <= found.threshold <= found.threshold_interval[1]
+    check_against_the_definition(left, None if alone else right, wanted)
+
+
+@pytest.mark.parametrize(
+    ("people", "cameras", "wanted", "rates"),
+    [
+        ([1] * 400 + [2, 3], [0, 1] * 200 + [0, 0], 1 / 800, (1 / 801, 0)),
+        ([1] * 400 + [2, 2, 3], [0, 1] * 201 + [0], 2 / 1200, (2 / 1202, 1 / 40_001)),
+    ],
+)
+def test_a_person_with_nearly_all_images_leaves_rates_that_are_hardly_known(people, cameras, wanted, rates):
+    # Only images of the others coincide: without the first person every pair is accepted, and the standard error is so
+    # many times the rate that the exponential of their ratio overflows.
+    people, cameras = np.array(people), np.array(cameras)
+    features = np.where(people == 1, 2 * cameras, 1)[:, None].astype(np.float32)
+    images = FeatureSet(features, people, cameras, np.arange(len(people)).astype(str))
+    found = check_against_the_definition(images, None, wanted)
+    assert (found.false_accept_rate, found.true_accept_rate) == rates
+    assert found.false_accept_rate_interval == pytest.approx((0, 1))
+    assert found.true_accept_rate_interval == pytest.approx((0, 1) if rates[1] else (0, 0))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
