@@ -18,7 +18,7 @@ from pathlib import Path
 from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import benchmark_config
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 
 def main() -> None:

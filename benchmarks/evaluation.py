@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from measuring import keep_record, memory_above, new_parser, new_record, seconds
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 SIZES = {"market": (3368, 15913, 750), "msmt17": (11659, 82161, 3060), "market500k": (3368, 515913, 750)}
 _WIDTH, _REFERENCE_QUERIES = 512, 100

@@ -18,7 +18,7 @@ from pathlib import Path
 from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import draw_images
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 _SMALL = 16  # images that stay in a processor's cache from layer to layer
 

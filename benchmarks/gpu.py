@@ -23,7 +23,7 @@ from typing import Any
 # Neighbours: scripts find those by themselves.
 from measuring import keep_record, new_parser, new_record, positive, seconds
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 _HERE = Path(__file__).resolve().parent
 _LEAST = 5.0  # seconds that are worth beginning a part in

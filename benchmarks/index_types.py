@@ -21,7 +21,8 @@ from typing import Any
 
 from measuring import new_record, positive
 
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 
 TYPES = ("Flat", "SQfp16", "HNSW32", "IVF256,Flat", "IVF256,SQfp16", "IVF256,PQ32", "OPQ32,IVF256,PQ32", "PQ32")
 _CLUSTER = 25  # vectors around a centre

@@ -22,7 +22,8 @@ from pathlib import Path
 from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import benchmark_config, draw_images, training_step
 
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 
 
 @dataclass(frozen=True)

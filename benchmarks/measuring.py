@@ -44,8 +44,9 @@ def keep_record(path: str | None, record: Mapping[str, Any]) -> None:
 
 def new_record(benchmark: str, device: str) -> dict[str, Any]:
     """A record's first fields, which are printed too. Sets the number of threads that they name."""
-    from reid_dml.device import describe_device, git_revision, versions
+    from reid_dml.device import describe_device
     from reid_dml.threads import use_threads
+    from reid_dml.versions import git_revision, versions
 
     use_threads()  # as commands do
     record: dict[str, Any] = {

@@ -24,7 +24,8 @@ from typing import Any
 from index_types import recall, synthetic
 from measuring import keep_record, new_parser, new_record, positive, seconds
 
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 
 _CAMERAS = 6
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 if TYPE_CHECKING:
     import numpy as np

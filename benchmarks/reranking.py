@@ -13,7 +13,7 @@ from __future__ import annotations
 from evaluation import draw
 from measuring import keep_record, memory_above, new_parser, new_record, positive, seconds
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from measuring import keep_record, memory_above, new_parser, new_record, positive, seconds
 from workload import benchmark_config, draw_images, make_trainer
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from pathlib import Path
 from measuring import keep_record, new_parser, new_record, positive
 
 from reid_dml.commands.arguments import add_run
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 
 _SERVE = Path(__file__).resolve().parents[1] / "tools" / "serve.py"
 _BOUNDARY = "reid-dml-benchmark"

@@ -18,7 +18,8 @@ from pathlib import Path
 # Neighbours: scripts find those by themselves.
 from measuring import keep_record, new_parser, new_record, seconds
 
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 
 _TRAIN = Path(__file__).resolve().parents[1] / "tools" / "train_net.py"
 

@@ -19,7 +19,7 @@ from typing import Any
 from measuring import keep_record, new_parser, new_record
 from operator_calls import counts_of
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 _AVERAGE = ("EMA.ENABLED", "True")
 COHORTS: dict[str, tuple[str, ...]] = {

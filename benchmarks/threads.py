@@ -24,7 +24,7 @@ from pathlib import Path
 
 from measuring import keep_record, new_parser, new_record, positive
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 ALL = os.cpu_count() or 1
 # Threads (0: as a command chooses) and variables of the environment.

@@ -26,7 +26,7 @@ from pathlib import Path
 from measuring import keep_record, new_parser, new_record, positive, seconds
 from workload import benchmark_config, draw_images, make_trainer
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 Run = Callable[[int], None]  # so many steps
 

@@ -19,7 +19,8 @@ from typing import Any
 from reid_dml import FeatureExtractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.records import ImageRecord
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 from reid_dml.features.formats import write_features
 
 _KNOWN = ("path", "person_id", "camera_id", "time", "person", "camera")  # of an image

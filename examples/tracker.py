@@ -20,7 +20,8 @@ from scipy.optimize import linear_sum_assignment
 
 from reid_dml import FeatureExtractor
 from reid_dml.data.sets.pedestrians import Camera, Pedestrian, draw
-from reid_dml.errors import UserError, run_command
+from reid_dml.ending import run_command
+from reid_dml.errors import UserError
 
 PERSONS, VISIT, HEIGHT, WIDTH = 6, 12, 220, 450  # frames of a visit; pixels of a frame
 TALL, WIDE, STEP = 96, 48, 6  # a person, and the pixels it walks in a frame

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import subprocess
 from pathlib import Path
 
 import torch
 
 from reid_dml.errors import UserError
 from reid_dml.threads import cpu_threads
-from reid_dml.versions import versions as versions
 
 
 def keep_freed_memory() -> None:
@@ -79,31 +77,3 @@ def describe_device(device: str) -> str:
                 break
     threads = cpu_threads()
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def git_revision() -> str:
-    """The checkout's commit, with `+` for uncommitted changes; empty outside a checkout of this project.
-
-    A package installed into a folder of somebody else's checkout, or copied there, has no revision of its own.
-    """
-    file = Path(__file__).resolve()
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(file.parent), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        if git("rev-parse", "--show-prefix") != f"{file.parent.name}/":
-            return ""  # not at the top
-        git("ls-files", "--error-unmatch", file.name)
-        # Records and pages made from them compute nothing.
-        changed = git(
-            "status",
-            "--porcelain",
-            "--untracked-files=no",
-            *(f":(top,exclude){path}" for path in ("results", "docs", "*.md")),
-        )
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""

@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.config import load_config
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 from reid_dml.threads import use_threads
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ import warnings
 import pytest
 from tqdm import tqdm
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 
 logger = logging.getLogger("reid_dml.somewhere")
 

@@ -134,7 +134,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
     assert "OMP_WAIT_POLICY" not in os.environ
     monkeypatch.delenv("GOMP_SPINCOUNT")
     script = (
-        "import os, sys; from reid_dml.errors import run_command\n"
+        "import os, sys; from reid_dml.ending import run_command\n"
         "def main():\n"
         "    assert 'torch' not in sys.modules; import torch\n"
         "    print(os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT'])\n"

@@ -16,7 +16,7 @@ from reid_dml.commands.presentation import print_metrics, say
 from reid_dml.data.joined import repeated
 from reid_dml.data.sets import alone
 from reid_dml.data.sets.protocol import with_protocol
-from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
+from reid_dml.device import describe_device, keep_freed_memory, resolve_device
 from reid_dml.errors import UserError, describe_os_error
 from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
@@ -27,6 +27,7 @@ from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.tasks.task import Task, build_task
 from reid_dml.threads import use_threads
+from reid_dml.versions import versions
 
 
 def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:

@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.cross import evaluate_on_sets, tested_task
 from reid_dml.commands.presentation import expected_rows, print_metrics, read_control, task_report
-from reid_dml.device import describe_device, keep_freed_memory, resolve_device, versions
+from reid_dml.device import describe_device, keep_freed_memory, resolve_device
 from reid_dml.errors import UserError, absolute
 from reid_dml.files import write_json
 from reid_dml.models import ReIDNetwork
@@ -20,6 +20,7 @@ from reid_dml.runs.networks import load_networks, network_names
 from reid_dml.runs.sources import classes_hash, head_classes
 from reid_dml.tasks.task import Task
 from reid_dml.threads import use_threads
+from reid_dml.versions import versions
 
 
 def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file: str | None = None) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from reid_dml.device import describe_device, git_revision
-from reid_dml.versions import __version__, versions
+from reid_dml.device import describe_device
+from reid_dml.versions import __version__, git_revision, versions
 
 
 def print_version() -> None:

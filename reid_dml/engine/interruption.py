@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from reid_dml.errors import ending_signals
+from reid_dml.ending import ending_signals
 
 
 @dataclass

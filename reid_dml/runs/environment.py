@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reid_dml.device import describe_device, git_revision, versions
+from reid_dml.device import describe_device
 from reid_dml.errors import UserError
 from reid_dml.files import read_json, write_json
 from reid_dml.processes import world_size
 from reid_dml.runs.folder import RunFolder
 from reid_dml.threads import cpu_threads
+from reid_dml.versions import git_revision, versions
 
 _REMEDY = "copy it again from where the run was made, or remove it: the record will then lack what it said"
 _SAID = {"git_revision": "revision", "contents": "contents of the training images"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from reid_dml.errors import run_command
+from reid_dml.ending import run_command
 from reid_dml.processes import all_gather_objects, barrier, first_then_others, processes, rank
 
 

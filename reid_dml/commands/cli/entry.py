@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from reid_dml.called import TOOLS, as_called
 from reid_dml.commands.cli.names import refuse_unknown
-from reid_dml.errors import ANEW, run_command
+from reid_dml.ending import ANEW, run_command
 from reid_dml.outputs import check_outputs
 
 _ABOUT = """Person re-identification with deep mutual learning: train networks together, evaluate and search with them.

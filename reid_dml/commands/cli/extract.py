@@ -19,7 +19,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
-from reid_dml.errors import GOES_ON
+from reid_dml.ending import GOES_ON
 from reid_dml.outputs import OutputFile
 
 INTERRUPTED = GOES_ON

@@ -15,7 +15,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_frame_step, add_labels, add_network, add_no_verify, add_run
-from reid_dml.errors import GOES_ON, UserError
+from reid_dml.ending import GOES_ON
+from reid_dml.errors import UserError
 
 INTERRUPTED = GOES_ON
 

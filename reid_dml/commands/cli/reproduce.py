@@ -17,7 +17,8 @@ from math import inf
 from pathlib import Path
 
 from reid_dml.commands.arguments import add_no_verify, markdown_file, page_file
-from reid_dml.errors import GOES_ON, UserError
+from reid_dml.ending import GOES_ON
+from reid_dml.errors import UserError
 from reid_dml.shipped import SCALES
 
 INTERRUPTED = GOES_ON

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from reid_dml import device
-from reid_dml.device import git_revision
+from reid_dml import versions
+from reid_dml.versions import git_revision
 
 
 def git(folder, *words):
@@ -19,10 +19,10 @@ def git(folder, *words):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository with one commit of `reid_dml/device.py`, and a way to say where the package lies."""
+    """A repository with one commit of `reid_dml/versions.py`, and a way to say where the package lies."""
     git(tmp_path, "init", "-q")
     (tmp_path / "reid_dml").mkdir()
-    (tmp_path / "reid_dml" / "device.py").write_text("1\n")
+    (tmp_path / "reid_dml" / "versions.py").write_text("1\n")
     (tmp_path / "README.md").touch()
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "first")
@@ -30,8 +30,8 @@ def checkout(tmp_path, monkeypatch):
     def place(*parts):
         folder = tmp_path.joinpath(*parts, "reid_dml")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "device.py").touch()
-        monkeypatch.setattr(device, "__file__", str(folder / "device.py"))
+        (folder / "versions.py").touch()
+        monkeypatch.setattr(versions, "__file__", str(folder / "versions.py"))
 
     place()
     return tmp_path, place
@@ -44,7 +44,7 @@ def test_the_checkout_s_own_commit_and_its_changes(checkout):
     assert git_revision() == revision
     (root / "README.md").write_text("a page computes nothing")
     assert git_revision() == revision
-    (root / "reid_dml" / "device.py").write_text("2\n")
+    (root / "reid_dml" / "versions.py").write_text("2\n")
     assert git_revision() == f"{revision}+"
 
 
@@ -60,11 +60,11 @@ def test_a_foreign_checkout_around_the_package_is_not_named(checkout):
 
 def test_a_package_that_is_not_tracked_has_no_revision(checkout):
     root, _ = checkout
-    git(root, "rm", "-q", "--cached", "reid_dml/device.py")
+    git(root, "rm", "-q", "--cached", "reid_dml/versions.py")
     git(root, "commit", "-q", "-m", "gone")
     assert git_revision() == ""
 
 
 def test_outside_a_checkout_there_is_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "__file__", str(tmp_path / "reid_dml" / "device.py"))
+    monkeypatch.setattr(versions, "__file__", str(tmp_path / "reid_dml" / "versions.py"))
     assert git_revision() == ""
