@@ -14,6 +14,7 @@ from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, map
 from reid_dml.analysis.tsne_page import tsne_page
 from reid_dml.commands.trained_run import open_runs
 from reid_dml.data.records import ImageRecord
+from reid_dml.data.videos import file_of
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
@@ -74,7 +75,7 @@ def analyse_tsne(
             records = run.records(split)
             chosen = _chosen(records, **choice)
             records = [record for record in records if record.label in chosen]
-        elif features and not all(os.path.isfile(record.path) for record in records):
+        elif features and not all(os.path.isfile(file_of(record.path)) for record in records):
             raise UserError(f"{features[0]}: the images it names are not there for {run.name}; run from their folder")
         sets |= run.features(records)
     assert records is not None
