@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from reid_dml.data.images import read_image
+from reid_dml.data.images import NO_LIMIT, read_image
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.videos import file_of
 from reid_dml.errors import UserError
@@ -58,7 +58,7 @@ def draw_lists(lists: Sequence[RankedList], path: str | os.PathLike[str]) -> Non
     figure, grid = _grid(lists, _WIDTH, 2 * _WIDTH)
     for row, entry in zip(grid, lists, strict=True):
         for axes, image, title, colour in _cells(row, entry):
-            _draw(axes, read_image(image.path), image, title, colour, height=2)
+            _draw(axes, read_image(image.path, NO_LIMIT), image, title, colour, height=2)
     _save(figure, path)
 
 

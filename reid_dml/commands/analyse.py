@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reid_dml.analysis.tsne import LEAST_IMAGES, choose_persons, common_map, map
 from reid_dml.analysis.tsne_page import tsne_page
 from reid_dml.commands.trained_run import open_runs
 from reid_dml.data.records import ImageRecord
+from reid_dml.data.videos import file_of
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
@@ -74,11 +76,20 @@ def analyse_tsne(
             records = run.records(split)
             chosen = _chosen(records, **choice)
             records = [record for record in records if record.label in chosen]
-        elif features and not all(os.path.isfile(record.path) for record in records):
+        elif features and not all(os.path.isfile(file_of(record.path)) for record in records):
             raise UserError(f"{features[0]}: the images it names are not there for {run.name}; run from their folder")
         sets |= run.features(records)
     assert records is not None
-    _write_maps(sets, records, output, seed=seed, perplexity=perplexity, rotate=rotate, thumbnails=thumbnails)
+    points = _points(records, thumbnails=thumbnails)
+    values = {label: found.features for label, found in sets.items()}
+    maps = _Maps.of(values, seed=seed, perplexity=perplexity, rotate=rotate)
+    scores = {label: silhouette(found, points.groups) for label, found in values.items()}
+    figures = _figures(points, maps, scores, thumbnails=thumbnails)
+    for name, text in {**figures, "tsne.html": _page(points, maps), "tsne.csv": csv_text(_rows(points, maps))}.items():
+        write_text(output / name, text)
+        print(output / name)
+    for label, score in scores.items():
+        print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
 
 
 def _of_files(
@@ -111,77 +122,112 @@ def _chosen(records: Sequence[ImageRecord], *, count: int, wanted: Sequence[str]
     return set(choose_persons(labels, count=count, wanted=[number for number in ids if number is not None], seed=seed))
 
 
-def _write_maps(
-    sets: Mapping[str, FeatureSet],
-    records: Sequence[ImageRecord],
-    output: Path,
-    *,
-    seed: int,
-    perplexity: float,
-    rotate: bool,
-    thumbnails: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Points:
+    """What stands on every map: the images, their identities as groups and their cameras as shapes."""
+
+    records: Sequence[ImageRecord]
+    images: Sequence[np.ndarray | None]  # small copies; None: the file is not there
+    groups: np.ndarray  # (N,) number of the identity in `group_names`
+    group_names: Sequence[str]
+    shapes: np.ndarray  # (N,) number of the camera
+    shape_names: Sequence[str]  # of the cameras that are known
+
+    @staticmethod
+    def of(records: Sequence[ImageRecord]) -> _Points:
+        ids, groups = np.unique([record.person_id for record in records], return_inverse=True)
+        cameras, shapes = np.unique([record.camera_id for record in records], return_inverse=True)
+        called = {record.label: person_name(record) for record in records}
+        views = {record.camera_id: camera_name(record) for record in records}
+        shape_names = [f"camera {views[camera]}" for camera in cameras.tolist() if camera >= 0]
+        names = [called[number] for number in ids.tolist()]
+        return _Points(records, [thumbnail(record) for record in records], groups, names, shapes, shape_names)
+
+    @property
+    def text(self) -> str:
+        """How many there are, in words."""
+        return (
+            f"{len(self.records)} images of {len(self.group_names)} identities (colours) under "
+            f"{len(np.unique(self.shapes))} cameras (shapes)."
+        )
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """(N, 2) places of the points: on a map a network, and on one map of all networks where there are several."""
+
+    single: Mapping[str, np.ndarray]
+    common: Mapping[str, np.ndarray]
+    together: str  # how the networks came onto the common map
+
+    @staticmethod
+    def of(values: Mapping[str, np.ndarray], *, seed: int, perplexity: float, rotate: bool) -> _Maps:
+        settings: dict[str, Any] = {"seed": seed, "perplexity": perplexity}
+        try:
+            single = maps_of_networks(values, **settings)
+            common = common_map(values, rotate=rotate, **settings) if len(values) > 1 else {}
+        except ValueError as error:
+            raise UserError(f"tsne: {error}") from None
+        return _Maps(single, common, "each network turned onto the first" if rotate else "features as they are")
+
+
+def _points(records: Sequence[ImageRecord], *, thumbnails: bool) -> _Points:
+    """The points of the maps; of too few images, or where `thumbnails` are asked for and none is there, `UserError`."""
     if len(records) < LEAST_IMAGES:
         raise UserError(f"{len(records)} images of the chosen identities; a map needs {LEAST_IMAGES}, choose more")
-    images = [thumbnail(record) for record in records]
-    if thumbnails and all(image is None for image in images):
+    points = _Points.of(records)
+    if thumbnails and all(image is None for image in points.images):
         raise UserError(f"--thumbnails: {records[0].path}: not found, nor any other image; run from their folder")
-    persons = np.array([record.person_id for record in records])
-    cameras = np.array([record.camera_id for record in records])
-    ids, groups = np.unique(persons, return_inverse=True)
-    camera_ids, shapes = np.unique(cameras, return_inverse=True)
-    called = {record.label: person_name(record) for record in records}
-    group_names = [called[number] for number in ids.tolist()]
-    values = {label: found.features for label, found in sets.items()}
-    settings: dict[str, Any] = {"seed": seed, "perplexity": perplexity}
-    try:
-        single = maps_of_networks(values, **settings)
-        common = common_map(values, rotate=rotate, **settings) if len(values) > 1 else {}
-    except ValueError as error:
-        raise UserError(f"tsne: {error}") from None
-    scores = {label: silhouette(found, persons) for label, found in values.items()}
-    titles = {label: f"{label}\nsilhouette {scores[label]:.3f}" for label in single}
-    views = {record.camera_id: camera_name(record) for record in records}
-    shape_names = [f"camera {views[camera]}" for camera in camera_ids.tolist() if camera >= 0]
-    where: dict[str, Any] = {"group_names": group_names, "shape_names": shape_names}
-    where["images"] = images if thumbnails else ()
-    together = "each network turned onto the first" if rotate else "features as they are"
-    figures = {
-        "tsne.svg": draw_maps({titles[label]: places for label, places in single.items()}, groups, shapes,
-                              title="t-SNE of pooled features, a map a network", **where),
-    }  # fmt: skip
-    if common:
-        figures["tsne_common.svg"] = draw_maps(
-            common, groups, shapes, title=f"One t-SNE map of all networks ({together})", same_axes=True, **where
-        )
-    shown = [*single.items(), *((f"common map: {label}", places) for label, places in common.items())]
+    return points
+
+
+def _figures(points: _Points, maps: _Maps, scores: Mapping[str, float], *, thumbnails: bool) -> dict[str, str]:
+    """The maps as SVG by the names of the files; `scores` are the silhouettes of the networks."""
+    where: dict[str, Any] = {
+        "groups": points.groups,
+        "shapes": points.shapes,
+        "group_names": points.group_names,
+        "shape_names": points.shape_names,
+        "images": points.images if thumbnails else (),
+    }
+    titled = {f"{label}\nsilhouette {scores[label]:.3f}": places for label, places in maps.single.items()}
+    figures = {"tsne.svg": draw_maps(titled, title="t-SNE of pooled features, a map a network", **where)}
+    if maps.common:
+        title = f"One t-SNE map of all networks ({maps.together})"
+        figures["tsne_common.svg"] = draw_maps(maps.common, title=title, same_axes=True, **where)
+    return figures
+
+
+def _page(points: _Points, maps: _Maps) -> str:
+    """The maps as a page that shows the image of a point."""
+    common = [(f"common map: {label}", places) for label, places in maps.common.items()]
     captions = [
-        [f"identity {group_names[group]}", f"camera {camera_name(record)}", Path(record.path).name]
-        for group, record in zip(groups, records, strict=True)
+        [f"identity {points.group_names[group]}", f"camera {camera_name(record)}", Path(record.path).name]
+        for group, record in zip(points.groups, points.records, strict=True)
     ]
-    page = tsne_page(
-        shown,
-        images,
-        groups,
-        shapes,
+    return tsne_page(
+        [*maps.single.items(), *common],
+        points.images,
+        points.groups,
+        points.shapes,
         captions=captions,
         title="t-SNE of pooled features",
-        text=f"{len(records)} images of {len(ids)} identities (colours) under {len(camera_ids)} cameras (shapes). "
-        + (f"Common maps: {together}." if common else ""),
-        frames=dict.fromkeys(range(len(single), len(shown)), 0),
+        text=f"{points.text} " + (f"Common maps: {maps.together}." if common else ""),
+        frames=dict.fromkeys(range(len(maps.single), len(maps.single) + len(common)), 0),
     )
+
+
+def _rows(points: _Points, maps: _Maps) -> list[list[str]]:
+    """Header, then a row a point of each map."""
     rows = [["map", "network", "image", "identity", "camera", "x", "y"]]
-    for kind, maps in (("own", single), ("common", common)):
-        for label, places in maps.items():
+    persons = [points.group_names[group] for group in points.groups]
+    for kind, found in (("own", maps.single), ("common", maps.common)):
+        for label, places in found.items():
             rows += [
-                [kind, label, _portable(record.path), group_names[group], camera_name(record), f"{x:.6g}", f"{y:.6g}"]
-                for record, group, (x, y) in zip(records, groups, places, strict=True)
+                [kind, label, _portable(record.path), person, camera_name(record), f"{x:.6g}", f"{y:.6g}"]
+                for record, person, (x, y) in zip(points.records, persons, places, strict=True)
             ]
-    for name, text in {**figures, "tsne.html": page, "tsne.csv": csv_text(rows)}.items():
-        write_text(output / name, text)
-        print(output / name)
-    for label, score in scores.items():
-        print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
+    return rows
 
 
 def _portable(path: str) -> str:

@@ -142,4 +142,4 @@ def open_selection(cfg: CfgNode, records: Sequence[ImageRecord]) -> StoredImages
     """Some images of a data set, read from their files: too few to decode a whole split for them."""
     if records and records[0].pixels is not None:
         return ImageArrays(records, cfg.DATA.STORED_SIZE)
-    return ImageFiles(records, cfg.DATA.STORED_SIZE)
+    return ImageFiles(records, cfg.DATA.STORED_SIZE, cfg.DATA.PIXEL_LIMIT)

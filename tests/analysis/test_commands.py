@@ -22,6 +22,11 @@ def test_the_entropy_is_that_of_every_network_and_probabilities_fall(command, ti
     assert all(float(row["p2"]) >= float(row["p3"]) for row in rows if row["split"] == "train")
 
 
+def test_the_limit_of_pixels_is_that_of_the_options(command, tiny_run, tmp_path):
+    ask = ("analyse", "posterior", "--run", tiny_run, "--output", tmp_path)
+    assert "more than the 100 pixels of DATA.PIXEL_LIMIT" in command(*ask, "DATA.PIXEL_LIMIT", "100").error
+
+
 def test_no_noise_no_rise_and_files_are_untouched(command, tiny_run, tmp_path):
     before = {path: path.read_bytes() for path in tiny_run.glob("*.safetensors")}
     ask = ("analyse", "flatness", "--run", tiny_run, "--output", tmp_path, "--draws", "2", "--sigmas", "0", "0.5")

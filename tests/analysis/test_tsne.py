@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -104,6 +105,23 @@ def test_feature_files_need_no_image_but_identities(command, rng, tmp_path):
     assert "--run" in command("analyse", "tsne", "--output", tmp_path).error
     assert "--seed -1: must lie between 0 and 4,294,967,295" in command(*ask, tmp_path / "a.npz", "--seed", "-1").error
     assert "must be greater than 0" in command(*ask, tmp_path / "a.npz", "--identities", "0").error
+
+
+def test_frames_of_a_video_are_shown_and_read_by_a_run(command, rng, tiny_run, tmp_path):
+    features, ids = clusters(rng)
+    video = cv2.VideoWriter(str(tmp_path / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (32, 64))
+    for _ in ids:
+        video.write(rng.integers(0, 256, (64, 32, 3), dtype=np.uint8))
+    video.release()
+    paths = [f"{tmp_path}/walk.avi#{row:06d}" for row in range(len(ids))]
+    FeatureSet(features, ids, ids % 2, paths).save(tmp_path / "a.npz")
+    ask = ("analyse", "tsne", "--output", tmp_path / "out", "--features", tmp_path / "a.npz", "--thumbnails")
+    result = command(*ask, "--run", tiny_run)
+    assert result.code == 0, result.err
+    assert (tmp_path / "out/tsne.html").read_text().count("data:image/jpeg") == len(ids)
+    assert (tmp_path / "out/tsne.svg").read_text().count("<image ") == 3 * len(
+        ids
+    )  # the file's, two networks of the run
 
 
 def test_persons_and_cameras_are_called_by_their_names(command, rng, tmp_path):
