@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -137,47 +137,61 @@ def run_experiments(
     check_folder(place.runs, f"--output {place.runs}")
     chosen = choose(names)
     _check_recipes(chosen, scale)
-    pending, failed = missing_jobs(chosen, place, scale, seeds, overrides), dict[str, str]()
-    busy, tried = set[str](), set[str]()
+    work = _Work(missing_jobs(chosen, place, scale, seeds, overrides))
     with _time_limit(minutes) as left:
-        while left() > 0:
-            job = _next(pending, busy, place, scale, left())
-            if job is None and busy:  # nothing to do but to wait for other processes
-                time.sleep(_WAIT)
-                busy.clear()
-                continue
-            if job is None:
-                break
-            pending.remove(job)
-            if job.title not in tried:  # what another process works on is tried again and again
-                print(f"\n=== {job.title} ({scale}); {len(pending)} more to run", flush=True)
-            tried.add(job.title)
-            try:
-                _check_data(job.cfg)
-                train_and_evaluate(job.cfg, resume=None)
-                keep_copies(chosen, place, scale)
-            except BusyError:
-                pending.append(job)
-                busy.add(job.title)
-            except Exception as error:
-                failed[job.title] = _told(error)
-            finally:
-                _free_memory()
+        _run_jobs(work, chosen, place, scale, left)
         for name in chosen:
             if isinstance(artifact := ARTIFACTS.get(name), Analysis) and left() > 0:
                 try:
                     draw_analysis(name, artifact, place, scale, overrides)
                 except Exception as error:
-                    failed[name] = _told(error)
+                    work.failed[name] = _told(error)
     keep_copies(chosen, place, scale)
-    for job in pending:
-        if job.missing_teacher and job.title not in busy:
-            failed[job.title] = f"{job.missing_teacher}: the teacher is missing"
+    for job in work.pending:
+        if job.missing_teacher and job.title not in work.busy:
+            work.failed[job.title] = f"{job.missing_teacher}: the teacher is missing"
         else:
             print(f"not run: {job.title}: does not fit into the time")
-    for title, why in failed.items():
+    for title, why in work.failed.items():
         print(f"error: {title}: {why}", file=sys.stderr)
-    return 2 if failed else 0
+    return 2 if work.failed else 0
+
+
+@dataclass
+class _Work:
+    """How far the command is; kept where the time ends it in the middle."""
+
+    pending: list[Job]
+    busy: set[str] = field(default_factory=set)  # titles of those that other processes work on
+    failed: dict[str, str] = field(default_factory=dict)  # why, by title
+
+
+def _run_jobs(work: _Work, chosen: Sequence[str], place: Place, scale: str, left: Callable[[], float]) -> None:
+    """Run what can start and fits into the seconds that are left, and wait for what other processes work on."""
+    tried = set[str]()
+    while left() > 0:
+        job = _next(work.pending, work.busy, place, scale, left())
+        if job is None and not work.busy:
+            return
+        if job is None:  # nothing to do but to wait for other processes
+            time.sleep(_WAIT)
+            work.busy.clear()
+            continue
+        work.pending.remove(job)
+        if job.title not in tried:  # what another process works on is tried again and again
+            print(f"\n=== {job.title} ({scale}); {len(work.pending)} more to run", flush=True)
+        tried.add(job.title)
+        try:
+            _check_data(job.cfg)
+            train_and_evaluate(job.cfg, resume=None)
+            keep_copies(chosen, place, scale)
+        except BusyError:
+            work.pending.append(job)
+            work.busy.add(job.title)
+        except Exception as error:
+            work.failed[job.title] = _told(error)
+        finally:
+            _free_memory()
 
 
 def _check_recipes(chosen: Sequence[str], scale: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ParamSpec
 
 from yacs.config import CfgNode
 
@@ -29,14 +29,14 @@ from reid_dml.data.labels import with_lasting_ids
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.loggers import LoggedRun, Loggers, RunResult, check_loggers
-from reid_dml.engine.progress import Interval, Progress
+from reid_dml.engine.progress import Progress
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.trainer import Callbacks, Trainer
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.models import ReIDNetwork
-from reid_dml.mutual.cohort import Member
+from reid_dml.mutual.distributed import Placement
 from reid_dml.outputs import check_folder
 from reid_dml.processes import barrier, first_then_others, processes, rank, world_size
 from reid_dml.reporting.tables import network_labels, without_empty_columns
@@ -52,6 +52,8 @@ from reid_dml.tasks.task import Evaluation, Task, build_task
 from reid_dml.threads import use_threads
 
 logger = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
 
 
 def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
@@ -198,7 +200,6 @@ def _train(
 
     On process 0 also the loggers, which `held` closes.
     """
-    loggers = None
     training_data = task.data.training_summary()
     if earlier:
         folder.check_data(training_data)
@@ -223,49 +224,65 @@ def _train(
             _continue_record(folder, cfg, training.schedule, earlier, {**environment, "steps": cfg.TRAIN.STEPS}, run)
         else:
             folder.start(cfg, {**environment, "steps": cfg.TRAIN.STEPS}, training_data)
+        if cfg.TEST.INTERVAL and not task.tested:
+            idle = f"TEST.INTERVAL: {cfg.TEST.INTERVAL}: has no effect, all persons are trained on; set it to 0"
+            warnings.warn(idle, stacklevel=2)
     barrier()
+    members = training.cohort.members
+    networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in members}
+    callbacks = _callbacks(folder, checkpoints, task, networks, device, plan.placement)
+    loggers = None
+    with ExitStack() as stack:
+        if rank() == 0:
+            loggers, progress = _open_logs(folder, cfg, run, trainer.step, held)
+            stack.enter_context(progress)
+            callbacks = replace(callbacks, log=_while_there(folder, progress.log))
+        trainer.train(callbacks)
+    folder.check_there()
+    if plan.placement.shard == 0:
+        export_weights(folder, members, run=run, step=trainer.step)
+    return networks, trainer.seconds, loggers
+
+
+def _callbacks(
+    folder: RunFolder,
+    checkpoints: Checkpoints,
+    task: Task,
+    networks: Mapping[int, ReIDNetwork],
+    device: str,
+    placement: Placement,
+) -> Callbacks:
+    """What all processes do beside the steps: test, save, and say that a training failed."""
+    light = light_task(task)
+
+    def test() -> Mapping[str, Any]:
+        return evaluate_lightly(light, networks, device, shard=placement.shard, shards=placement.shards)
 
     def failure(what: str) -> UserError:
         steps = checkpoints.steps()
         good = f"the last good checkpoint is {checkpoints.path(steps[-1])}" if steps else "there is no checkpoint"
         return UserError(f"{folder.path}: {what}; {good}; lower COHORT.LR, or set SCHEDULE.WARMUP_STEPS")
 
-    def save(step: int, members: Sequence[Member], state: Mapping[str, Any]) -> None:
+    return Callbacks(test=test, save=_while_there(folder, checkpoints.save), failure=failure)
+
+
+def _while_there(folder: RunFolder, write: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """The function, which raises `UserError` if the folder was removed or replaced."""
+
+    def checked(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
         folder.check_there()
-        checkpoints.save(step, members, state)
+        write(*arguments, **named)
 
-    members, shards = training.cohort.members, {"shard": plan.placement.shard, "shards": plan.placement.shards}
-    networks = {m.index: m.ema if uses_average(cfg) and m.ema is not None else m.network for m in members}
-    light = light_task(task)
-    if cfg.TEST.INTERVAL and not task.tested and rank() == 0:
-        warnings.warn(
-            f"TEST.INTERVAL: {cfg.TEST.INTERVAL}: has no effect, all persons are trained on; set it to 0", stacklevel=2
-        )
+    return checked
 
-    def test() -> Mapping[str, Any]:
-        return evaluate_lightly(light, networks, device, **shards)
 
-    callbacks = Callbacks(test=test, save=save, failure=failure)
-    with ExitStack() as stack:
-        if rank() == 0:
-            folder.cut_metrics(trainer.step)
-            folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
-            logged = LoggedRun(cfg.EXPERIMENT, folder.path, cfg.LOG.PROJECT, run, trainer.step, flatten(cfg))
-            loggers = Loggers(cfg.LOG.TO, logged)
-            held.callback(loggers.close)
-            progress = Progress(folder.metrics_file, loggers, start=trainer.step, total=cfg.TRAIN.STEPS)
-            stack.enter_context(progress)
-
-            def log(interval: Interval) -> None:
-                folder.check_there()
-                progress.log(interval)
-
-            callbacks = replace(callbacks, log=log)
-        trainer.train(callbacks)
-    folder.check_there()
-    if plan.placement.shard == 0:
-        export_weights(folder, members, run=run, step=trainer.step)
-    return networks, trainer.seconds, loggers
+def _open_logs(folder: RunFolder, cfg: CfgNode, run: str, step: int, held: ExitStack) -> tuple[Loggers, Progress]:
+    """The loggers, which `held` closes, and the log of a run that goes on behind a step."""
+    folder.cut_metrics(step)
+    folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
+    loggers = Loggers(cfg.LOG.TO, LoggedRun(cfg.EXPERIMENT, folder.path, cfg.LOG.PROJECT, run, step, flatten(cfg)))
+    held.callback(loggers.close)
+    return loggers, Progress(folder.metrics_file, loggers, start=step, total=cfg.TRAIN.STEPS)
 
 
 def _result(cfg: CfgNode, kind: str, evaluation: Evaluation, figures: bool) -> RunResult:
