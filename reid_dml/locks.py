@@ -16,7 +16,7 @@ from reid_dml.errors import BusyError
 def exclusive(path: Path, refusal: str) -> Iterator[IO[str]]:
     """Hold a lock file that no two processes can hold at a time. Raises `BusyError(refusal)` if another one does."""
     while True:
-        with path.open("w") as file:
+        with path.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -38,7 +38,7 @@ def is_at(file: IO[str], path: Path) -> bool:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Let one process at a time write into a folder, where the file system can tell them apart; the others wait."""
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a") as file:
         with suppress(OSError):  # no locks there: the same work may be done twice, and renaming keeps the files whole
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

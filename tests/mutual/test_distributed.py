@@ -66,7 +66,7 @@ def test_impossible_placements_are_refused():
             r"TRAIN\.BATCH_SIZE: 2 processes share each network, and batch norm has no statistics of one image",
         ),
         (
-            ["SAMPLER.NAME", "identity", "SAMPLER.IMAGES_PER_IDENTITY", "4"],  # one person a shard
+            ["SAMPLER.NAME", "identity", "SAMPLER.IMAGES_PER_IDENTITY", "4"],  # 1 person a shard
             r"TRAIN\.BATCH_SIZE: 2 processes share each network, and each shard of a batch needs whole persons",
         ),
         (
@@ -77,7 +77,7 @@ def test_impossible_placements_are_refused():
                 "4",
                 "TRAIN.BATCH_SIZE",
                 "20",
-            ],  # two and a half
+            ],  # 2.5
             r"TRAIN\.BATCH_SIZE: 2 processes share each network, and each shard of a batch needs whole persons",
         ),
         (
