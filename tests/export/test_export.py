@@ -300,7 +300,7 @@ class TestRefusals:
             (["--output", "m.pt2", "--int8"], "int8 is for ONNX Runtime"),
             (["--output", "m.pt2", "--network", "7"], "network '7' is neither `ensemble` nor one of 0, 1"),
             (["--output", "m.pt2", "--most-loss", "1"], "are for --int8"),
-            (["--output", "."], "exported files end in"),
+            (["--output", "."], ".: is a folder; name a file to write"),
         ],
     )
     def test_bad_input(self, command, tiny_run, tmp_path, monkeypatch, arguments, words):
