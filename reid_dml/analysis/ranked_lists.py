@@ -16,11 +16,12 @@ from reid_dml.ranking.metrics import average_precisions
 from reid_dml.ranking.ranked_list import RankedList, camera_name, exact_lists, person_name
 from reid_dml.text import printable
 
+_LENGTH = 10  # images of a list
 _SIZE = (128, 64)  # pictures of a list, height and width
 _KINDS = {True: ("right", "&#10003;"), False: ("wrong", "&#10007;"), None: ("unknown", "?")}
 
 
-def choose_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 10, length: int = 10) -> list[RankedList]:
+def choose_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 10, length: int = _LENGTH) -> list[RankedList]:
     """Lists of some queries, spread evenly over those with a person in the gallery, in the order of the files.
 
     Args:
@@ -34,17 +35,16 @@ def choose_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 10, len
     return exact_lists(query.select(rows), gallery, min(length, len(gallery)))
 
 
-def worst_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 5, length: int = 10) -> list[RankedList]:
+def worst_lists(query: FeatureSet, gallery: FeatureSet, *, count: int = 5) -> list[RankedList]:
     """Lists of the queries of least average precision, the worst first; queries without a match are left out.
 
     Args:
         query, gallery: features of equal width.
         count: queries, where there are as many.
-        length: images of a list.
     """
     precisions = average_precisions(query, gallery)
     rows = np.argsort(precisions, kind="stable")[: min(count, int((~np.isnan(precisions)).sum()))]
-    return exact_lists(query.select(rows), gallery, min(length, len(gallery)))
+    return exact_lists(query.select(rows), gallery, min(_LENGTH, len(gallery)))
 
 
 def lists_html(lists: Sequence[RankedList]) -> str:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_BINS = 15  # as Guo et al. have them
+
 
 class CalibrationBins(NamedTuple):
     """Images in bins of equal width by confidence; means are 0 in an empty bin."""
@@ -15,18 +17,17 @@ class CalibrationBins(NamedTuple):
     accuracy: np.ndarray  # (B,) float64, share whose most probable class is the right one
 
 
-def calibration_bins(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) -> CalibrationBins:
-    """Images by confidence in bins (0, 1/B], (1/B, 2/B], ...
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray) -> CalibrationBins:
+    """Images by confidence in B = 15 bins (0, 1/B], (1/B, 2/B], ...
 
     Args:
         confidence: (N,) largest posterior probability of each image.
         correct: (N,) bool, whether it was right.
-        bins: B.
     """
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(places, minlength=bins)
+    places = np.clip(np.ceil(confidence * _BINS).astype(np.int64) - 1, 0, _BINS - 1)
+    counts = np.bincount(places, minlength=_BINS)
     divisor = np.maximum(counts, 1)
-    means = [np.bincount(places, weights=values, minlength=bins) / divisor for values in (confidence, correct)]
+    means = [np.bincount(places, weights=values, minlength=_BINS) / divisor for values in (confidence, correct)]
     return CalibrationBins(counts, *means)
 
 
