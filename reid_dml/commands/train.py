@@ -80,6 +80,11 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
         if resume is None and earlier and earlier.finished:
             return
         if earlier:
+            if not earlier.checkpoint and folder.has_networks():
+                raise UserError(
+                    f"{folder.checkpoints}: holds no checkpoint, though the run has ended; test it (reid-dml test "
+                    f"--run {folder.path}), put its checkpoints back, or remove {folder.path} to train anew"
+                )
             cfg = _under_its_name(cfg, folder)
         task = first_then_others(lambda: build_task(cfg))
         others = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST[1:]))

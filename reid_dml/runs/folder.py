@@ -137,8 +137,12 @@ class RunFolder:
 
     def holds_run(self) -> bool:
         """Whether anything of a run is in the folder already: nothing is to be overwritten or mixed up."""
-        traces = [self.config_file, self.metrics_file, self.result_file, *self.path.glob("network_*.safetensors")]
-        return any(trace.exists() for trace in (*traces, *self.checkpoints.glob("step_*")))
+        traces = (self.config_file, self.metrics_file, *self.checkpoints.glob("step_*"))
+        return self.has_networks() or any(trace.exists() for trace in traces)
+
+    def has_networks(self) -> bool:
+        """Whether a training has ended and left its weights, or its record."""
+        return self.result_file.exists() or any(self.path.glob("network_*.safetensors"))
 
     def check_free(self, splits: Sequence[str] = ()) -> None:
         """Raise `UserError` if there is a run in the folder, or a file of somebody else's that a new run would replace.
@@ -149,10 +153,10 @@ class RunFolder:
             splits: whose features the run will keep.
         """
         if self.holds_run():
-            raise UserError(
-                f"{self.path}: holds a run already; continue it with --resume, remove it, or set OUTPUT_DIR to another "
-                "folder"
+            how = (
+                "continue it with --resume" if self.config_file.is_file() else "its config.yml is missing; put it back"
             )
+            raise UserError(f"{self.path}: holds a run already; {how}, remove it, or set OUTPUT_DIR to another folder")
         begun = {self.environment_file: _ENVIRONMENT_KEYS, self.classes_file: _CLASSES_KEYS}
         foreign = [file for file, keys in begun.items() if os.path.lexists(file) and not _holds_keys(file, keys)]
         later = [self.report_file, *self.tests_files(), *map(self.features_file, splits)]

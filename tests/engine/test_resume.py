@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +171,19 @@ def test_a_finished_run_is_not_overwritten(make_config, command, tiny_config, ti
     assert weights(tiny_run) == before
 
 
+def test_an_ended_run_without_checkpoints_is_not_trained_anew(make_config):
+    cfg = make_config("TRAIN.STEPS", "2")
+    train_and_evaluate(cfg)
+    folder = Path(cfg.OUTPUT_DIR)
+    before, log = weights(folder), (folder / "metrics.jsonl").read_bytes()
+    shutil.rmtree(folder / "checkpoints")
+    for steps in ("2", "4"):
+        with pytest.raises(UserError, match="checkpoints: holds no checkpoint, though the run has ended"):
+            train_and_evaluate(make_config("TRAIN.STEPS", steps), resume=True)
+    train_and_evaluate(cfg, resume=None)  # leaves one alone that has ended
+    assert (weights(folder), (folder / "metrics.jsonl").read_bytes()) == (before, log)
+
+
 def test_resuming_with_other_options_is_refused_by_name(make_config):
     train_and_evaluate(make_config("TRAIN.STEPS", "2"))
     with pytest.raises(UserError, match=r"OPTIM\.EPS was 1e-08, now 0\.1; TRAIN\.STEPS was 2, now 1"):
@@ -206,7 +220,7 @@ def test_what_a_run_left_behind_is_not_adopted(make_config):
     train_and_evaluate(cfg)
     (Path(cfg.OUTPUT_DIR) / "config.yml").unlink()
     for resume in (False, True):
-        with pytest.raises(UserError, match="holds a run already"):
+        with pytest.raises(UserError, match=r"holds a run already; its config\.yml is missing; put it back"):
             train_and_evaluate(cfg, resume=resume)
 
 
