@@ -55,6 +55,8 @@ _BFLOAT16 = ("TRAIN.PRECISION", "bfloat16")
 PARTS = {  # in the order of their importance
     "cifar, bfloat16, compiled": Part(90, "cifar", (*_BFLOAT16, *_COMPILED)),
     "market_224, bfloat16, compiled": Part(90, "market_224", (*_BFLOAT16, *_COMPILED)),
+    "cifar, bfloat16, plain eager": Part(40, "cifar", _BFLOAT16, lever="plain eager"),
+    "market_224, bfloat16, plain eager": Part(40, "market_224", _BFLOAT16, lever="plain eager"),
     "tests": Part(150, script="gpu_tests"),
     "cifar, float32": Part(40, "cifar", _PLAIN),
     "market_224, float32": Part(40, "market_224", _PLAIN),
@@ -181,12 +183,14 @@ def serve(connection: Any, device: str, tiny: bool, duration: float) -> None:
 def steps(part: Part, device: str, tiny: bool, duration: float) -> dict[str, Any]:
     """Steps a second, seconds that the first five took, memory, and whether compiling and the CUDA graph succeeded.
 
+    "Plain eager" is mutual learning as a tutorial writes it, on batches that are on the device already.
+
     Args:
         part: what is trained.
         device, tiny, duration: see `Worker`.
     """
     import torch
-    from training import CASES, one_stream
+    from training import CASES, one_stream, plain
     from workload import benchmark_config, draw_images, make_trainer
 
     case, on_gpu = CASES[part.case], device.startswith("cuda")
@@ -197,7 +201,8 @@ def steps(part: Part, device: str, tiny: bool, duration: float) -> dict[str, Any
         folder = Path(name)
         cfg = benchmark_config(folder, options)
         records = draw_images(folder / "images", 512, (cfg.DATA.STORED_SIZE[0], cfg.DATA.STORED_SIZE[1]), ".jpg")
-        trainers = [make_trainer(cfg, records, device) for _ in range(part.cohorts)]
+        eager = plain(case, records, folder, device, options=options)[0] if part.lever == "plain eager" else None
+        trainers = [] if eager else [make_trainer(cfg, records, device) for _ in range(part.cohorts)]
         streams = [torch.cuda.Stream() for _ in trainers] if on_gpu and part.cohorts > 1 else []
         if part.lever in ("one stream", "cooperative reductions"):
             for trainer in trainers:
@@ -208,6 +213,8 @@ def steps(part: Part, device: str, tiny: bool, duration: float) -> dict[str, Any
                 for number, trainer in enumerate(trainers):
                     with torch.cuda.stream(streams[number] if streams else None):
                         trainer.advance()
+            if eager is not None:
+                eager(count)
 
         first = seconds(lambda: run(5), device)
         rates: list[float] = []
@@ -218,8 +225,9 @@ def steps(part: Part, device: str, tiny: bool, duration: float) -> dict[str, Any
     rates.sort()
     found = {"steps_per_second": rates[len(rates) // 2] * part.cohorts, "first_seconds": first, "timings": len(rates)}
     members = [member for trainer in trainers for member in trainer.training.cohort.members]
-    found["compiled"] = all(member.network.compiled for member in members)
-    found["graph"] = all(getattr(trainer.training.step, "replay", None) is not None for trainer in trainers)
+    found["compiled"] = bool(members) and all(member.network.compiled for member in members)
+    replays = [getattr(trainer.training.step, "replay", None) for trainer in trainers]
+    found["graph"] = bool(replays) and None not in replays
     return found | ({"memory_gb": torch.cuda.max_memory_reserved() / 1e9} if on_gpu else {})
 
 

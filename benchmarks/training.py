@@ -191,7 +191,14 @@ def replays(case: Case, records: list, folder: Path, device: str) -> Run:
 
 
 def plain(
-    case: Case, records: list, folder: Path, device: str, workers: int = 1, *, compiled: bool = False
+    case: Case,
+    records: list,
+    folder: Path,
+    device: str,
+    workers: int = 1,
+    *,
+    compiled: bool = False,
+    options: Sequence[str] = (),
 ) -> tuple[Run, Run]:
     """The eager loop on batches that are there already, and behind a DataLoader."""
     import torch
@@ -200,10 +207,10 @@ def plain(
 
     from reid_dml.runs.networks import build_network
 
-    cfg = benchmark_config(folder, case.overrides())
+    cfg = benchmark_config(folder, [*case.overrides(), *options])
     networks = [
         build_network(cfg, index, 100).to(device).to(memory_format=torch.channels_last).train()
-        for index in range(len(case.networks))
+        for index in range(len(cfg.COHORT.NETWORKS))
     ]
     if compiled:
         for network in networks:
@@ -212,7 +219,8 @@ def plain(
     optimizers = [kind(network.parameters(), lr=cfg.COHORT.LR[0]) for network in networks]
     step = plain_step(networks, optimizers, bfloat16=cfg.TRAIN.PRECISION == "bfloat16")
     paths, crop = [record.path for record in records], "pad" if case.cifar else "none"
-    loader = plain_loader(paths, case.size, case.batch, workers, crop=crop, decoded=case.cifar)
+    size = (cfg.INPUT.SIZE[0], cfg.INPUT.SIZE[1])
+    loader = plain_loader(paths, size, cfg.TRAIN.BATCH_SIZE, workers, crop=crop, decoded=case.cifar)
 
     def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
