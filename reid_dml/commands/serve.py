@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from reid_dml.commands.networks import open_extractor
@@ -97,7 +98,8 @@ def serve(
     )
     allowed = {*LOOPBACK, host, *names} - {"0.0.0.0", "::"}
     app = create_app(service, token=token, hosts=() if host in ("0.0.0.0", "::") and not names else allowed)
-    with open_door(host, port) as door:
+    # Whoever ends a service by a signal has not broken it off.
+    with suppress(KeyboardInterrupt), open_door(host, port) as door:
         shown = f"[{host}]" if ":" in host else host
         print(
             f"{shown_place(gallery)}: {len(live.current()):,} images at http://{shown}:{door.getsockname()[1]}",

@@ -69,8 +69,10 @@ def create_app(service: Service, *, token: str = "", hosts: Collection[str] = LO
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        return answer(request, 422, f"{place or 'request'}: {first['msg']}")
+        place = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        if "UploadFile" in first["msg"]:  # a form whose file field was left empty, or a text in its place
+            return answer(request, 422, f"{place.split('.')[0]}: no file was sent; choose an image")
+        return answer(request, 422, f"{place}: {'is missing' if first['type'] == 'missing' else first['msg']}")
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:

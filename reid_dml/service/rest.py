@@ -24,6 +24,7 @@ _ERRORS = {
     403: "not allowed",
     404: "no such image",
     408: "the request stopped coming",
+    409: "the gallery has an image with another camera, person or time",
     413: "too many bytes",
     422: "an image or a value that cannot be used",
     429: "too busy: try again",

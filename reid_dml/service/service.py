@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from reid_dml.ranking.thresholds import Threshold
 from reid_dml.ranking.verdict import Verdict, judge
 from reid_dml.search.engines import is_url
 from reid_dml.search.interface import AnyGallery
-from reid_dml.service.answers import Answer, Wanted, answers, image_id, parse_id
+from reid_dml.service.answers import Answer, Wanted, answers, image_id, parse_id, shown
 from reid_dml.service.image_store import ImageStore
 from reid_dml.service.limits import Limits, Refusal
 from reid_dml.service.live_gallery import LiveGallery
@@ -178,6 +178,9 @@ class Service:
 
         When this returns, they are on the disk with their features. An image is there already if the bytes of its file
         are: a client that was not answered may send it again.
+
+        Raises:
+            Refusal: 409, for an image that is there with another person, camera or time; nothing is added then.
         """
         store, features = self._writable(), self.embed(uploads)
         with self._changing(store):
@@ -185,6 +188,7 @@ class Service:
             for row, upload in enumerate(uploads):
                 rows.setdefault(store.path_for(upload.data, upload.name, upload.kind), row)
             there = self._known(store, list(rows))
+            self._check_labels(there.values(), labels)
             new = [path for path in rows if path not in there]
             if new:
                 records = _records(new, labels)
@@ -195,6 +199,20 @@ class Service:
                 store.confirm(new)
             found = self._known(store, new)
         return [found[path] for path in new], list(there.values())
+
+    def _check_labels(self, keys: Iterable[str], labels: Labels) -> None:
+        """Refuse what is said anew of images of the gallery: they keep what was said first."""
+        said = vars(labels)
+        new = vars(shown(0, _records([""], labels)[0]))
+        for key in keys:
+            old = vars(shown(0, self.record(key)))
+            for what in said:
+                if said[what].strip() and old[what] != new[what]:
+                    raise Refusal(
+                        409,
+                        f"{old['name']}: is in the gallery with the {what} {printable(old[what]) or 'unknown'}, not "
+                        f"{printable(new[what])}; erase it there first, or send it without {what}",
+                    )
 
     def remove(self, keys: Sequence[str]) -> tuple[int, int]:
         """Erase images from the gallery for good: how many, and of how many the file was ours and is erased too."""

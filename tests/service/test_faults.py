@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -238,6 +240,18 @@ def test_the_command_refuses_a_port_that_is_taken(command, tiny_run, gallery):
         index = build_gallery(gallery.parent, range(3), model=run_fingerprint(tiny_run), overwrite=True)
         result = command("serve", "--run", tiny_run, "--gallery", index, "--port", port, "DEVICE", "cpu")
     assert f"127.0.0.1:{port}: nothing can listen there" in result.error
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_is_told_to_end_has_not_failed(tiny_run, gallery, number):
+    pytest.importorskip("uvicorn")
+    index = build_gallery(gallery.parent, range(3), model=run_fingerprint(tiny_run), overwrite=True)
+    words = ["serve", "--run", str(tiny_run), "--gallery", str(index), "--port", "0", "DEVICE", "cpu"]
+    with subprocess.Popen([sys.executable, "-m", "reid_dml", *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "3 images at http://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(30) == 0
 
 
 def test_answers_do_not_wait_for_more_to_send():

@@ -122,6 +122,32 @@ def test_images_are_added_once_and_found(client, gallery):
     assert found["score"] == pytest.approx(1)
 
 
+def test_an_image_keeps_what_was_said_of_it_first(client):
+    one = client()
+    labels = {"camera": "yard", "person": "anna"}
+    key = one.post("/v1/gallery", files=files(40), data=labels).json()["added"][0]
+    for again in ({}, labels, {"camera": "yard"}, {"person": " anna "}):
+        assert one.post("/v1/gallery", files=files(40), data=again).json() == {"added": [], "known": [key]}
+    for other, words in (
+        ({"camera": "hall"}, "camera yard, not hall"),
+        ({"camera": "yard", "person": "7"}, "person anna, not 7"),
+        ({"time": "2026-02-01"}, "time unknown, not 2026-02-01"),
+    ):
+        refused = one.post("/v1/gallery", files=files(41, 40), data=other)
+        assert refused.status_code == 409
+        assert words in refused.json()["error"]
+    assert one.get("/v1/gallery").json()["count"] == IMAGES + 1
+
+
+def test_a_form_without_a_file_is_told_so(client):
+    one, nothing = client(), {"images": ("", b"", "application/octet-stream")}
+    for address in ("/v1/gallery", "/v1/search", "/v1/embed", "/add", "/search", "/compare"):
+        refused = one.post(address, files=nothing)
+        assert refused.status_code == 422
+        assert "images: no file was sent; choose an image" in refused.text
+    assert one.post("/v1/embed").json() == {"error": "images: is missing"}
+
+
 def test_an_erased_image_is_nowhere(client, gallery):
     one = client()
     key = one.post("/v1/gallery", files=files(40)).json()["added"][0]
