@@ -26,6 +26,7 @@ from reid_dml.commands.training import Plan, build_training, plan_training
 from reid_dml.config import flatten, warn_of_idle_options
 from reid_dml.data.contents import contents_fingerprint
 from reid_dml.data.labels import with_lasting_ids
+from reid_dml.data.sets import check_apart
 from reid_dml.device import describe_device, prepare_training, resolve_device
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.engine.loggers import LoggedRun, Loggers, RunResult, check_loggers
@@ -163,6 +164,7 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
     Raises `UserError` if the run may not go on, is damaged, or was not asked for; nothing is written before that.
     """
     if rank() == 0:
+        check_apart(cfg, folder.path)
         check_folder(folder.path, f"OUTPUT_DIR: {folder.path}")
         held.enter_context(folder.lock())
     if resume and folder.config_file.is_file():

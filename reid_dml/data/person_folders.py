@@ -15,7 +15,9 @@ from reid_dml.errors import UserError
 LAYOUT = "a folder per person with the images of that person, <person>/<image> or <person>/<camera>/<image>"
 
 
-def read_person_folders(root: str | os.PathLike[str], pattern: str = "", *, frame_step: int = 0) -> list[LabelledImage]:
+def read_person_folders(
+    root: str | os.PathLike[str], pattern: str = "", *, frame_step: int = 0, remedy: str = "name"
+) -> list[LabelledImage]:
     """All images below the folders of persons, sorted by path.
 
     Args:
@@ -23,6 +25,7 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "", *, fram
         pattern: regular expression that is searched for in each path below the person's folder, with a group `camera`
             and, if wanted, one `time`; empty: the first sub-folder is the camera, where there are sub-folders.
         frame_step: N > 0: images are frames: every N-th of each folder is taken, and videos are listed, too.
+        remedy: what to do with the root, for errors; what it must hold is said behind it.
 
     Raises:
         UserError: no such folder, none inside it, images beside the folders, a person without images, a wrong pattern
@@ -30,11 +33,11 @@ def read_person_folders(root: str | os.PathLike[str], pattern: str = "", *, fram
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"{root.absolute()}: folder not found; name {LAYOUT}")
+        raise UserError(f"{root.absolute()}: folder not found; {remedy} {LAYOUT}")
     compiled = compile_pattern(pattern)
     persons = list_folders(root)
     if not persons:
-        raise UserError(f"{root}: holds no folders; name {LAYOUT}")
+        raise UserError(f"{root}: holds no folders; {remedy} {LAYOUT}")
     if beside := list_images(root, videos=frame_step > 0):
         raise UserError(
             f"{root / beside[0]}: {len(beside):,} images beside the persons' folders belong to nobody; move them into "

@@ -93,3 +93,9 @@ def test_an_unknown_data_set_is_refused(tmp_path):
     config.write_text("DATA: {NAME: market}\n")
     with pytest.raises(UserError, match=r"DATA\.NAME: 'market' is not one of .*did you mean 'market1501'"):
         load_data(load_config(config))
+
+
+def test_persons_that_are_trained_on_and_searched_for_are_said(load):
+    rows = ["a.png,anna,1,train", "b.png,ben,1,train", "c.png,anna,1,query", "d.png,anna,2,gallery"]
+    with pytest.warns(UserWarning, match="1 persons are both trained on and searched for, first anna"):
+        load(rows)

@@ -64,6 +64,27 @@ def test_no_test_persons_trains_on_all(photos, load):
     assert not data.gallery
 
 
+@pytest.mark.parametrize("options", [("OWN.TEST_SHARE", "0.01"), ("DATA.CAMERAS", "required", "OWN.TEST_SHARE", "0.3")])
+def test_a_share_that_draws_nobody_is_said(tmp_path, photos, load, options):
+    if "0.3" in options:  # each person in one image: none could find another
+        for image in (*photos.glob("*/yard/*"), *photos.glob("*/door/1.png")):
+            image.unlink()
+        for folder in photos.glob("*/yard"):
+            folder.rmdir()
+    with pytest.warns(UserWarning, match=r"OWN\.TEST_SHARE: 0\.\d+ of 10 persons.* draws nobody to test on"):
+        assert not load(*options).query
+
+
+@pytest.mark.parametrize("place", [".", "runs/first"])
+def test_a_run_inside_the_folder_of_persons_is_refused(command, tmp_path, photos, place):
+    before = sorted(photos.rglob("*"))
+    options = ("DATA.NAME", "folder_per_person", "DATA.ROOT", photos, "OUTPUT_DIR", photos / place)
+    refused = command("train_net", "--config-file", "quickstart", *options)
+    assert refused.code == 2
+    assert "lies in the data set" in refused.error
+    assert sorted(photos.rglob("*")) == before
+
+
 def test_distractors_and_junk_are_left_out_where_nobody_is_tested(tmp_path, photos, load, caplog):
     caplog.set_level("INFO")
     picture(photos / "distractors" / "door" / "0.png", 90)

@@ -12,7 +12,7 @@ from reid_dml.data.broken import usable_images
 from reid_dml.data.joined import join_training, repeated, with_tests_of
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
-from reid_dml.errors import UserError
+from reid_dml.errors import UserError, absolute
 from reid_dml.files import expand_path
 from reid_dml.options import Component
 from reid_dml.registry import Registry
@@ -33,6 +33,7 @@ class DataEntry:
     options: type[Component] | None = None
     protocol: Sequence[str] = ()
     own_root: bool = False
+    all_folders: bool = False
     terms: str = ""
     research_only: bool = False
 
@@ -48,6 +49,7 @@ def register_data(
     options: type[Component] | None = None,
     protocol: Sequence[str] = (),
     own_root: bool = False,
+    all_folders: bool = False,
     terms: str = "",
     research_only: bool = False,
 ) -> Callable[[Load], Load]:
@@ -60,12 +62,15 @@ def register_data(
         options: the dataclass of these options (see `reid_dml.options`).
         protocol: options of `PROTOCOL` that concern it, where that is its section (`SPLIT`).
         own_root: whether `DATA.ROOT` is the data set itself, so that no other one lies in it.
+        all_folders: whether it takes every folder of its own root for a part of it, so that nothing else may lie there.
         terms: a sentence on what may be done with it, for model cards; empty: not known.
         research_only: whether these terms leave open what weights trained on it may be used for.
     """
 
     def register(load: Load) -> Load:
-        DATA_SETS.register(name)(DataEntry(load, task, section, options, protocol, own_root, terms, research_only))
+        DATA_SETS.register(name)(
+            DataEntry(load, task, section, options, protocol, own_root, all_folders, terms, research_only)
+        )
         return load
 
     return register
@@ -119,6 +124,18 @@ def first_entry(cfg: CfgNode) -> str:
 def tested_entry(cfg: CfgNode) -> str:
     """The data set that is tested on, or the first of several."""
     return cfg.DATA.TEST[0] if cfg.DATA.TEST else first_entry(cfg)
+
+
+def check_apart(cfg: CfgNode, folder: Path) -> None:
+    """Raise `UserError` for a run's folder inside a data set that would take it for a part of itself from then on."""
+    for entry in (*trained_entries(cfg), *cfg.DATA.TEST):
+        if DATA_SETS.get(split_entry(entry)[0]).all_folders:
+            root = Path(alone(cfg, entry).DATA.ROOT)
+            if folder.resolve().is_relative_to(root.resolve()):
+                raise UserError(
+                    f"OUTPUT_DIR: {folder}: lies in the data set {absolute(root)}, whose folders are all read as "
+                    "images of it; set it to a folder outside"
+                )
 
 
 def alone(cfg: CfgNode, entry: str) -> CfgNode:

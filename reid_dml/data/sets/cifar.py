@@ -55,7 +55,7 @@ def load_cifar(cfg: CfgNode) -> ClassificationData:
         )
     raise UserError(
         f"{absolute(root)}: no {name} here; put the official {kind.filename} ({kind.url}) there, or {name}.npz, or "
-        f"the folders {name}/train/<class> and {name}/test/<class> (see datasets/README.md)"
+        f"the folders {name}/train/<class> and {name}/test/<class> (see datasets/README.md); or set DATA.ROOT"
     )
 
 

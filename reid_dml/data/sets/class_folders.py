@@ -71,7 +71,7 @@ def _split_folder(root: Path, names: tuple[str, ...], layout: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise UserError(f"{absolute(root / names[0])}: folder not found; {root} must hold {layout}")
+    raise UserError(f"{absolute(root / names[0])}: folder not found; {root} must hold {layout}; or set DATA.ROOT")
 
 
 def _class_folders(split: Path) -> list[str]:

@@ -32,7 +32,8 @@ def load_tiny_imagenet(cfg: CfgNode) -> ClassificationData:
     root = check_root(cfg.DATA.ROOT, lambda root: holds_class_tree(root / name), f"{name}/") / name
     if not (root / "train").is_dir():
         raise UserError(
-            f"{absolute(root / 'train')}: folder not found; unpack tiny-imagenet-200.zip in {cfg.DATA.ROOT}"
+            f"{absolute(root / 'train')}: folder not found; unpack tiny-imagenet-200.zip in {cfg.DATA.ROOT}, or set "
+            "DATA.ROOT"
         )
     numbers = number_classes(root / "train")
     return ClassificationData(

@@ -23,7 +23,7 @@ _REMEDY = f"a file with the arrays {', '.join(_KEYS)} (see datasets/README.md)"
 
 def read_npz(path: Path, name: str) -> ClassificationData:
     """The data set in a file. Raises `UserError` for a damaged or foreign file and for arrays that do not agree."""
-    path = require_file(path, "the .npz data set", f"name {_REMEDY}")
+    path = require_file(path, "the .npz data set", f"set DATA.ROOT to {_REMEDY}")
     try:
         with zipfile.ZipFile(path):
             pass  # else NumPy would take it for an array or for a pickled object, and say so

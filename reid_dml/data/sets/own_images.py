@@ -83,6 +83,14 @@ def own_data(cfg: CfgNode, root: str, images: Sequence[LabelledImage], *, tested
             "" if tested else ", distractors",
             left_out[0].place,
         )
+    if shared := {record.person_id for record in splits["train"]} & {record.person_id for record in splits["query"]}:
+        first = min(shared)
+        warnings.warn(
+            f"{root}: {len(shared):,} persons are both trained on and searched for, first {names.get(first, first)}: "
+            "results will be better than those of persons that the networks have not seen; keep each person in one of "
+            "train and query",
+            stacklevel=2,
+        )
     parts = (sorted(splits[split]) for split in SPLITS)
     return check_data(ReIDData(own_name(root), root, *parts, original_ids=names), tested=tested)
 
@@ -109,6 +117,13 @@ def with_drawn_splits(cfg: CfgNode, root: str, images: Sequence[LabelledImage]) 
         warnings.warn(
             f"{root}: OWN.TEST_PERSONS: {persons} in place of {cfg.OWN.TEST_PERSONS}: of {len(own)} persons two at "
             f"least are trained on, and {able} have images that could find each other",
+            stacklevel=2,
+        )
+    elif not persons and cfg.OWN.TEST_SHARE:
+        why = f" ({able} have images that could find each other, two at least are trained on)" if wanted else ""
+        warnings.warn(
+            f"{root}: OWN.TEST_SHARE: {cfg.OWN.TEST_SHARE:g} of {len(own)} persons draws nobody to test on{why}: all "
+            "are trained on, and nothing is evaluated; set OWN.TEST_PERSONS, or add images",
             stacklevel=2,
         )
     if persons:
