@@ -17,11 +17,13 @@ import pytest
 
 from reid_dml.commands import reproduce
 from reid_dml.commands.reproduce import run_experiments
+from reid_dml.commands.reproduce_figures import draw_analysis
 from reid_dml.config import load_config
 from reid_dml.engine.checkpoints import Checkpoints
 from reid_dml.errors import BusyError, UserError
 from reid_dml.paper.artifacts import ARTIFACTS, GROUPS, experiments_of
 from reid_dml.paper.pace import Pace
+from reid_dml.paper.recipes import run_folder
 from reid_dml.paper.records import Place, read_records, value
 from tests.conftest import REPOSITORY
 
@@ -245,6 +247,22 @@ def test_a_figure_whose_numbers_are_not_there_counts_as_not_drawn(tmp_path):
     assert place.drawn("fig5", "smoke") is None
     (folder / "tsne.csv").touch()
     assert place.drawn("fig5", "smoke") == folder
+
+
+def test_a_figure_s_files_are_named_where_they_lie(monkeypatch, tmp_path, capsys):
+    def draw(command, runs, folder, options):
+        (folder / "flatness.csv").touch()
+        print(folder / "flatness.csv")
+
+    monkeypatch.setattr("reid_dml.commands.reproduce_figures._draw", draw)
+    place = Place(tmp_path, None, tmp_path / "none")
+    for name in experiments_of(ARTIFACTS["fig4b_market"], "smoke"):
+        run_folder(tmp_path, name, "smoke", 0).mkdir(parents=True)
+        (run_folder(tmp_path, name, "smoke", 0) / "result.json").touch()
+    draw_analysis("fig4b_market", ARTIFACTS["fig4b_market"], place, "smoke", [])
+    named = Path(capsys.readouterr().out.splitlines()[-1])
+    assert named == place.figures("fig4b_market", "smoke")[-1] / "flatness.csv"
+    assert named.is_file()
 
 
 def test_what_was_run_earlier_is_kept_too(everything, tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from reid_dml.commands.analyse import analyse_tsne
@@ -71,7 +73,14 @@ def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overr
                 return
             print(f"\n=== {name}: {artifact.title}", flush=True)
             shutil.rmtree(folder, ignore_errors=True)  # what was left of one that was not finished
-            save_folder(folder, lambda draft: _draw(artifact.command, list(map(str, runs)), draft, overrides))
+            said = io.StringIO()  # names the files where they are made, before they are put in their place
+
+            def make(draft: Path) -> None:
+                with redirect_stdout(said):
+                    _draw(artifact.command, list(map(str, runs)), draft, overrides)
+                print(said.getvalue().replace(str(draft), str(folder)), end="", flush=True)
+
+            save_folder(folder, make)
     except BusyError:
         return
 
