@@ -44,6 +44,8 @@ class BrokenImage(UserError):
 
 def absent_image(path: str | os.PathLike[str]) -> BrokenImage:
     """The error of a file that is not there."""
+    if os.path.islink(path):
+        return BrokenImage(path, f"a link to {os.readlink(path)}, which is not there", "mend or remove it")
     return BrokenImage(path, _ABSENT, "check the path or the list that names it")
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reid_dml.data.videos import VIDEO_EXTENSIONS
-from reid_dml.errors import UserError, absolute
 
 # What OpenCV decodes (of moving pictures the first frame).
 EXTENSIONS = frozenset(
@@ -87,9 +86,6 @@ def list_images(folder: str | os.PathLike[str], passed: PassedOver | None = None
         folder: to look into.
         passed: collects what is left out; None: a warning says it.
         videos: list them, too.
-
-    Raises:
-        UserError: a link that leads nowhere.
     """
     with passed_over(folder, passed) as left:
         return _scan(os.fspath(folder), left, _kinds(videos))[0]
@@ -109,9 +105,6 @@ def walk_images(folder: str | os.PathLike[str], passed: PassedOver | None = None
         folder: to look into.
         passed: collects what is left out; None: a warning says it.
         videos: list them, too.
-
-    Raises:
-        UserError: a link that leads nowhere.
     """
     top, found, read = os.fspath(folder), list[str](), set[tuple[int, int]]()
     with passed_over(folder, passed) as left:
@@ -145,11 +138,9 @@ def _scan(folder: str, passed: PassedOver, kinds: frozenset[str]) -> tuple[list[
         if entry.is_dir():
             (links if entry.is_symlink() else folders).append(entry.name)
         elif extension in kinds:
-            if entry.is_file():
+            # A link to a file that is gone counts as an image: one that is broken.
+            if entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)):
                 images.append(entry.name)
-            elif entry.is_symlink() and not os.path.exists(entry.path):
-                target = os.readlink(entry.path)
-                raise UserError(f"{absolute(entry.path)}: a link to {target}, which is not there; mend or remove it")
         elif extension in _UNREADABLE and entry.is_file():
             passed.add_unreadable(entry.path)
         elif extension in VIDEO_EXTENSIONS and entry.is_file():

@@ -17,6 +17,7 @@ from PIL import Image
 from reid_dml.data.broken import all_broken_named, find_broken, usable_records
 from reid_dml.data.image_header import image_size
 from reid_dml.data.images import BrokenImage, decode_image, read_image
+from reid_dml.data.listing import list_images
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import ImageFiles, read_all
@@ -148,6 +149,18 @@ def test_skip_broken_leaves_them_out_with_one_warning(photos, make_config):
         kept = usable_records(make_config("DATA.SKIP_BROKEN", "True"), records)
     assert len(warned) == 1
     assert [record.path for record in kept] == [str(photos[number]) for number in (2, 3, 5, 7)]
+
+
+def test_skip_broken_leaves_out_a_link_to_an_image_that_is_gone(photos, make_config):
+    photos[1].unlink()
+    photos[1].symlink_to("gone.jpg")
+    records = [ImageRecord(str(photos[0].parent / name), 1, 1) for name in list_images(photos[0].parent)]
+    assert len(records) == len(photos)
+    with pytest.raises(UserError, match=r"1\.jpg: image is a link to gone\.jpg, which is not there"):
+        usable_records(make_config(), records)
+    with pytest.warns(UserWarning, match=r"1\.jpg \(a link to gone\.jpg, which is not there\)"):
+        kept = usable_records(make_config("DATA.SKIP_BROKEN", "True"), records)
+    assert [int(record.path[-5]) for record in kept] == [0, 2, 3, 5, 7, 9]
 
 
 def test_the_commands_name_or_skip_them(photos, command, tiny_config, tiny_run, tmp_path):

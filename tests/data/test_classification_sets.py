@@ -205,7 +205,7 @@ class TestFolders:
                 self.write(tmp_path / "imagenet" / split / name, "1.png")
         link = tmp_path / "imagenet" / "train" / "b" / "2.png"
         link.symlink_to(tmp_path / "gone.png")
-        with pytest.raises(UserError, match=r"2\.png: a link to .*gone\.png, which is not there"):
+        with pytest.raises(UserError, match=r"2\.png: image is a link to .*gone\.png, which is not there"):
             load("imagenet")
 
     @pytest.mark.parametrize(("name", "root", "words"), [
