@@ -20,6 +20,7 @@ from reid_dml.data.pipeline.samplers import sampler_kind
 from reid_dml.data.pipeline.sources import Batch, make_source
 from reid_dml.data.records import TrainingData
 from reid_dml.engine.optimizers import build_optimizer
+from reid_dml.engine.sampling import check_sampler
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import CudaGraphCapture, make_step
 from reid_dml.engine.training import Training
@@ -88,11 +89,13 @@ def build_training(
     # A graph cannot capture how `recompute` puts the state of torch's generator back. On GPUs several processes talk
     # through NCCL, whose messages can be captured; gloo's cannot.
     graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
+    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
+    check_sampler(source.sampler, len(data.train), cfg.TRAIN.BATCH_SIZE)
     return Training(
         cohort=cohort,
         rule=plan.rule,
         objective=plan.objective,
-        source=make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device),
+        source=source,
         schedule=Schedule(
             cfg.SCHEDULE,
             plan.objective,
