@@ -151,9 +151,22 @@ def test_building_a_network_leaves_the_global_generator_alone(make_config):
 def test_an_unknown_network_suggests_a_neighbour():
     with pytest.raises(UserError, match="no network is called 'mobilenet_1'; did you mean mobilenet_v1"):
         build_backbone("mobilenet_1", (32, 32))
-    for name in ("vit_tiny_patch16_224", "inception_v1"):
-        with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: {name} has no last stage"):
-            build_backbone(name, (224, 224), last_stride=1)
+    with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224 has no last stage"):
+        build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("convnext_atto", r"halved by windows of 2x2 \(stages\.3\.downsample\.1\)"),
+        ("inception_v1", r"halved by windows of 2x2 \(maxpool4\)"),
+        ("densenet121", r"halved by windows of 2x2 \(features\.transition3\.pool\)"),
+        ("hrnet_w18_small", r"other parts count on the smaller one \(The size of tensor a"),
+    ],
+)
+def test_a_last_stage_that_cannot_keep_its_resolution(name, why):
+    with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: the last stage of {name} .*: .*{why}.*; set it to 2"):
+        build_backbone(name, (64, 32), last_stride=1)
 
 
 def test_the_neck_normalises_the_feature_in_evaluation():
