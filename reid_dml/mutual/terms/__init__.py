@@ -54,6 +54,7 @@ class Term(Component, ABC):
     title: ClassVar[str]  # of its curve in the report
     unit: ClassVar[str] = ""  # of its values there
     switch: ClassVar[str] = "WEIGHT"  # the option that switches it on, behind its prefix
+    off: ClassVar[str | int] = 0  # the value of that option under which it is not `active`, for messages
     order: ClassVar[int] = 10  # of the columns; equal ones by name
     needs_peers: ClassVar[bool] = False  # whether it reads `inputs.peers`; a cohort without any is then refused
     needs_peer_features: ClassVar[bool] = False  # beside needs_peers: their features too, all of one width
