@@ -145,7 +145,7 @@ class Trainer:
         report = self.training.run_step(self.step)
         self.sums += report
         self.step += 1
-        self.guard.watch(self.step, report[:, self._watched])
+        self.guard.watch(self.step, report.index_select(1, self._watched))
 
     def _log(self, callbacks: Callbacks) -> None:
         self._check_losses(callbacks)
