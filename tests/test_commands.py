@@ -114,6 +114,13 @@ class TestRefusals:
         assert words in result.error
         assert not (tmp_path / "run" / "config.yml").exists()
 
+    def test_a_run_folder_as_starting_weights(self, command, tiny_config, tiny_run, tmp_path):
+        start = ("COHORT.INIT_WEIGHTS", f"[{tiny_run}]")
+        result = command("train_net", "--config-file", tiny_config, "OUTPUT_DIR", tmp_path / "run", *start)
+        assert f"{tiny_run}: the weights file is expected to be a file, this is a folder" in result.error
+        assert "; name one of its files: network_0.safetensors, network_0_ema.safetensors, network_1" in result.error
+        assert not (tmp_path / "run" / "config.yml").exists()
+
     def test_a_corrupt_training_image(self, command, tiny_config, make_config, tmp_path):
         root = tmp_path / "copy"
         shutil.copytree(load_data(make_config()).root, root)

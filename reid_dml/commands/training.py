@@ -20,6 +20,7 @@ from reid_dml.data.pipeline.samplers import sampler_kind
 from reid_dml.data.pipeline.sources import Batch, make_source
 from reid_dml.data.records import TrainingData
 from reid_dml.engine.optimizers import build_optimizer
+from reid_dml.engine.sampling import check_sampler
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import CudaGraphCapture, make_step
 from reid_dml.engine.training import Training
@@ -31,6 +32,7 @@ from reid_dml.mutual.cohort import Cohort, LocalLinks, Member, assess
 from reid_dml.mutual.distributed import DistributedLinks, Placement
 from reid_dml.mutual.objective import Objective, build_objective
 from reid_dml.mutual.streams import MemberStreams
+from reid_dml.mutual.terms import Term
 from reid_dml.mutual.updates import UpdateRule, build_rule
 from reid_dml.processes import all_gather_objects, rank, world_size
 from reid_dml.runs.networks import build_network, load_teachers, weights_files
@@ -88,11 +90,13 @@ def build_training(
     # A graph cannot capture how `recompute` puts the state of torch's generator back. On GPUs several processes talk
     # through NCCL, whose messages can be captured; gloo's cannot.
     graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
+    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device)
+    check_sampler(source.sampler, len(data.train), cfg.TRAIN.BATCH_SIZE)
     return Training(
         cohort=cohort,
         rule=plan.rule,
         objective=plan.objective,
-        source=make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device),
+        source=source,
         schedule=Schedule(
             cfg.SCHEDULE,
             plan.objective,
@@ -142,8 +146,8 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
     _warn_of_twins(cfg)
     features = plan.objective.uses_features
     if features:
-        keys = " and ".join(term.key() for term in plan.objective.terms if term.needs_peer_features)
-        _check_widths(cfg, keys, members, teachers)
+        terms = [term for term in plan.objective.terms if term.needs_peer_features]
+        _check_widths(cfg, terms, members, teachers)
     alone = world_size() == 1
     inputs = partial(_inputs, spec=AugmentSpec.of(cfg), layout=layout)
     return Cohort(
@@ -195,22 +199,27 @@ def _place(cfg: CfgNode, objective: Objective) -> Placement:
             )
         for term in objective.terms:
             if not term.shardable:
-                raise UserError(f"{term.key()}: {refuse}, and its state would move apart; set it to 0")
+                raise UserError(f"{term.key()}: {refuse}, and its state would move apart; set it to {term.off}")
     return placement
 
 
-def _check_widths(cfg: CfgNode, keys: str, members: Sequence[Member], teachers: Sequence[ReIDNetwork]) -> None:
+def _check_widths(
+    cfg: CfgNode, terms: Sequence[Term], members: Sequence[Member], teachers: Sequence[ReIDNetwork]
+) -> None:
+    """Raise `UserError` where features that are not alike would be drawn together by these terms."""
+    keys = " and ".join(term.key() for term in terms)
+    remedy = " and ".join(f"set {term.key()} to {term.off}" for term in terms)
     if any(isinstance(teacher.neck, nn.BatchNorm1d) for teacher in teachers):
         raise UserError(
-            f"{keys}: a teacher with MODEL.NECK bn shows its features behind the neck, its "
-            "students have theirs before it; set it to 0"
+            f"{keys}: a teacher with MODEL.NECK bn shows its features behind the neck, its students have theirs before "
+            f"it; {remedy}"
         )
     own = [network.feature_dim for network in (*(member.network for member in members), *teachers)]
     widths = sorted({width for part in all_gather_objects(own) for width in part})
     if len(widths) > 1:
         raise UserError(
             f"{keys}: the pooled features of {', '.join(cfg.COHORT.NETWORKS)} and teachers are "
-            f"{' and '.join(map(str, widths))} wide; only equal widths can be drawn together, set it to 0"
+            f"{' and '.join(map(str, widths))} wide; only equal widths can be drawn together; {remedy}"
         )
 
 

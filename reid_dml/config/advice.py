@@ -34,6 +34,13 @@ def warn_of_idle_options(cfg: CfgNode) -> None:
         idle = all(state == off for state in (states if isinstance(states, list) else [states]))
         if idle and get_option(cfg, key) != options[key].default:
             warn(key, f"has no effect while {switch} is {off}")
+    if 0 < cfg.TRAIN.STEPS <= cfg.SCHEDULE.WARMUP_STEPS:
+        share = cfg.TRAIN.STEPS / cfg.SCHEDULE.WARMUP_STEPS
+        warn(
+            "SCHEDULE.WARMUP_STEPS",
+            f"is not below TRAIN.STEPS {cfg.TRAIN.STEPS}: the learning rate only rises, to {share:.3g} of COHORT.LR, "
+            f"and SCHEDULE.NAME {cfg.SCHEDULE.NAME} has no effect; lower it",
+        )
     for section in all_sections():
         for key, why in section.idle(cfg):
             warn(key, why)

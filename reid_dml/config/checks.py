@@ -95,10 +95,9 @@ def _check_cohort(cfg: CfgNode, refuse: Refuse) -> None:
     alone = len(cfg.COHORT.NETWORKS) == 1 and not cfg.COHORT.TEACHERS
     for term in terms:
         if term.needs_peers and alone:
-            nobody = "independent" if term.key() == "OBJECTIVE.STRATEGY" else "0"
             refuse(
                 term.key(),
-                "needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to " + nobody,
+                f"needs peers, but COHORT.NETWORKS names one network and COHORT.TEACHERS none; set it to {term.off}",
             )
         if term.needs_pairs and not sampler_kind(cfg.SAMPLER).gives_pairs:
             refuse(

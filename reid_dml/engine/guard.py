@@ -11,30 +11,34 @@ from reid_dml.mutual.cohort import Member
 
 
 class NonFiniteGuard:
-    """Remembers on the device the first step at which a network's loss was NaN or infinite."""
+    """Remembers on the device the first step at which each part of a network's loss was NaN or infinite."""
 
-    def __init__(self, indices: Sequence[int], device: str) -> None:
+    def __init__(self, indices: Sequence[int], parts: int, device: str) -> None:
+        """Nothing was found so far.
+
+        Args:
+            indices: of the networks.
+            parts: number of parts of a loss, those that depend on the network alone first: others it can spoil.
+            device: where the losses are.
+        """
         self.indices = list(indices)
-        # First bad step of the identity loss, which depends on the network alone, and of the whole loss, which a peer
-        # can spoil: (2, members), -1 where there was none.
-        self.first = torch.full((2, len(self.indices)), -1, dtype=torch.int64, device=device)
+        self.first = torch.full((len(self.indices), parts), -1, dtype=torch.int64, device=device)  # -1: never
 
-    def watch(self, step: int, identity_losses: Tensor, losses: Tensor) -> None:
+    def watch(self, step: int, losses: Tensor) -> None:
         """Take note of one step.
 
         Args:
             step: its number, from 1.
-            identity_losses, losses: (members,) on the device.
+            losses: (networks, parts) on the device.
         """
-        bad = ~torch.isfinite(torch.stack([identity_losses, losses])) & (self.first < 0)
-        self.first.masked_fill_(bad, step)
+        self.first.masked_fill_(~torch.isfinite(losses) & (self.first < 0), step)
 
     def found(self) -> tuple[int, int, int] | None:
-        """(step, 0 if by itself or 1 if perhaps by a peer, network) of the first one, or None. Waits for the device."""
+        """(step, part, network) of the first one, of one step the first part; or None. Waits for the device."""
         hits = [
-            (step, kind, index)
-            for kind, steps in enumerate(self.first.tolist())
-            for step, index in zip(steps, self.indices, strict=True)
+            (step, part, index)
+            for index, steps in zip(self.indices, self.first.tolist(), strict=True)
+            for part, step in enumerate(steps)
             if step >= 0
         ]
         return min(hits, default=None)

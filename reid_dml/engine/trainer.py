@@ -16,6 +16,7 @@ from reid_dml.engine.progress import Interval
 from reid_dml.engine.training import Training
 from reid_dml.errors import UserError
 from reid_dml.mutual.cohort import Member
+from reid_dml.mutual.terms import Term
 from reid_dml.processes import all_gather_objects, barrier, gather_objects, rank, world_size
 
 
@@ -68,8 +69,12 @@ class Trainer:
         # Sums over the log interval; part of the state, so that a resumed run logs the same lines.
         shape = len(self.members), len(training.columns)
         self.sums = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        self._identity, self._loss = (training.columns.index(name) for name in ("identity", "loss"))
-        self.guard = NonFiniteGuard([member.index for member in self.members], self.device)
+        # A network whose own labels' loss is broken is to blame before one that learns from it.
+        terms = sorted(training.objective.terms, key=lambda term: (term.name != "identity", term.needs_peers))
+        self._parts = [*terms, None]  # None: the whole loss
+        names = [term.name if term else "loss" for term in self._parts]
+        self._watched = torch.tensor([training.columns.index(name) for name in names], device=self.device)
+        self.guard = NonFiniteGuard([member.index for member in self.members], len(names), self.device)
 
     def resume(self, checkpoints: Checkpoints) -> None:
         """Continue from the last checkpoint. Raises `UserError` if it is damaged or belongs to other networks."""
@@ -140,7 +145,7 @@ class Trainer:
         report = self.training.run_step(self.step)
         self.sums += report
         self.step += 1
-        self.guard.watch(self.step, report[:, self._identity], report[:, self._loss])
+        self.guard.watch(self.step, report.index_select(1, self._watched))
 
     def _log(self, callbacks: Callbacks) -> None:
         self._check_losses(callbacks)
@@ -192,8 +197,8 @@ class Trainer:
         """Raise, on every process, if the loss of any network was not finite."""
         found = min((hit for hit in all_gather_objects(self.guard.found()) if hit is not None), default=None)
         if found is not None:
-            step, by_peer, network = found
-            cause = " (its own identity loss is: a peer's prediction is not)" if by_peer else ""
+            step, part, network = found
+            cause = _cause(self._parts[part])
             raise callbacks.failure(f"the loss of network {network} is not finite at step {step}{cause}")
 
     def _check_weights(self, callbacks: Callbacks) -> None:
@@ -211,6 +216,16 @@ class Trainer:
         for member, (own, for_peers) in zip(self.members, states, strict=True):
             member.generator.set_state(own)
             member.peer_generator.set_state(for_peers)
+
+
+def _cause(term: Term | None) -> str:
+    """Which part of a loss is not finite, where it is not the identity loss; None: only the whole."""
+    if term is None:
+        return " (each of its terms is, their sum is not)"
+    if term.name == "identity":
+        return ""
+    whose = ", by its own prediction or a peer's" if term.needs_peers else ""
+    return f" (its identity loss is; the {term.name} loss of {term.key()} is not{whose})"
 
 
 def _dropout_states(members: Sequence[Member]) -> list[tuple[torch.Tensor, torch.Tensor]]:

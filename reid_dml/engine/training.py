@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from reid_dml.data.pipeline.sources import Batch, BatchSource
+from reid_dml.engine.sampling import check_size
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import Step
 from reid_dml.mutual.cohort import Cohort
@@ -45,9 +46,17 @@ class Training:
         return (*self.objective.names, "loss", "accuracy")
 
     def batches(self, number: int) -> list[Batch]:
-        """This process's shards of the batches of step `number`, counted from 0."""
+        """This process's shards of the batches of step `number`, counted from 0.
+
+        Raises `UserError` for a sampler that gives too few images.
+        """
         first = number * self.batches_per_step
-        return [self.placement.take_shard(self.source.batch(first + n)) for n in range(self.batches_per_step)]
+        return [self._batch(first + place) for place in range(self.batches_per_step)]
+
+    def _batch(self, step: int) -> Batch:
+        batch = self.source.batch(step)
+        check_size(self.source.sampler, step, len(batch.labels))
+        return self.placement.take_shard(batch)
 
     def run_step(self, number: int) -> Tensor:
         """Take step `number`; its report, (members, columns), is valid until the next step. Never waits for a GPU."""

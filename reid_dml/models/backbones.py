@@ -52,7 +52,7 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
         pretrained: download the library's ImageNet weights.
 
     Raises:
-        UserError: an unknown name, a network without stages, or a failed download.
+        UserError: an unknown name, a network whose last stage cannot keep its resolution, or a failed download.
     """
     stages: tuple[str, str] | None
     if name in BACKBONES.names():
@@ -67,6 +67,13 @@ def build_backbone(name: str, size: tuple[int, int], *, last_stride: int = 2, pr
         network, stages = _build_from_library(name, size, pretrained)
     if last_stride == 1:
         _keep_last_resolution(network, name, stages)
+        try:
+            _pooled_width(network, size)
+        except Exception as error:
+            raise UserError(
+                f"MODEL.LAST_STRIDE: the last stage of {name} cannot keep its resolution: other parts count on the "
+                f"smaller one ({' '.join(str(error).split())[:120]}); set it to 2"
+            ) from error
     return network
 
 
@@ -153,10 +160,11 @@ def _keep_last_resolution(network: nn.Module, name: str, stages: tuple[str, str]
             and isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
             and stride in (2, (2, 2))
         ):
-            # A 2x2 window at stride 1 would not keep the resolution but lose a row and a column.
             if module.kernel_size in (2, (2, 2)):
-                changed = 0
-                break
+                raise UserError(
+                    f"MODEL.LAST_STRIDE: the last stage of {name} cannot keep its resolution: it is halved by windows "
+                    f"of 2x2 ({path}), which would lose a row and a column at stride 1; set it to 2"
+                )
             module.stride = (1, 1)
             changed += 1
     if not changed:

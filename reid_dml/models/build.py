@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from reid_dml.errors import UserError
 from reid_dml.models.backbones import build_backbone
 from reid_dml.models.reid_network import ReIDNetwork, use_generator
-from reid_dml.models.weights import load_partial
+from reid_dml.models.weights import LoadReport, is_counter, load_partial
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def new_network(
         num_classes: rows of the head.
         size: (height, width) of the inputs.
         seed: of the starting weights.
-        start: "" from scratch, "imagenet" (the library's download), or a weights file of the backbone.
+        start: "" from scratch, "imagenet" (the library's download), or a weights file of the backbone, of which
+            some layers may be missing or of another shape.
         init_std: of the authors' truncated normal initialisation; None: the network's own initialisation.
         last_stride: 1 keeps the resolution of the last stage.
         neck, dropout, recompute: see `ReIDNetwork`.
@@ -63,7 +65,8 @@ def new_network(
         what: names the network in messages.
 
     Raises:
-        UserError: unknown name, a size that the network cannot take, or a weights file that does not fit.
+        UserError: unknown name, a size that the network cannot take, or a weights file that does not fit half of its
+            backbone's tensors.
     """
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed every GPU.
@@ -76,8 +79,25 @@ def new_network(
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum, module.eps = bn_momentum or module.momentum, bn_eps or module.eps
     if start not in ("", "imagenet"):
-        logger.info("%s", load_partial(network.backbone, start, what=f"{what} ({name}) backbone"))
+        logger.info("%s", _load_start(network.backbone, start, f"{what} ({name}) backbone"))
     return network
+
+
+def _load_start(backbone: nn.Module, path: str, what: str) -> LoadReport:
+    """Load starting weights, which may lack some layers. Raises `UserError` where most of the tensors do not fit.
+
+    Tensors are counted, not parameters: a file without one large last layer is that network's, one with the widths or
+    blocks of another network is not.
+    """
+    report = load_partial(backbone, path, what=what)
+    lacking = [*report.mismatched, *report.missing]
+    total = sum(not is_counter(name) for name in backbone.state_dict())
+    if 2 * len(lacking) > total:
+        raise UserError(
+            f"{path}: fits {total - len(lacking)} of the {total} tensors of {what} (not {lacking[0]}, ...): it belongs "
+            "to another architecture; name its network in COHORT.NETWORKS, or another file or '' in COHORT.INIT_WEIGHTS"
+        )
+    return report
 
 
 def seed_dropout(network: nn.Module, seed: int, index: int, device: str) -> torch.Generator:

@@ -28,6 +28,8 @@ _NOT_NETWORKS = re.compile(r"optim|sched|scaler|rng|loss|criterion|terms|callbac
 _DEPTH = 4  # mappings inside each other that are looked into
 _UNKNOWN = re.compile(r"GLOBAL (\S+) was not an allowed global")
 _MOST_UNKNOWN = 30
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")  # that weights files mostly have
+_MOST_NAMED = 4  # files of a folder, in a message
 
 
 class Pickled:
@@ -53,7 +55,9 @@ def read_states(path: str | Path) -> dict[str, State]:
     The key of tensors that are the file's own content is empty. Raises `UserError` for a missing, truncated or foreign
     file, and for one without a mapping of names to tensors.
     """
-    path = require_file(path, "the weights file", "check MODEL.WEIGHTS or COHORT.INIT_WEIGHTS")
+    inside = _named_like_weights(Path(path))
+    remedy = f"name one of its files: {', '.join(inside)}" if inside else "check MODEL.WEIGHTS or COHORT.INIT_WEIGHTS"
+    path = require_file(path, "the weights file", remedy)
     if is_safetensors(path) or (path.suffix == ".safetensors" and not foreign_kind(path) and not _is_torch(path)):
         try:
             return {"": _plain_names(read_weights(path)[0])}
@@ -72,6 +76,13 @@ def read_states(path: str | Path) -> dict[str, State]:
         keys = f"; its keys are {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else ""
         raise UserError(f"{path}: holds no network weights (a mapping of names to tensors){keys}; name a weights file")
     return {key: _plain_names(state) for key, state in states.items()}
+
+
+def _named_like_weights(path: Path) -> list[str]:
+    """The first files of a folder whose names end as those of weights do; none of a file."""
+    names = sorted(each.name for each in path.iterdir() if each.is_file()) if path.is_dir() else []
+    found = [name for name in names if name.endswith(_SUFFIXES)]
+    return [*found[:_MOST_NAMED], *(["..."] if len(found) > _MOST_NAMED else [])]
 
 
 def read_tensors(path: str | Path) -> State:

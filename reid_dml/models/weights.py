@@ -15,7 +15,16 @@ from reid_dml.errors import UserError
 from reid_dml.models.position_embedding import is_position, resample_positions
 from reid_dml.models.weight_files import State, read_metadata, read_states, read_tensors, read_torch_file
 
-__all__ = ["LoadReport", "load_exact", "load_neck", "load_partial", "read_metadata", "read_tensors", "read_torch_file"]
+__all__ = [
+    "LoadReport",
+    "is_counter",
+    "load_exact",
+    "load_neck",
+    "load_partial",
+    "read_metadata",
+    "read_tensors",
+    "read_torch_file",
+]
 
 
 _NECK = re.compile(r"(^|\.)(bottleneck|bn_?neck|neck)\.(\d+\.)?$", re.IGNORECASE)
@@ -90,8 +99,7 @@ def load_partial(network: nn.Module, path: str | Path, *, what: str, without: Co
         str(path),
         what,
         len(fitting),
-        # Counters of batches matter only to cumulative averages, which nobody uses here; many files leave them out.
-        sorted(name for name in own.keys() - tensors.keys() if not name.endswith("num_batches_tracked")),
+        sorted(name for name in own.keys() - tensors.keys() if not is_counter(name)),
         sorted(tensors.keys() - own.keys()),
         [f"{name} {_shape(tensors[name])} in the file, {_shape(own[name])} here" for name in different],
         best.outside,
@@ -159,6 +167,14 @@ def load_neck(neck: nn.Module, path: str | Path) -> str:
         raise UserError(f"{path}: has {what} of width {len(own['running_mean'])}; set MODEL.NECK none")
     neck.load_state_dict(found[0][1], strict=False)
     return found[0][0]
+
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor counts the batches of a batch norm.
+
+    Counters matter only to cumulative averages, which nobody uses here; many files leave them out.
+    """
+    return name.endswith("num_batches_tracked")
 
 
 def _choose(key: str, state: State, own: Mapping[str, Tensor]) -> _Choice:

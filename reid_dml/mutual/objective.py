@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reid_dml.data.pipeline.sources import Batch
 from reid_dml.models import Output
+from reid_dml.mutual.peers import peers_for
 from reid_dml.mutual.terms import State, Term, TermInputs, active_terms
 
 
@@ -47,11 +48,14 @@ class Objective:
 
         Returns:
             {term: weighted 0-d tensor} in the order of `names`.
+
+        Raises:
+            UserError: a term reads of the peers what it has not asked for.
         """
         losses = {}
         weights = scalars.term_weights.to(torch.promote_types(own.logits.dtype, torch.float32))
         for term, weight in zip(self.terms, weights, strict=True):
-            loss = term.loss(TermInputs(own, peers, batch, state.get(term.name, {})))
+            loss = term.loss(TermInputs(own, peers_for(term, peers), batch, state.get(term.name, {})))
             losses[term.name] = loss if term.weight_at(0) is None else weight * loss
         return losses
 
@@ -81,7 +85,7 @@ class Objective:
         """
         for term in self.terms:
             if term.name in state:
-                term.after_backward(TermInputs(own, peers, batch, state[term.name]))
+                term.after_backward(TermInputs(own, peers_for(term, peers), batch, state[term.name]))
 
     def record(self) -> dict[str, Any]:
         """What the run record says of the objective."""

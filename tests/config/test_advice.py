@@ -36,6 +36,14 @@ def advice(cfg):
         ),
         ("OBJECTIVE.WEIGHT 0", "OBJECTIVE.WEIGHT: 0.0: nobody learns from its peers"),
         ("OBJECTIVE.WARMUP_STEPS 1000", "WARMUP_STEPS: 1000: is longer than the training"),
+        (
+            "SCHEDULE.WARMUP_STEPS 6",
+            "WARMUP_STEPS: 6: is not below TRAIN.STEPS 6: the learning rate only rises, to 1 of",
+        ),
+        (
+            "SCHEDULE.WARMUP_STEPS 60",
+            "WARMUP_STEPS: 60: is not below TRAIN.STEPS 6: the learning rate only rises, to 0.1 ",
+        ),
         ("OBJECTIVE.STRATEGY dml_e OBJECTIVE.PEER_REDUCTION sum", "PEER_REDUCTION: 'sum': has no effect under dml_e"),
         ("OBJECTIVE.ENSEMBLE logits", "OBJECTIVE.ENSEMBLE: 'logits': has no effect under dml;"),
         (
@@ -94,6 +102,8 @@ def test_a_term_with_another_switch_is_advised_by_it(other_switch, make_config, 
 
 def test_a_config_in_which_all_acts_has_no_advice(make_config):
     assert advice(make_config()) == []
+    assert advice(make_config("SCHEDULE.WARMUP_STEPS", "5")) == []
+    assert advice(make_config("TRAIN.STEPS", "0")) == []
     pairs = ("SAMPLER.NAME", "identity", "OBJECTIVE.TRIPLET_WEIGHT", "1")
     assert advice(make_config(*pairs, "OBJECTIVE.STRATEGY", "dml_e")) == []
 

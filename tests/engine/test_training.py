@@ -19,6 +19,9 @@ from reid_dml.engine.guard import NonFiniteGuard
 from reid_dml.errors import UserError
 from reid_dml.files import save_with, write_text
 from reid_dml.models import ReIDNetwork
+from reid_dml.mutual.terms.center import Center
+from reid_dml.mutual.terms.identity import Identity
+from reid_dml.mutual.terms.mimicry import Mimicry
 from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
 
@@ -33,13 +36,13 @@ def test_files_of_other_kinds_are_no_run(make_config):
 
 
 def test_the_guard_finds_the_first_bad_step_and_whose_own_loss_it_was():
-    guard = NonFiniteGuard([2, 5], "cpu")
+    guard = NonFiniteGuard([2, 5], 2, "cpu")  # identity loss, whole loss
     nan = float("nan")
-    guard.watch(1, torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]))
+    guard.watch(1, torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
     assert guard.found() is None
     # Network 5's logits are NaN, which makes the mimicry of network 2 NaN as well.
-    guard.watch(2, torch.tensor([1.0, nan]), torch.tensor([nan, nan]))
-    guard.watch(3, torch.tensor([float("inf"), nan]), torch.tensor([nan, nan]))
+    guard.watch(2, torch.tensor([[1.0, nan], [nan, nan]]))
+    guard.watch(3, torch.tensor([[float("inf"), nan], [nan, nan]]))
     assert guard.found() == (2, 0, 5)
 
 
@@ -59,6 +62,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_last_good_checkpoint(m
     kept = sorted(path.name for path in (Path(cfg.OUTPUT_DIR) / "checkpoints").iterdir())
     assert kept == ["step_000000002", "step_000000004"]
     assert not list(Path(cfg.OUTPUT_DIR).glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("networks", ["[mobilenet_v1_0.25]", "[mobilenet_v1_0.25, mobilenet_v1_0.25]"])
+def test_networks_without_peers_blame_none_for_a_loss_that_is_not_finite(make_config, monkeypatch, networks):
+    cfg = make_config("OBJECTIVE.STRATEGY", "independent", "COHORT.NETWORKS", networks, "OBJECTIVE.CENTER_WEIGHT", "1")
+    monkeypatch.setattr(Center, "loss", lambda term, inputs: inputs.own.features.sum() * math.inf)
+    with pytest.raises(UserError, match=r"network 0 is not finite at step 1 \(.*CENTER_WEIGHT is not\); ") as caught:
+        train_and_evaluate(cfg)
+    assert "peer's" not in str(caught.value)
+
+
+def test_a_mimicry_loss_that_is_not_finite_may_be_a_peer_s(make_config, monkeypatch):
+    cfg = make_config("OBJECTIVE.CENTER_WEIGHT", "1")
+    monkeypatch.setattr(Mimicry, "loss", lambda term, inputs: inputs.own.logits.sum() * math.inf)
+    line = (
+        r"network 0 is not finite at step 1 \(its identity loss is; the mimicry loss of OBJECTIVE\.STRATEGY is not, by"
+    )
+    with pytest.raises(UserError, match=line + r" its own prediction or a peer's\); "):
+        train_and_evaluate(cfg)
+
+
+def test_a_sum_of_terms_that_is_not_finite(make_config, monkeypatch):
+    cfg = make_config("OBJECTIVE.STRATEGY", "independent", "OBJECTIVE.CENTER_WEIGHT", "1")
+    for term in (Center, Identity):
+        monkeypatch.setattr(term, "loss", lambda term, inputs: inputs.own.logits.sum() * 0 + 3e38)
+    with pytest.raises(
+        UserError, match=r"network 0 is not finite at step 1 \(each of its terms is, their sum is not\); "
+    ):
+        train_and_evaluate(cfg)
 
 
 def test_weights_that_are_not_finite_are_never_saved(make_config, monkeypatch):

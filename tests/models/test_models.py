@@ -14,6 +14,7 @@ from torch import nn
 from reid_dml.errors import UserError
 from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
 from reid_dml.models.activations import relu6
+from reid_dml.models.build import new_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
 from reid_dml.runs.networks import build_network, load_networks
 
@@ -150,9 +151,22 @@ def test_building_a_network_leaves_the_global_generator_alone(make_config):
 def test_an_unknown_network_suggests_a_neighbour():
     with pytest.raises(UserError, match="no network is called 'mobilenet_1'; did you mean mobilenet_v1"):
         build_backbone("mobilenet_1", (32, 32))
-    for name in ("vit_tiny_patch16_224", "inception_v1"):
-        with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: {name} has no last stage"):
-            build_backbone(name, (224, 224), last_stride=1)
+    with pytest.raises(UserError, match=r"MODEL\.LAST_STRIDE: vit_tiny_patch16_224 has no last stage"):
+        build_backbone("vit_tiny_patch16_224", (224, 224), last_stride=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("convnext_atto", r"halved by windows of 2x2 \(stages\.3\.downsample\.1\)"),
+        ("inception_v1", r"halved by windows of 2x2 \(maxpool4\)"),
+        ("densenet121", r"halved by windows of 2x2 \(features\.transition3\.pool\)"),
+        ("hrnet_w18_small", r"other parts count on the smaller one \(The size of tensor a"),
+    ],
+)
+def test_a_last_stage_that_cannot_keep_its_resolution(name, why):
+    with pytest.raises(UserError, match=rf"MODEL\.LAST_STRIDE: the last stage of {name} .*: .*{why}.*; set it to 2"):
+        build_backbone(name, (64, 32), last_stride=1)
 
 
 def test_the_neck_normalises_the_feature_in_evaluation():
@@ -277,6 +291,31 @@ class TestWeights:
             UserError, match=r"does not fit network 0: .* mismatched .*use the config it was trained with"
         ):
             load_exact(network, tmp_path / "wider.safetensors", what="network 0")
+
+    def test_starting_weights_of_which_most_do_not_fit_are_refused(self, network, tmp_path):
+        own = network.backbone.state_dict()
+        counted = sorted(name for name in own if not name.endswith("num_batches_tracked"))
+        half, path = -(-len(counted) // 2), str(tmp_path / "w.safetensors")
+
+        def start(names, **others):
+            save_file({**{name: own[name] + 1 for name in names}, **others}, path)
+            return new_network("mobilenet_v1_0.25", 5, size=(32, 32), seed=0, start=path, what="network 1")
+
+        line = rf"w\.safetensors: fits {half - 1} of the {len(counted)} tensors of network 1 \(mobilenet_v1_0\.25\) .*"
+        for others in ({}, {name: torch.zeros(1, 2, 3) for name in counted[half - 1 :]}):
+            with pytest.raises(UserError, match=line + r"another architecture; name its network in COHORT\.NETWORKS"):
+                start(counted[: half - 1], **others)
+        assert torch.equal(start(counted[:half]).backbone.state_dict()[counted[0]], own[counted[0]] + 1)
+
+    def test_starting_weights_may_lack_layers_and_have_another_head(self, tmp_path):
+        # As the file that our runs on a CPU started from: no last pointwise convolution, its batch norm, classifier.
+        tensors = build_backbone("mobilenet_v1", (64, 32)).state_dict()
+        last = [name for name in tensors if name.startswith(("blocks.4.1.conv_pw", "blocks.4.1.bn2"))]
+        assert sum(tensors[name].numel() for name in last) > 1024**2
+        kept = {name: value for name, value in tensors.items() if name not in last}
+        for head in ({}, {"classifier.weight": torch.zeros(7, 1024), "fc.bias": torch.zeros(7)}):
+            save_file({**kept, **head}, tmp_path / "w.safetensors")
+            new_network("mobilenet_v1", 5, size=(64, 32), seed=0, start=str(tmp_path / "w.safetensors"))
 
     @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
     def test_a_truncated_file_is_refused(self, network, tmp_path, suffix):

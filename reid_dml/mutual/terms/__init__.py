@@ -29,8 +29,9 @@ class TermInputs(NamedTuple):
 
     Attributes:
         own: the network's output, with a gradient.
-        peers: detached outputs of the other networks and of frozen teachers; features are (N, 0) where they are of
-            another process and no term needs them.
+        peers: detached outputs of the other networks and of frozen teachers, at least one, for a term that declares
+            `needs_peers`; their features, (N, D) of one width, if it declares `needs_peer_features` too. Reading
+            what was not asked for raises `UserError`.
         batch: labels (N,) int64, -1 = unlabelled; cameras (N,); `label_count` for means over labelled rows.
         state: what the term keeps for this network.
     """
@@ -43,15 +44,20 @@ class TermInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Term(Component, ABC):
-    """The contract of every loss term; options are fields made with `reid_dml.options.option`."""
+    """The contract of every loss term; options are fields made with `reid_dml.options.option`.
+
+    What it reads of the peers it has to ask for, by `needs_peers` and `needs_peer_features`: predictions that no term
+    asks for are neither made nor sent between processes, and reading them raises `UserError`.
+    """
 
     name: ClassVar[str]  # of its column in logs; set by `register_term`
     title: ClassVar[str]  # of its curve in the report
     unit: ClassVar[str] = ""  # of its values there
     switch: ClassVar[str] = "WEIGHT"  # the option that switches it on, behind its prefix
+    off: ClassVar[str | int] = 0  # the value of that option under which it is not `active`, for messages
     order: ClassVar[int] = 10  # of the columns; equal ones by name
-    needs_peers: ClassVar[bool] = False
-    needs_peer_features: ClassVar[bool] = False  # beside their logits, all of one width
+    needs_peers: ClassVar[bool] = False  # whether it reads `inputs.peers`; a cohort without any is then refused
+    needs_peer_features: ClassVar[bool] = False  # beside needs_peers: their features too, all of one width
     needs_pairs: ClassVar[bool] = False  # several images of a person in a batch
     shardable: ClassVar[bool] = True  # whether processes that share a network may each see a shard of the batch only
 

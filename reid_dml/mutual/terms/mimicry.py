@@ -22,6 +22,7 @@ class Mimicry(Term):
     unit: ClassVar[str] = "nats"
     order: ClassVar[int] = 1
     switch: ClassVar[str] = "STRATEGY"
+    off: ClassVar[str | int] = "independent"
     needs_peers: ClassVar[bool] = True
 
     strategy: Strategy = option(
@@ -39,7 +40,7 @@ class Mimicry(Term):
 
     @property
     def active(self) -> bool:
-        return self.strategy != "independent"
+        return self.strategy != self.off
 
     def loss(self, inputs: TermInputs) -> Tensor:
         return mimicry_loss(
