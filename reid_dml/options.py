@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
 import reprlib
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from yacs.config import CfgNode
+
+from reid_dml.registry import own_parts
 
 Owner = TypeVar("Owner")
 Refuse = Callable[[str, str], None]  # of a key, and why its value will not do; raises `UserError`
@@ -99,7 +102,8 @@ class Option:
         if (allowed := self.allowed()) and (foreign := [each for each in numbers if each not in allowed]):
             near = difflib.get_close_matches(str(foreign[0])[:100], allowed, 1)
             which = f"holds {shown(foreign[0])}, which " if isinstance(value, list) else ""
-            return f"{which}is not one of {', '.join(allowed)}" + (f"; did you mean {near[0]!r}?" if near else "")
+            why = f"{which}is not one of {', '.join(allowed)}" + (f"; did you mean {near[0]!r}?" if near else "")
+            return why + (own_parts(str(foreign[0]), near) if callable(self.choices) else "")
         if self.length and len(value) != self.length:
             return f"needs {self.length} values"
         return next((why for number in numbers if (why := self._out_of_range(number))), "")
@@ -161,6 +165,23 @@ class Component:
     """Base of what owns options: a frozen dataclass whose fields are made with `option`."""
 
     prefix: ClassVar[str] = ""  # of its keys inside its section
+
+    @classmethod
+    def unfit(cls) -> str:
+        """Why the class cannot be registered, to be read behind its name; empty if it can."""
+        if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
+            return f"lacks {', '.join(lacking)}"
+        bare = any(isinstance(value, dataclasses.Field) for value in vars(cls).values())
+        if bare or not dataclasses.is_dataclass(cls):
+            return "is no dataclass; put @dataclass(frozen=True) between the decorator that registers it and the class"
+        for name, kind in ((n, k) for base in cls.__mro__ for n, k in inspect.get_annotations(base).items()):
+            if str(kind).removeprefix("typing.").startswith("ClassVar") and not hasattr(cls, name):
+                return f"lacks {name}; write {name}: {kind} = ..."
+        for entry in dataclasses.fields(cls):
+            given = entry.default is not dataclasses.MISSING or entry.default_factory is not dataclasses.MISSING
+            if "option" not in entry.metadata and not given:
+                return f"has no value for {entry.name}; write {entry.name}: {entry.type} = option(default, meaning)"
+        return ""
 
     def check(self, cfg: CfgNode, refuse: Refuse) -> None:
         """Refuse options that do not go together (`refuse(key, why)`), once it is what the config chooses.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from reid_dml.errors import UserError
 
 Entry = TypeVar("Entry")
+_ALIKE = 0.8  # similarity from which on an unknown name is a slip of the pen
+_OWN_MODULES: dict[str, None] = {}  # what `IMPORTS` has named in this process, in order
 
 
 class Registry(Generic[Entry]):
@@ -22,25 +24,35 @@ class Registry(Generic[Entry]):
         Args:
             option: the key in the config.
             package: every module of it is imported before the first look-up, so that a file there is all it takes to
-                add an entry. Entries may also be registered from outside, before the config is loaded.
+                add an entry. Entries may also be registered from outside, before the config is loaded: by a module
+                that `IMPORTS` names.
         """
         self.option, self.package = option, package
         self._entries: dict[str, Entry] = {}
+        self._complete = False  # whether the package's modules have been imported
 
     def register(self, *names: str) -> Callable[[Entry], Entry]:
         """Decorator that makes a function or class known under one or several names.
 
         Raises:
-            ValueError: a name that is taken already; nothing is registered then.
+            ValueError: no name, one that is taken already, or a class that cannot be what it is registered as (its
+                `unfit` says why); nothing is registered then.
         """
+        if not names or not all(isinstance(name, str) and name for name in names):
+            given = ", ".join(map(_where, names))
+            raise ValueError(f"{self.option}: {given or 'a part'} is registered without a name; give one in brackets")
 
         def add(entry: Entry) -> Entry:
+            if not f"{_where(entry)}.".startswith(f"{self.package}."):
+                self.names()  # those of the library come first: a name of theirs is taken
             for name in names:
                 if name in self._entries:
                     raise ValueError(
                         f"{self.option}: {name!r} is registered already, by {_where(self._entries[name])}; give "
                         f"{_where(entry)} another name"
                     )
+            if why := getattr(entry, "unfit", str)():
+                raise ValueError(f"{self.option}: {names[0]!r} cannot be registered: {_where(entry)} {why}")
             self._entries.update(dict.fromkeys(names, entry))
             return entry
 
@@ -48,9 +60,15 @@ class Registry(Generic[Entry]):
 
     def names(self) -> list[str]:
         """All names, in the order of registration."""
-        for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        if not self._complete:
+            for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+                importlib.import_module(f"{self.package}.{module.name}")
+            self._complete = True
         return list(self._entries)
+
+    def registered(self) -> dict[str, Entry]:
+        """What has been registered so far, by name: nothing is imported."""
+        return dict(self._entries)
 
     def entries(self) -> dict[str, Entry]:
         """Everything registered, by name."""
@@ -62,10 +80,36 @@ class Registry(Generic[Entry]):
         if name not in self._entries:
             near = difflib.get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{self.option}: {name!r} is not one of {', '.join(names)}{hint}")
+            raise UserError(f"{self.option}: {name!r} is not one of {', '.join(names)}{hint}{own_parts(name, near)}")
         return self._entries[name]
 
 
+def has_own_module(name: str) -> None:
+    """Remember that `IMPORTS` named a module, for what is said of unknown names."""
+    _OWN_MODULES[name] = None
+
+
+def own_parts(name: str, near: Sequence[str]) -> str:
+    """What the refusal of an unknown name says of parts of the user's own.
+
+    Args:
+        name: nobody has it.
+        near: names that were offered instead.
+
+    Returns:
+        The end of the line; empty where the name is one of `near` with a slip and nothing was imported.
+    """
+    if _OWN_MODULES:
+        return f"; none of IMPORTS [{', '.join(_OWN_MODULES)}] registers it"
+    if difflib.get_close_matches(name[:100], near, 1, cutoff=_ALIKE):
+        return ""
+    return "; a part of your own is known once IMPORTS names its module"
+
+
 def _where(entry: object) -> str:
+    """Module and name of what was registered: the entry itself, or the function that it holds."""
+    if not hasattr(entry, "__qualname__"):
+        held = [value for value in getattr(entry, "__dict__", {}).values() if callable(value)]
+        entry = held[0] if held else entry
     module, name = getattr(entry, "__module__", ""), getattr(entry, "__qualname__", type(entry).__name__)
     return f"{module}.{name}" if module else name

@@ -183,7 +183,7 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
 
 def _under_its_name(cfg: CfgNode, folder: RunFolder) -> CfgNode:
     """The config under the name the run began with, which its record, weights and trackers know it by."""
-    name = folder.config().EXPERIMENT
+    name = folder.config(["IMPORTS", cfg.IMPORTS]).EXPERIMENT
     if name == cfg.EXPERIMENT:
         return cfg
     say(f"{folder.path}: goes on under its own name, {name}, not {cfg.EXPERIMENT}")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from reid_dml.config import load_config
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.sources import label_rows
 from reid_dml.data.records import ClassificationData, ImageRecord, ReIDData, evenly_spread
@@ -127,8 +126,8 @@ def open_runs(
     """
     keep_freed_memory()
     runs: list[TrainedRun] = []
-    for name, folder in run_folders(paths).items():
-        cfg = load_config(folder.config_file, options, version=0)
+    for name, folder in run_folders(paths, options).items():
+        cfg = folder.config(options)
         device = resolve_device(cfg.DEVICE)
         use_threads(cfg.THREADS)
         run = TrainedRun(name, folder, cfg, load_networks(cfg, folder.path, device), device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from reid_dml.config.versions import moved
 from reid_dml.config.yaml_text import parse_yaml
 from reid_dml.errors import UserError, absolute
 from reid_dml.options import Option, shown
+from reid_dml.registry import own_parts
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")  # what a key of an option looks like
 
@@ -97,26 +98,47 @@ def merge_overrides(cfg: CfgNode, words: Sequence[Any]) -> list[str]:
     The values of a list may also stand as words of their own behind its key. Values that are no texts are taken as they
     are. Returns the keys.
     """
-    known, keys, rest = all_options(), [], list(words)
-    while rest:
-        key = str(rest.pop(0))
+    known, keys = all_options(), []
+    for key, given in split_words(words):
         option = _overridden(cfg, key, known)
-        if not rest:
-            raise UserError(f"command line: {key!r} has no value; options are given as KEY VALUE")
-        given = [rest.pop(0)]
-        is_text = isinstance(given[0], str)
-        while is_text and isinstance(option.default, list) and rest and not _KEY.fullmatch(str(rest[0])):
-            given.append(str(rest.pop(0)))
-        if not is_text:
-            value = os.fspath(given[0]) if isinstance(given[0], os.PathLike) else given[0]
-        elif len(given) == 1 or any("," in word or word[:1] in ("[", "(") for word in given):
-            value = parse_word(key, " ".join(given), option)  # of several words: `[64, 32]` without quotes
-        else:
-            value = [parse_word(key, word, option) for word in given]
+        value = value_of(key, given, option)
         *parents, name = key.split(".")
         (get_option(cfg, ".".join(parents)) if parents else cfg)[name] = convert(key, value, option, "command line")
         keys.append(key)
     return keys
+
+
+def split_words(words: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Each key of `KEY VALUE ...` with the words of its value; none behind a last key alone.
+
+    A key that is no option (yet) has all words up to the next one that looks like a key.
+    """
+    known, rest = all_options(), list(words)
+    while rest:
+        key = str(rest.pop(0))
+        given = [rest.pop(0)] if rest else []
+        option = known.get(key)
+        several = option is None or isinstance(option.default, list)
+        while given and several and isinstance(given[0], str) and rest and not _KEY.fullmatch(str(rest[0])):
+            given.append(str(rest.pop(0)))
+        yield key, given
+
+
+def value_of(key: str, given: Sequence[Any], option: Option) -> Any:
+    """The value that the words behind a key stand for, not yet of the option's type.
+
+    Args:
+        key: of the option.
+        given: the words, or one value of Python's; empty: there is none, which raises `UserError`.
+        option: what it may be.
+    """
+    if not given:
+        raise UserError(f"command line: {key!r} has no value; options are given as KEY VALUE")
+    if not isinstance(given[0], str):
+        return os.fspath(given[0]) if isinstance(given[0], os.PathLike) else given[0]
+    if len(given) == 1 or any("," in word or word[:1] in ("[", "(") for word in given):
+        return parse_word(key, " ".join(given), option)  # of several words: `[64, 32]` without quotes
+    return [parse_word(key, word, option) for word in given]
 
 
 def _overridden(cfg: CfgNode, key: str, known: Mapping[str, Option]) -> Option:
@@ -139,7 +161,8 @@ def _nearest(cfg: CfgNode, key: str) -> str:
     near = _same_name(key.upper(), by_upper) or difflib.get_close_matches(key.upper(), by_upper, 1, cutoff=0.5)
     if not near and not _KEY.fullmatch(key):
         return "; options are given as KEY VALUE, with keys such as TRAIN.STEPS; a list is written [64, 32]"
-    return f"; did you mean {by_upper[near[0]]}?" if near else "; see docs/options.md for all options"
+    hint = f"; did you mean {by_upper[near[0]]}?" if near else "; see docs/options.md for all options"
+    return hint + own_parts(key.upper(), near)
 
 
 def _same_name(key: str, known: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from reid_dml.engine.optimizers import OPTIMIZERS, OptimizerOptions
 from reid_dml.engine.optimizers.decay import WeightDecay
 from reid_dml.engine.schedules import SCHEDULES
 from reid_dml.engine.schedules.schedule import ScheduleOptions
+from reid_dml.errors import UserError
 from reid_dml.mutual.terms import active_terms, term_kinds
 from reid_dml.mutual.updates import UPDATE_RULES, UpdateOptions
 from reid_dml.options import Component, Option, from_section, options_of
@@ -38,15 +39,21 @@ class Section:
     terms: bool = False
 
     def options(self) -> dict[str, Option]:
-        """Its options by key inside it. Raises ValueError if two components give one key different defaults."""
+        """Its options by key inside it.
+
+        Raises `UserError` for an option of two loss terms, or of two components that give it different defaults.
+        """
         kinds = self.choice.entries().values() if self.choice else term_kinds() if self.terms else ()
         found: dict[str, Option] = {}
+        owners: dict[str, type] = {}
         for owner in (*self.owners, *kinds):
             for key, option in options_of(owner).items():
+                first = owners.setdefault(key, owner)
+                both = f"{self.name}.{key}: is an option of {_name(first)} and of {_name(owner)}"
                 if self.terms and key in found:
-                    raise ValueError(f"{self.name}.{key}: is an option of two loss terms; give one another prefix")
+                    raise UserError(f"{both}; give one of the loss terms another prefix")
                 if found.setdefault(key, option).default != option.default:
-                    raise ValueError(f"{self.name}.{key}: has two defaults, of two components; name one otherwise")
+                    raise UserError(f"{both}, with two defaults; name one otherwise, or give both the same default")
         return found
 
     def owned_by(self, key: str) -> list[str]:
@@ -86,6 +93,10 @@ class Section:
                 why = f"has no effect while {kind.key()} is {f'{off:g}' if isinstance(off, float) else off}"
                 found += [(k, why) for k, option in options.items() if k != switch and values[k] != option.default]
         return [(f"{self.name}.{key}", why) for key, why in found]
+
+
+def _name(owner: type) -> str:
+    return f"{owner.__module__}.{owner.__qualname__}"
 
 
 _SECTIONS = (

@@ -20,6 +20,11 @@ class Run:
     """The experiment as a whole; these keys stand at the top."""
 
     experiment: str = option("", "name of the experiment; empty: the config file's name")
+    imports: list[str] = option(
+        [],
+        "modules with parts of your own, as `import` takes them: imported before anything else (docs/extending.md)",
+        items=str,
+    )
     expected: list[str] = option(
         [], "rows of the published tables to print beside the result (keys of reid_dml/paper/published.py)", items=str
     )

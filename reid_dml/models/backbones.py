@@ -16,7 +16,7 @@ from torch import nn
 
 from reid_dml.errors import UserError
 from reid_dml.models.torchvision_backbones import PREFIX, build_torchvision, torchvision_names
-from reid_dml.registry import Registry
+from reid_dml.registry import Registry, own_parts
 
 Build = Callable[[tuple[int, int]], nn.Module]
 
@@ -135,7 +135,7 @@ def _unknown(name: str) -> str:
     if PREFIX + name in torchvision_names():
         near = [PREFIX + name]
     hint = f"did you mean {' or '.join(near)}?" if near else "reid-dml networks prints all names"
-    return f"COHORT.NETWORKS: no network is called {name!r}; {hint}"
+    return f"COHORT.NETWORKS: no network is called {name!r}; {hint}{own_parts(name, near)}"
 
 
 def _pooled_width(network: nn.Module, size: tuple[int, int]) -> int:

@@ -44,8 +44,9 @@ OF_THE_PLACE = (
     "LOG.TO",
     "LOG.PROJECT",
 )
-# They may differ when a run is resumed, as may what it is called and shown beside. (How it is tested, too: `TEST`.)
-_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPERIMENT", "EXPECTED", "SCALE")
+# They may differ when a run is resumed, as may what it is called and shown beside, and the module that its parts are
+# in, which a model keeps when it is handed on. (How it is tested, too: `TEST`.)
+_FREE_ON_RESUME = (*OF_THE_PLACE, "EXPERIMENT", "EXPECTED", "SCALE", "IMPORTS")
 # What may grow when a run is resumed, and is not part of what makes it this run.
 _LENGTH = "TRAIN.STEPS"
 # A data set's name, and behind it at most one bracket of words: `market1501`, `other (own)`, `viper (split 3)`.
@@ -221,7 +222,7 @@ class RunFolder:
 
         Raises `UserError` naming every option that differs from the run's own config and decides its result.
         """
-        now, then = flatten(cfg), flatten(self.config())
+        now, then = flatten(cfg), flatten(self.config(["IMPORTS", cfg.IMPORTS]))  # its parts may have moved since
         longer = now[_LENGTH] > then[_LENGTH]
         differing = [
             f"{key} was {then.get(key)!r}, now {value!r}"
@@ -235,15 +236,20 @@ class RunFolder:
             )
         return then[_LENGTH]
 
-    def config(self) -> CfgNode:
-        """The frozen config the run was started with."""
+    def config(self, overrides: Sequence[Any] = (), *, handed_on: bool = False) -> CfgNode:
+        """The frozen config the run was started with.
+
+        Args:
+            overrides: `KEY VALUE ...` behind it.
+            handed_on: see `load_config`.
+        """
         if not self.config_file.is_file():
             raise UserError(
                 f"{absolute(self.config_file)}: not found; {self.path} is not a run folder of reid-dml train"
             )
         if not self.config_file.stat().st_size:
             raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")
-        return load_config(self.config_file, version=0)
+        return load_config(self.config_file, overrides, version=0, handed_on=handed_on)
 
     def training_data(self) -> dict[str, Any]:
         """classes.json: `person_ids` of the rows of the identity heads, and the fingerprint of the training images."""
@@ -292,13 +298,18 @@ class RunFolder:
         return [values for _, values in read_lines(self.metrics_file)]
 
 
-def run_folders(paths: Sequence[str | os.PathLike[str]]) -> dict[str, RunFolder]:
-    """Run folders by what figures call them. Raises `UserError` for one that is none, and two of one name."""
+def run_folders(paths: Sequence[str | os.PathLike[str]], overrides: Sequence[Any] = ()) -> dict[str, RunFolder]:
+    """Run folders by what figures call them. Raises `UserError` for one that is none, and two of one name.
+
+    Args:
+        paths: of the folders.
+        overrides: `KEY VALUE ...` with which their configs will be read.
+    """
     folders: dict[str, RunFolder] = {}
     for path in paths:
         name = Path(path).resolve().name
         if name in folders:
             raise UserError(f"{path}: a second run folder called {name}; figures could not tell them apart, rename one")
         folders[name] = RunFolder(path)
-        folders[name].config()  # says what is wrong where this is no run folder
+        folders[name].config(overrides)  # says what is wrong where this is no run folder
     return folders

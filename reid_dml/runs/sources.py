@@ -17,14 +17,15 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid_dml.config import default_config, get_option, load_config, parse_config
+from reid_dml.config import default_config, get_option, parse_config
+from reid_dml.config.imports import import_parts_of
 from reid_dml.data.sets import split_entry
 from reid_dml.errors import UserError
 from reid_dml.files import expand_path
 from reid_dml.models.exported import is_exported, read_about
 from reid_dml.models.weights import read_metadata
 from reid_dml.runs.folder import OF_THE_PLACE, RunFolder, config_text
-from reid_dml.runs.hub import local_path
+from reid_dml.runs.hub import PREFIX, local_path
 
 _KEY = "reid_dml"
 _FORMAT = 1
@@ -76,7 +77,8 @@ def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Cfg
     Raises:
         UserError: no run, or a weights file that knows no config.
     """
-    path = local_path(expand_path(os.fspath(path), "--run"))
+    named = expand_path(os.fspath(path), "--run")
+    path = local_path(named)
     if not path.exists():
         raise UserError(
             f"{path}: not found; name a run folder of reid-dml train, a model folder, one of their .safetensors "
@@ -85,14 +87,13 @@ def run_config(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Cfg
     overrides = ["MODEL.WEIGHTS", str(path), "DEVICE", "auto", *options]
     folder = RunFolder.of(path)
     if text := _metadata(path).get("config"):
-        return parse_config(str(text), path, overrides, version=0)
+        return _header_config(str(text), path, overrides)
     if not path.is_dir() and not folder.config_file.is_file():
         raise UserError(
             f"{path}: says nothing of its config, and {folder.config_file} is not there; copy config.yml of its run "
             "beside it, or give --config-file FILE MODEL.WEIGHTS path"
         )
-    folder.config()  # refuses what is no run folder
-    return load_config(folder.config_file, overrides, version=0)
+    return folder.config(overrides, handed_on=named.startswith(PREFIX))
 
 
 def known_config(path: str | os.PathLike[str]) -> CfgNode | None:
@@ -100,8 +101,16 @@ def known_config(path: str | os.PathLike[str]) -> CfgNode | None:
     path = Path(path)
     folder = RunFolder.of(path)
     if text := _metadata(path).get("config"):
-        return parse_config(str(text), path, version=0)
+        return _header_config(str(text), path)
     return folder.config() if folder.config_file.is_file() else None
+
+
+def _header_config(text: str, path: Path, overrides: Sequence[str] = ()) -> CfgNode:
+    """The config in a file's header. What the config.yml of its own run imports, a file in a run folder may need."""
+    folder = RunFolder.of(path)
+    if folder.environment_file.is_file() and folder.config_file.is_file():
+        import_parts_of(folder.config_file, overrides, version=0)
+    return parse_config(text, path, overrides, version=0)
 
 
 def network_index(path: str | os.PathLike[str]) -> int:

@@ -59,7 +59,7 @@ def model_card(
         "\n".join(front),
         f"# {cfg.EXPERIMENT}",
         _summary(summaries, record),
-        "## Use\n\n" + _use(min(summaries), without_roboflow),
+        "## Use\n\n" + _use(min(summaries), list(cfg.IMPORTS), without_roboflow),
         "## Networks\n\n" + _networks(cfg, summaries, model),
         "## Measured\n\n" + _measured(cfg, record, list(summaries)),
         "## Data and its terms\n\n" + _terms(record, card),
@@ -86,6 +86,13 @@ _LIMITS = """
 """
 
 
+_NEEDS = """
+
+It has parts that are not of reid_dml. They are in the Python module {0}, which is not in this folder: ask whoever
+made the model for it, install it or put it on PYTHONPATH, and read it first, as it is a program. A model does not
+import it by itself: import it in Python as above, and give every command `IMPORTS '[{1}]'` behind `--run`."""
+
+
 def _summary(summaries: Mapping[int, NetworkSummary], record: Mapping[str, Any]) -> str:
     names = [entry.name for entry in summaries.values()]
     what = f"{len(names)} networks" if len(names) > 1 else "A network"
@@ -99,16 +106,19 @@ def _summary(summaries: Mapping[int, NetworkSummary], record: Mapping[str, Any])
     return f"{what} ({', '.join(names)}), {strategy}{f' on {data}' if data else ''} by reid_dml {__version__}."
 
 
-def _use(first: int, without_roboflow: str) -> str:
-    text = """```python
+def _use(first: int, modules: Sequence[str], without_roboflow: str) -> str:
+    own = "".join(f"\nimport {module}  # not of reid_dml, see below\n" for module in modules)
+    text = f"""```python
 from reid_dml import FeatureExtractor
-
+{own}
 extract = FeatureExtractor.from_pretrained("this/folder")  # or owner/name of a hub
 features = extract(["a.jpg", "b.jpg"])  # (2, D) float32, rows of length 1
 print(features @ features.T)  # cosine similarities
 ```
 
 Every command of reid_dml that takes `--run` takes this folder, without a network connection."""
+    if modules:
+        text += _NEEDS.format(", ".join(f"`{module}`" for module in modules), ", ".join(modules))
     if without_roboflow:
         return text + f"\n\nRoboflow's package `reid` cannot load it: {without_roboflow}."
     return text + (

@@ -70,6 +70,7 @@ def other_switch(monkeypatch):
     @register_term("pairs")
     @dataclass(frozen=True)
     class Pairs(Term):
+        title: ClassVar[str] = "Pairs"
         prefix: ClassVar[str] = "PAIRS_"
         switch: ClassVar[str] = "KIND"
         needs_pairs: ClassVar[bool] = True

@@ -31,7 +31,7 @@ _SECTIONS = (
     "COHORT", "DATA", "EMA", "INPUT", "LOG", "MODEL", "OBJECTIVE", "OPTIM", "OWN", "PROTOCOL", "SAMPLER", "SCHEDULE",
     "SEMI", "SHAPES", "SYNTHETIC", "TEST", "TRAIN", "UPDATE",
 )  # fmt: skip
-_KEY = re.compile(rf"({'|'.join(_SECTIONS)})\.[A-Z0-9_]+|DEVICE|EXPERIMENT|OUTPUT_DIR|SCALE|SEED|THREADS")
+_KEY = re.compile(rf"({'|'.join(_SECTIONS)})\.[A-Z0-9_]+|DEVICE|EXPERIMENT|IMPORTS|OUTPUT_DIR|SCALE|SEED|THREADS")
 
 
 class Parser(ArgumentParser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from reid_dml.options import Component
 from reid_dml.registry import Registry
 
 DEFAULT_ROOT = "datasets"  # of DATA.ROOT
+TASKS = ("retrieval", "classification")  # see `tasks.task.TASKS`
 _OWN = " (own)"  # at the end of names
+_SECTION = re.compile(r"[A-Z][A-Z0-9_]*")
 
 Load = Callable[[CfgNode], ReIDData] | Callable[[CfgNode], ClassificationData]
 
@@ -57,7 +60,7 @@ def register_data(
 
     Args:
         name: in `DATA.NAME`.
-        task: its networks are judged by, a name of `tasks/task.py`.
+        task: its networks are judged by, one of `TASKS`.
         section: of the config, where the data set has options of its own.
         options: the dataclass of these options (see `reid_dml.options`).
         protocol: options of `PROTOCOL` that concern it, where that is its section (`SPLIT`).
@@ -65,15 +68,36 @@ def register_data(
         all_folders: whether it takes every folder of its own root for a part of it, so that nothing else may lie there.
         terms: a sentence on what may be done with it, for model cards; empty: not known.
         research_only: whether these terms leave open what weights trained on it may be used for.
+
+    Raises:
+        ValueError: a name that is taken, an unknown task, or options that cannot be a section of the config.
     """
 
     def register(load: Load) -> Load:
+        if why := _unfit(task, section, options):
+            raise ValueError(f"DATA.NAME: {name!r} cannot be registered: {why}")
         DATA_SETS.register(name)(
             DataEntry(load, task, section, options, protocol, own_root, all_folders, terms, research_only)
         )
         return load
 
     return register
+
+
+def _unfit(task: str, section: str, options: type[Component] | None) -> str:
+    """Why a data set cannot be registered so; empty if it can."""
+    if task not in TASKS:
+        return f"task {task!r} is not one of {', '.join(TASKS)}"
+    if bool(section) != (options is not None):
+        return "section and options belong together: give both, or neither"
+    if options is None:
+        return ""
+    if not _SECTION.fullmatch(section):
+        return f"section {section!r} is no name of a section; write it in capitals, such as OWN"
+    if why := options.unfit():
+        return f"{options.__module__}.{options.__qualname__} {why}"
+    others = {entry.options for entry in DATA_SETS.registered().values() if entry.section == section} - {options}
+    return f"another data set has a section {section} with other options; call it otherwise" if others else ""
 
 
 def own_name(root: str) -> str:

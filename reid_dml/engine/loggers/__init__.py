@@ -83,9 +83,17 @@ Kind = TypeVar("Kind", bound=type[Logger])
 
 
 def register_logger(name: str) -> Callable[[Kind], Kind]:
-    """Make a class of loggers known under a name in `LOG.TO`."""
+    """Make a class of loggers known under a name in `LOG.TO`.
+
+    Raises `ValueError` for a name that is taken, and for what is no `Logger`.
+    """
+
+    if not isinstance(name, str):
+        raise ValueError(f"LOG.TO: {name!r} is registered without a name; give one in brackets")
 
     def register(kind: Kind) -> Kind:
+        if not (isinstance(kind, type) and issubclass(kind, Logger)):
+            raise ValueError(f"LOG.TO: {name!r} cannot be registered: {kind!r} is no class made from Logger")
         LOGGERS.register(name)(kind)
         return kind
 
