@@ -27,7 +27,7 @@ from reid_dml.features.validation import check_not_empty
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
 from reid_dml.ranking.measures import Matches, all_measures
-from reid_dml.ranking.own_images import own_images
+from reid_dml.ranking.own_images import own_images, warn_of_own_images
 from reid_dml.ranking.relevance import Pairs, Relevance
 from reid_dml.ranking.roc import PairScores
 from reid_dml.ranking.scores import Scorer, mean_scores
@@ -101,7 +101,9 @@ def evaluate_rankings(
             approximation costs: matches it does not return count as not found.
         parameters: with `faiss`, how carefully to search, such as `nprobe=32`; empty: the type's default.
         device: where `counting` computes, `cpu` or a CUDA device.
-        own: query rows and gallery rows of images that are the query itself (`own_images`), left out for it.
+        own: query rows and gallery rows of images that are the query itself, left out for it. None: those that
+            `own_images` finds, of one path with one feature, which a warning counts; two empty arrays: none. Of pooled
+            or expanded queries, whose features are no image's, give those of the single queries.
 
     Raises:
         ValueError: unknown metric, backend or rule, or fpr with `faiss`.
@@ -113,7 +115,7 @@ def evaluate_rankings(
         raise ValueError(f"backend: {backend!r} is not one of counting, faiss")
     if fpr and backend == "faiss":
         raise ValueError("fpr needs the scores of all pairs: backend counting")
-    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery, own)
+    scorer, relevance = Scorer(query, gallery, metric), _relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance, scorer.comparable)
     if backend == "faiss":
         ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
@@ -140,7 +142,7 @@ def evaluate_distances(
 
     Args:
         distances: (Q, G), smaller is nearer.
-        query, gallery: whose ids are judged; their features are not used.
+        query, gallery: whose ids are judged; their features only tell whether two images of one path are one.
         max_rank, unmatched, fpr, own: as for `evaluate_rankings`.
 
     Raises:
@@ -151,7 +153,7 @@ def evaluate_distances(
         raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
     for name, side in (("query", query), ("gallery", gallery)):
         check_not_empty(name, len(side))
-    relevance = Relevance(query, gallery, own)
+    relevance = _relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance)
     dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
 
@@ -185,7 +187,7 @@ def evaluate_mean_distances(
         metric, max_rank, unmatched, fpr, own: as for `evaluate_rankings`; so are the errors.
     """
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
-    relevance = Relevance(queries[0], galleries[0], own)
+    relevance = _relevance(queries[0], galleries[0], own)
     pairs = _pairs(fpr, relevance)
     ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)
@@ -205,6 +207,14 @@ def average_precisions(query: FeatureSet, gallery: FeatureSet, *, metric: str = 
     if matched.any():
         found[matched] = all_measures()["mAP"].of_queries(Matches(ahead.lengths[matched], ahead.counts))
     return found
+
+
+def _relevance(query: FeatureSet, gallery: FeatureSet, own: Pairs | None) -> Relevance:
+    """What every image is to every query; own images that nobody named are found, and said."""
+    if own is None:
+        own = own_images(query, gallery)
+        warn_of_own_images(query, gallery, own, stacklevel=3)
+    return Relevance(query, gallery, own)
 
 
 def _pairs(
