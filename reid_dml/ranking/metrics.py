@@ -24,6 +24,7 @@ import numpy as np
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.validation import check_not_empty
+from reid_dml.measured import measured
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
 from reid_dml.ranking.measures import Matches, all_measures
@@ -37,7 +38,7 @@ from reid_dml.ranking.scores import Scorer, mean_scores
 class RankingMetrics:
     """Means over the queries that have a match (or, with unmatched="zero", over all), fractions in [0, 1]."""
 
-    measures: Mapping[str, float]  # by name: mAP, mAP_trapezoid, mINP and whatever else is registered
+    measures: Mapping[str, float]  # by name: mAP, mAP_trapezoid, mINP and whatever else is registered and did not fail
     cmc: np.ndarray  # (max_rank,) float64, CMC at ranks 1 ... max_rank
     num_queries: int  # with a match
     num_unmatched: int  # without
@@ -237,8 +238,13 @@ def _summarise(ahead: NegativesAhead, max_rank: int, unmatched: str, pairs: Pair
     nearest = matches.negatives[matches.firsts]  # n_1
     ranks = np.bincount(nearest[nearest < max_rank].astype(np.int64), minlength=max_rank)
     total = count if unmatched == "skip" else len(ahead.lengths)
+    measures = {}
+    for name, measure in all_measures().items():
+        values = measured(f"ranking metric {name!r}", partial(measure.of_queries, matches), (count,))
+        if values is not None:
+            measures[name] = float(np.sum(values) / total)
     return RankingMetrics(
-        measures={name: float(np.sum(measure.of_queries(matches)) / total) for name, measure in all_measures().items()},
+        measures=measures,
         cmc=np.cumsum(ranks) / total,
         num_queries=count,
         num_unmatched=len(ahead.lengths) - count,
