@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from reid_dml.data.records import UNKNOWN_CAMERA
-from reid_dml.features.feature_set import FeatureSet, is_row_name
+from reid_dml.features.feature_set import FeatureSet, check_feature_sets, is_row_name
 from reid_dml.ranking.protocol import in_own_camera
 
 _CHUNK = 1 << 14  # pairs compared at a time
@@ -24,7 +24,11 @@ def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.n
 
     Returns:
         (n,) int64 query rows and (n,) int64 gallery rows.
+
+    Raises:
+        ValueError: something else than feature sets.
     """
+    check_feature_sets(query=query, gallery=gallery)
     queries: dict[str, list[int]] = {}
     for number, path in enumerate(query.paths.tolist()):
         if path:
