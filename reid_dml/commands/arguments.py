@@ -12,6 +12,8 @@ from reid_dml.digests import VARIABLE
 from reid_dml.outputs import OutputFile
 from reid_dml.shipped import shipped_names
 
+OPTIONS_METAVAR = "KEY VALUE"  # of options of a config
+
 
 def page_file(text: str) -> OutputFile:
     """The type of an argument that names a page to write: browsers go by its ending."""
@@ -41,7 +43,7 @@ def add_run(parser: ArgumentParser) -> None:
         parser,
         help="instead of --run: a config file, or the name of one that comes along; MODEL.WEIGHTS among the options",
     )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+    parser.add_argument("options", nargs="*", metavar=OPTIONS_METAVAR, help="options that override the config")
 
 
 def add_config(parser: ArgumentParser, **options: Any) -> None:

@@ -131,7 +131,7 @@ def check_models(where: str, model: str, other: str, other_model: str, *, for_in
     """
     if model == other_model:
         return
-    message = f"{where}: features of {_model(model)}, but {other} is of {_model(other_model)}"
+    message = f"{where}: features of {model_text(model)}, but {other} is of {model_text(other_model)}"
     if for_index or (model and other_model):
         raise FeatureError(f"{message}: they cannot be compared; {_EXTRACT}")
     warnings.warn(
@@ -249,5 +249,6 @@ def _named(where: str, bad: np.ndarray, what: str, paths: np.ndarray | None) -> 
     return f"{where}: {len(rows)} of {len(bad)} features are {what}, first rows {first}"
 
 
-def _model(fingerprint: str) -> str:
+def model_text(fingerprint: str) -> str:
+    """What messages call the networks of a fingerprint; empty: unknown ones."""
     return f"model {fingerprint[:12]}" if fingerprint else "an unknown model"
