@@ -337,6 +337,25 @@ def test_calibrating_on_persons_that_were_trained_on_is_said(command, tiny_run, 
         assert "trained on" not in said.err
 
 
+@pytest.mark.parametrize("step", ["0", "-2", "x", "9" * 5000])
+def test_a_step_of_frames_is_one_or_more(command, tiny_run, folders, tmp_path, step):
+    words = ("extract_features", "--run", tiny_run, "--images", folders[0], "--output", tmp_path / "f.npz")
+    assert "--frame-step" in (error := command(*words, f"--frame-step={step}").error)
+    assert "must be a whole number of at least 1" in error
+
+
+def test_classes_that_are_no_numbers_are_one_line(command, tiny_run, tiny_config, folders, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "classes.json").write_text('{"person_ids": [1e400], "images": ""}')
+    error = command("calibrate", "--run", run, "--features", folders[0]).error
+    assert f"{run / 'classes.json'}: damaged; it maps the rows" in error
+
+
+def test_records_that_are_not_there_are_said(command, tmp_path):
+    error = command("reproduce", "list", "--records", tmp_path / "gone").error
+    assert f"--records {tmp_path / 'gone'}: no such folder" in error
+
+
 def test_verifying_needs_two_images(command, tiny_run, folders):
     image = sorted(folders[0].iterdir())[0]
     for words in ((), (image,), (image, "MODEL.WEIGHTS", tiny_run)):
