@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from reid_dml.called import as_called
+from reid_dml.paths import given_path
 
 
 class UserError(Exception):
@@ -59,10 +60,14 @@ def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
         what: what it is expected to be, for the error.
         remedy: what to do where it is not, for the error.
 
+    Returns:
+        The path, with the home folder in place of ~.
+
     Raises:
         UserError: a folder, no file, or an empty one.
+        ValueError: no path.
     """
-    path = Path(path)
+    path = given_path(path, what)
     if path.is_dir():
         raise UserError(f"{path}: {what} is expected to be a file, this is a folder; {remedy}")
     if not path.is_file():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_dml.errors import UserError
+from reid_dml.paths import given_path
 from reid_dml.text import ERRORS
 
 _OURS = "reid_dml"  # in the names of drafts: what others call .x.tmp is theirs
@@ -46,7 +47,8 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
 
     A link stays: the file it leads to is replaced. Raises `UserError` for a device or pipe, which renaming would end.
     """
-    path = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    path = given_path(path)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts_of_the_dead(path)

@@ -30,6 +30,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def small_number(text: str) -> int | None:
+    """The number that a text of 1 to 18 digits writes; None for any other text. `int` refuses very many digits."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name can be written in UTF-8 as it is."""
     return not _SURROGATE.search(name)

@@ -18,6 +18,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from reid_dml.text import small_number
+
 logger = logging.getLogger(__name__)
 
 _GIVEN = os.environ.get("OMP_NUM_THREADS", "")  # by the user or torchrun; `use_threads` changes the variable
@@ -73,7 +75,7 @@ def _gnu_openmp(_: tuple[bool, ...]) -> list[Any]:
 def _given() -> int:
     """OMP_NUM_THREADS as the process found it; 0: it says nothing."""
     first = _GIVEN.split(",")[0].strip()  # OpenMP allows a number for each level of nesting
-    return int(first) if first.isdecimal() else 0
+    return small_number(first) or 0
 
 
 @cache

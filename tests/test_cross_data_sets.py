@@ -294,11 +294,23 @@ def test_several_sets_have_no_one_report(command, tiny_run, tmp_path):
 
 def test_runs_that_cannot_be_compared_are_one_line(command, run, tmp_path):
     assert "is not a run folder" in command("compare_runs", tmp_path).error
-    for network in ("7", "²"):
-        assert f"has no network '{network}'" in command("compare_runs", run, "--network", network).error
+    for network in ("7", "²", "9" * 5000):
+        assert f"has no network '{network}'"[:40] in command("compare_runs", run, "--network", network).error
     (run / "tests").mkdir()
     (run / "tests" / "x.json").write_text('{"dataset": "x", "metrics": {"networks": [{}]}}')
     assert "x.json: damaged; test the run again" in command("compare_runs", run).error
     shutil.rmtree(run / "tests")
+    whole = json.loads((run / "result.json").read_text())
+    for change in (
+        {"trained_on": 3, "protocol": 3},
+        {"protocol": ["x"]},
+        {"metrics": {"networks": []}},
+        {"metrics": {"networks": [{"single_query": {"mAP": "0.5", "cmc": [0.5]}}]}},
+        {"metrics": {"networks": [{"single_query": {"mAP": float("nan"), "cmc": [0.5]}}]}},
+        {"metrics": 3},
+    ):
+        (run / "result.json").write_text(json.dumps(whole | change))
+        words = ("compare_runs", run, "--json", tmp_path / "t.json")
+        assert "result.json: damaged; test the run again" in command(*words).error, change
     (run / "result.json").unlink()
     assert "result.json: missing; finish the run, or test it" in command("compare_runs", run).error

@@ -46,6 +46,22 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(behind_the_quickstart, pro
     run([sys.executable, "-c", code], behind_the_quickstart, programs)
 
 
+def test_the_page_on_python_re_ranks_as_the_commands_do(behind_the_quickstart, programs):
+    junk = """
+import numpy as np
+gallery.person_ids[np.random.default_rng(0).permutation(len(gallery))[:9]] = -1  # the quickstart's has none
+found = """
+    checks = """
+from reid_dml.ranking.scoring import ScoringOptions, score
+expected = score({"query": query, "gallery": gallery}, ScoringOptions(rerank=(20, 6, 0.3)))["reranked"]["mAP"]
+found = evaluate_distances(distances, query, searched).mAP
+assert abs(found - expected) < 1e-4, (found, expected)  # scaled to length 1 twice
+"""
+    code = "\n".join([*blocks("python.md", "python")[:2], checks]).replace("\nfound = ", junk)
+    assert junk in code
+    run([sys.executable, "-c", code], behind_the_quickstart, programs)
+
+
 def test_the_shell_commands_of_the_page_on_trackers_run(behind_the_quickstart, programs):
     for block in blocks("trackers.md", "sh"):
         assert "by overlap alone" in run(["bash", "-ec", block], behind_the_quickstart, programs)

@@ -47,6 +47,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def places(folder: Path) -> list[object]:
+    (folder / "none").mkdir(exist_ok=True)
     return ["--output", folder / "runs", "--records", folder / "none"]
 
 

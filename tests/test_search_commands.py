@@ -197,7 +197,11 @@ def test_the_same_person(command, tiny_run, folders, features, tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     verify = ("verify", *images, "--run", tiny_run)
     for words, more in (
-        ("cannot be compared", ("--threshold", tmp_path / "other.json")),
+        (
+            "those of the networks are of model",
+            ("--threshold", tmp_path / "other.json"),
+        ),
+        ("calibrate again with these networks (tools/calibrate.py", ("--threshold", tmp_path / "other.json")),
         ("not a threshold file of tools/calibrate.py", ("--threshold", tmp_path / "bad.json")),
         ("gone.json: the threshold, a number or a file", ("--threshold", tmp_path / "gone.json")),
         ("nan: is not a finite number", ("--threshold", "nan")),
@@ -277,6 +281,87 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
     ):
         assert words in command(*arguments).error
     assert command(*search, features[0], "--k", 1).code == 0
+
+
+def test_a_run_folder_is_no_features(command, tiny_run, features, folders, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    for words in (
+        ("score_features", "--query", run, "--gallery", features[1]),
+        ("score_features", "--query", features[0], "--gallery", run, "--run", run),
+        ("calibrate", "--features", run),
+        ("build_index", "--index", tmp_path / "i", "--features", run),
+        ("build_index", "--index", tmp_path / "i", "--images", run, "--run", run),
+    ):
+        error = command(*words).error
+        assert f"{run}: is a folder of networks, where features or images are expected; give images with --run" in error
+        assert f"tools/extract_features.py --run {run} --images DIR --output features.npz" in error
+    shutil.copy(features[0], run / "query.npz")
+    assert f"give a feature file of it, such as {run / 'query.npz'}" in command("calibrate", "--features", run).error
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--k1", 5), "--k1 5: is of re-ranking; add --rerank, or leave it out"),
+        (("--k2", 6), "--k2 6: is of re-ranking"),
+        (("--lambda", 0.5), "--lambda 0.5: is of re-ranking"),
+        (("--alpha", 3), "--alpha 3.0: is of query expansion; add --expand N"),
+        (("--pooling", "max"), "--pooling max: is of multi-query; add --multi-query FILE"),
+        (("--ensemble", "raw"), "--ensemble raw: is of several files for each side"),
+    ],
+)
+def test_an_option_of_scoring_without_effect_is_refused(command, features, option, words):
+    assert words in command("score_features", "--query", features[0], "--gallery", features[1], *option).error
+
+
+def test_options_of_scoring_have_their_defaults(command, features, tmp_path):
+    words = ("score_features", "--query", features[0], "--gallery", features[1], "--rerank", "--expand", 3, "--json")
+    assert command(*words, tmp_path / "a.json").code == 0
+    more = ("--k1", 20, "--k2", 6, "--lambda", 0.3, "--alpha", 0)
+    assert command(*words, tmp_path / "b.json", *more).code == 0
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+
+
+def test_calibrating_on_persons_that_were_trained_on_is_said(command, tiny_run, folders, tmp_path):
+    calibrate = ("calibrate", "--false-accept-rate", 0.3, "--run", tiny_run, "--features")
+    trained = folders[0].parent / "bounding_box_train"
+    said = command(*calibrate, trained)
+    assert said.code == 0, said.err
+    persons = len({record.person_id for record in image_records([trained])} - {0, -1})
+    assert f"the networks were trained on {persons} of these {persons} persons" in said.err
+    assert "too optimistic; calibrate on persons that they have not seen" in said.err
+    elsewhere = shutil.copytree(trained, tmp_path / "photos")  # whose numbers may be other persons
+    for unseen in (elsewhere, folders[1]):
+        said = command(*calibrate, unseen)
+        assert said.code == 0, said.err
+        assert "trained on" not in said.err
+
+
+@pytest.mark.parametrize("step", ["0", "-2", "x", "9" * 5000])
+def test_a_step_of_frames_is_one_or_more(command, tiny_run, folders, tmp_path, step):
+    words = ("extract_features", "--run", tiny_run, "--images", folders[0], "--output", tmp_path / "f.npz")
+    assert "--frame-step" in (error := command(*words, f"--frame-step={step}").error)
+    assert "must be a whole number of at least 1" in error
+
+
+def test_classes_that_are_no_numbers_are_one_line(command, tiny_run, tiny_config, folders, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "classes.json").write_text('{"person_ids": [1e400], "images": ""}')
+    error = command("calibrate", "--run", run, "--features", folders[0]).error
+    assert f"{run / 'classes.json'}: damaged; it maps the rows" in error
+
+
+def test_records_that_are_not_there_are_said(command, tmp_path):
+    error = command("reproduce", "list", "--records", tmp_path / "gone").error
+    assert f"--records {tmp_path / 'gone'}: no such folder" in error
+
+
+def test_verifying_needs_two_images(command, tiny_run, folders):
+    image = sorted(folders[0].iterdir())[0]
+    for words in ((), (image,), (image, "MODEL.WEIGHTS", tiny_run)):
+        error = command("verify", *words, "--config", "quickstart").error
+        assert "two images are compared; name two image files" in error
+        assert "KEY VALUE" not in error
 
 
 def test_more_images_than_there_are_is_all_of_them(command, features, tmp_path):

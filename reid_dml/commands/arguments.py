@@ -11,6 +11,9 @@ from typing import Any
 from reid_dml.digests import VARIABLE
 from reid_dml.outputs import OutputFile
 from reid_dml.shipped import shipped_names
+from reid_dml.text import small_number
+
+OPTIONS_METAVAR = "KEY VALUE"  # of options of a config
 
 
 def page_file(text: str) -> OutputFile:
@@ -41,7 +44,7 @@ def add_run(parser: ArgumentParser) -> None:
         parser,
         help="instead of --run: a config file, or the name of one that comes along; MODEL.WEIGHTS among the options",
     )
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="options that override the config")
+    parser.add_argument("options", nargs="*", metavar=OPTIONS_METAVAR, help="options that override the config")
 
 
 def add_config(parser: ArgumentParser, **options: Any) -> None:
@@ -78,10 +81,17 @@ def add_labels(parser: ArgumentParser) -> None:
     )
 
 
+def _step(text: str) -> int:
+    number = small_number(text)
+    if not number:
+        raise ArgumentTypeError(f"{text[:40]}: must be a whole number of at least 1")
+    return number
+
+
 def add_frame_step(parser: ArgumentParser) -> None:
     """`--frame-step`: some of the images of a video or a folder, for `data.image_paths.image_records`."""
     parser.add_argument(
-        "--frame-step", type=int, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
+        "--frame-step", type=_step, default=0, metavar="N", help="images are frames: take every N-th, of videos too"
     )
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import warnings
+
+import numpy as np
+from yacs.config import CfgNode
 
 from reid_dml.commands.inputs import Read
+from reid_dml.data.records import DISTRACTOR
+from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
 from reid_dml.files import write_json
 from reid_dml.ranking.calibration import Calibration, calibrate
+from reid_dml.runs.folder import RunFolder
 
 
 def calibrate_and_print(
@@ -20,6 +27,7 @@ def calibrate_and_print(
     sample: int = 0,
     json: str | os.PathLike[str] | None = None,
     read: Read = read_features,
+    networks: CfgNode | None = None,
 ) -> Calibration:
     """Find the threshold for a wanted false-accept rate, print it, and return what was found.
 
@@ -29,10 +37,15 @@ def calibrate_and_print(
         false_accept_rate, confidence, metric, sample: as for `ranking.calibration.calibrate`.
         json: file for the result.
         read: from a file, folder or table to features, see `commands.inputs`.
+        networks: config of the networks that the features are made with, where it is known: the persons they were
+            trained on are warned of.
     """
+    sides = [read(path) for path in (features, gallery) if path]
+    if networks is not None:
+        for path, side in zip((features, gallery), sides, strict=False):
+            _warn_of_trained_persons(str(path), side, networks)
     found = calibrate(
-        read(features),
-        read(gallery) if gallery else None,
+        *sides,
         false_accept_rate=false_accept_rate,
         metric=metric,
         confidence=confidence,
@@ -53,6 +66,34 @@ def calibrate_and_print(
         print(f"{name}-accept rate {100 * rate:.4g} % ({_interval(interval, 100, 3)} %)")
     print(f"intervals: {100 * found.confidence:g} % confidence, {found.method}")
     return found
+
+
+def _warn_of_trained_persons(where: str, features: FeatureSet, networks: CfgNode) -> None:
+    """Say that networks were trained on persons of these features, which they tell apart better than others.
+
+    A person is taken for one of theirs by its name, or by its number where the image lies with their training data:
+    numbers mean other persons elsewhere.
+    """
+    folder = RunFolder.of(networks.MODEL.WEIGHTS)
+    if not folder.classes_file.is_file():
+        return
+    trained, root = set(folder.class_names()), os.path.realpath(networks.DATA.ROOT)
+    root = root if os.path.isdir(root) else os.path.dirname(root)  # of a list, the folder it lies in
+    known = features.names.persons
+    persons = {
+        person
+        for person, path in zip(features.person_ids.tolist(), features.paths.tolist(), strict=True)
+        if known.get(person, str(person)) in trained
+        and (person in known or os.path.realpath(path).startswith(os.path.join(root, "")))
+    }
+    if persons:
+        count = len(np.unique(features.person_ids[features.person_ids > DISTRACTOR]))
+        warnings.warn(
+            f"{where}: the networks were trained on {len(persons):,} of these {count:,} persons, whom they tell apart "
+            "better than others: the threshold and its rates are too optimistic; calibrate on persons that they have "
+            "not seen, such as those that the run was tested on",
+            stacklevel=3,
+        )
 
 
 def _interval(ends: tuple[float, float], scale: float, digits: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from reid_dml.data.sets.protocol import with_protocol
@@ -12,6 +13,8 @@ from reid_dml.files import read_json, write_json, write_text
 from reid_dml.reporting.cross_table import chosen_metrics, cross_rows
 from reid_dml.reporting.tables import csv_text, format_table
 from reid_dml.runs.folder import RunFolder, run_folders
+
+_REMEDY = "test the run again (reid-dml test DATA.TEST ...)"
 
 
 def compare_runs(
@@ -50,9 +53,12 @@ def compare_runs(
 def _trained_on(folder: RunFolder) -> str:
     """The data sets that a finished run was trained on; empty where its record does not say."""
     file = folder.result_file
-    record = read_json(file, "test the run again") if file.is_file() else {}
+    record = read_json(file, _REMEDY) if file.is_file() else {}
     names = str(record.get("trained_on") or record.get("dataset", "")).split(" + ")
-    return " + ".join(with_protocol(name, record.get("protocol", {})) for name in names)
+    try:
+        return " + ".join(with_protocol(name, record.get("protocol", {})) for name in names)
+    except (AttributeError, TypeError):
+        raise UserError(f"{file}: damaged; {_REMEDY}") from None
 
 
 def read_tests(folder: RunFolder) -> dict[str, Mapping[str, Any]]:
@@ -68,19 +74,19 @@ def read_tests(folder: RunFolder) -> dict[str, Mapping[str, Any]]:
         )
     found: dict[str, Mapping[str, Any]] = {}
     for file in files:
-        record = read_json(file, "test the run again (reid-dml test DATA.TEST ...)")
+        record = read_json(file, _REMEDY)
         if record.get("task", "retrieval") != "retrieval":
             raise UserError(f"{file}: a run of {record['task']}; only runs of persons are compared over data sets")
         if not record.get("metrics") and file == folder.result_file:
             continue  # all persons were trained on
         try:
             name, metrics = with_protocol(str(record["dataset"]), record.get("protocol", {})), record["metrics"]
-            for entry in (
-                *metrics["networks"],
-                *(metrics[label] for label in ("mean", "ensemble") if label in metrics),
-            ):
-                float(entry["single_query"]["mAP"]), float(entry["single_query"]["cmc"][0])
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
-            raise UserError(f"{file}: damaged; test the run again (reid-dml test DATA.TEST ...)") from None
+            cohort = [metrics[label] for label in ("mean", "ensemble") if label in metrics]
+            for entry in (metrics["networks"][0], *metrics["networks"], *cohort):
+                for number in (entry["single_query"]["mAP"], entry["single_query"]["cmc"][0]):
+                    if not isfinite(number):
+                        raise ValueError
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError):
+            raise UserError(f"{file}: damaged; {_REMEDY}") from None
         found[name] = metrics
     return found

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from reid_dml.commands.inputs import Inputs, Paths
+from reid_dml.commands.inputs import Inputs, Paths, check_no_run
 from reid_dml.errors import UserError
 from reid_dml.features.formats import SUFFIXES
 from reid_dml.features.part_folder import part_files
@@ -19,6 +19,8 @@ _SHOWN = 20  # removed images that are named
 
 def feature_source(paths: Paths, inputs: Inputs) -> Source:
     """The features of files, .npz, .parquet or .mat, and of folders of parts. Raises `UserError` for other folders."""
+    for path in paths:
+        check_no_run(path)
     files = [file for path in paths for file in (part_files(path) if os.path.isdir(path) else [path])]
     return FeatureFiles(files, inputs.read_file)
 

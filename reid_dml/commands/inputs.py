@@ -27,6 +27,21 @@ Paths = Sequence[str | os.PathLike[str]]
 Read = Callable[[str | os.PathLike[str]], FeatureSet]
 
 
+def check_no_run(path: str | os.PathLike[str]) -> None:
+    """Raise `UserError` for a run or model folder, which has networks and no images; say what to give instead."""
+    folder = Path(path)
+    if not ((folder / "config.yml").is_file() and any(folder.glob("*.safetensors"))):
+        return
+    if found := sorted(folder.glob("*.npz")):
+        remedy = f"give a feature file of it, such as {found[0]}, or images with --run {path}"
+    else:
+        remedy = (
+            f"give images with --run {path}, or features made of them with reid-dml extract --run {path} --images DIR "
+            "--output features.npz"
+        )
+    raise UserError(f"{path}: is a folder of networks, where features or images are expected; {remedy}")
+
+
 @dataclass
 class Inputs:
     """Reads features of files, folders and tables; the networks are opened for the first images.
@@ -75,6 +90,11 @@ class Inputs:
 
         return chosen_config(self.run, self.config_file, self.options)
 
+    @property
+    def trained_config(self) -> CfgNode | None:
+        """The config of the networks; None where none are named."""
+        return self._cfg if self.run or self.config_file else None
+
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """The networks. Raises `UserError` where none are named, or for some that cannot be opened."""
@@ -83,9 +103,14 @@ class Inputs:
         return FeatureExtractor.from_config(self._cfg, self.network)
 
     def records(self, paths: Paths) -> list[ImageRecord]:
-        """The images of files, folders, tables and videos that can be used, see `data.broken.usable_records`."""
+        """The images of files, folders, tables and videos that can be used, see `data.broken.usable_records`.
+
+        Raises `UserError` for a run folder, too.
+        """
         from reid_dml.data.broken import usable_records  # loads torch
 
+        for path in paths:
+            check_no_run(path)
         cfg = self._cfg
         found = image_records(
             paths,

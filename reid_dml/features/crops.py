@@ -24,6 +24,8 @@ def features_of_boxes(features: Features, frames: Sequence[np.ndarray], boxes: S
     Raises:
         ValueError: as `crop_boxes`, or not as many lists of boxes as frames.
     """
+    if not isinstance(boxes, Sequence | np.ndarray) or isinstance(boxes, str):
+        raise ValueError(f"boxes: of several frames a list of (N, 4), one for each, got {type(boxes).__name__}")
     if len(frames) != len(boxes):
         raise ValueError(f"{len(frames)} frames with the boxes of {len(boxes)}; give the boxes of every frame")
     crops = [crop_boxes(frame, boxes[number], f"frame {number}") for number, frame in enumerate(frames)]
@@ -54,7 +56,12 @@ def crop_boxes(frame: np.ndarray, boxes: object, name: str = "the frame") -> lis
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         got = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise ValueError(f"{name}: must be an array (H, W, 3) uint8 BGR, as cv2.VideoCapture reads it, got {got}")
-    edges = np.asarray([] if boxes is None else boxes, np.float64)
+    try:
+        edges = np.asarray([] if boxes is None else boxes, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:  # tensors of a GPU, or with a gradient; ragged lists; words
+        raise ValueError(
+            f"{name}: boxes must be an array (N, 4) of numbers, got {type(boxes).__name__} ({error})"
+        ) from None
     if edges.size == 0 and edges.ndim <= 2:
         return []
     if edges.ndim != 2 or edges.shape[1] != 4:

@@ -20,7 +20,9 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.input_images import InputImage, InputImages
+from reid_dml.features.validation import check_text
 from reid_dml.models import ReIDNetwork
+from reid_dml.paths import given_path
 from reid_dml.runs.hub import PREFIX, is_hub_id
 from reid_dml.runs.networks import choose_network, load_networks
 from reid_dml.runs.sources import run_config
@@ -56,7 +58,10 @@ class FeatureExtractor:
 
         Raises:
             UserError: no such run or network, or weights that do not fit the run's config.
+            ValueError: a path or device of another type.
         """
+        given_path(path)  # only its type: it may be the address of a hub
+        check_text("device", device)
         cfg = run_config(path)
         device = resolve_device(device)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
@@ -134,11 +139,19 @@ class FeatureExtractor:
         """
         if boxes is not None:
             single = isinstance(images, np.ndarray)
+            if not single and not isinstance(images, (list, tuple)):
+                raise ValueError(
+                    f"images: with boxes a frame (H, W, 3) uint8 BGR or a list of frames, got {type(images).__name__}; "
+                    "read a file with cv2.imread first"
+                )
             frames, of_frames = ([images], [boxes]) if single else (images, boxes)
             found = features_of_boxes(self._of_images, frames, of_frames)
             return found[0] if single else found
         if not isinstance(images, (list, tuple)):
-            raise ValueError("expected a list of images; wrap a single one: [image], or give the boxes of a frame")
+            raise ValueError(
+                f"images: expected a list of images, got {type(images).__name__}; wrap a single one: [image], or give "
+                "the boxes of a frame"
+            )
         return self._of_images(images)
 
     def _of_images(self, images: Sequence[InputImage]) -> np.ndarray:

@@ -17,7 +17,7 @@ from reid_dml.data.times import moment_of
 from reid_dml.digests import digest_of
 from reid_dml.errors import UserError, require_file
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_finite
+from reid_dml.features.validation import check_finite, check_text
 from reid_dml.files import save_with
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
@@ -56,19 +56,17 @@ class FeatureSet:
     clothes: np.ndarray = field(default_factory=lambda: np.array(0))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "paths", np.asarray(self.paths, dtype=np.str_))
-        times = np.asarray(self.times, dtype=np.str_)
-        object.__setattr__(self, "times", np.full(np.shape(self.features)[:1], times) if times.ndim == 0 else times)
-        clothes = np.asarray(self.clothes)
-        object.__setattr__(
-            self, "clothes", np.full(np.shape(self.features)[:1], clothes) if clothes.ndim == 0 else clothes
-        )
+        features = _column("features", self.features)
+        object.__setattr__(self, "paths", _column("paths", self.paths, np.str_))
+        times = _column("times", self.times, np.str_)
+        object.__setattr__(self, "times", np.full(features.shape[:1], times) if times.ndim == 0 else times)
+        clothes = _column("clothes", self.clothes)
+        object.__setattr__(self, "clothes", np.full(features.shape[:1], clothes) if clothes.ndim == 0 else clothes)
         for name in ("person_ids", "camera_ids", "clothes"):
-            ids = np.asarray(getattr(self, name))
+            ids = _column(name, getattr(self, name))
             if ids.dtype.kind not in "iu":
                 raise ValueError(f"{name} must be whole numbers, got {ids.dtype}")
             object.__setattr__(self, name, whole_ids(name, ids))
-        features = np.asarray(self.features)
         if features.dtype != np.float32:
             raise ValueError(f"features must be float32, got {features.dtype}")
         object.__setattr__(self, "features", np.ascontiguousarray(features))
@@ -78,6 +76,9 @@ class FeatureSet:
             if getattr(self, name).shape != (len(features),):
                 raise ValueError(f"{name} must be ({len(features)},), got {getattr(self, name).shape}")
         _check_times(self.times)
+        check_text("model", self.model)
+        if not isinstance(self.names, Names):
+            raise ValueError(f"names: must be Names(persons, cameras), got {type(self.names).__name__}")
         object.__setattr__(self, "names", self.names.among(self.person_ids, self.camera_ids))
 
     def __len__(self) -> int:
@@ -88,9 +89,12 @@ class FeatureSet:
         return replace(self, features=features)
 
     def select(self, rows: np.ndarray) -> FeatureSet:
-        """The images at these positions, or where a mask is true."""
+        """The images at these positions, or where a mask is true. Raises `ValueError` for others than there are."""
         columns = ("features", "person_ids", "camera_ids", "paths", "times", "clothes")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        try:
+            return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        except IndexError as error:
+            raise ValueError(f"rows: {error}") from None
 
     @staticmethod
     def of(features: np.ndarray, records: Sequence[ImageRecord], model: str = "") -> FeatureSet:
@@ -181,6 +185,23 @@ class FeatureSet:
         except ValueError as error:
             raise UserError(f"{path}: {error}; {_REMEDY}") from None
         return check_finite(features, str(path))
+
+
+def check_feature_sets(**sides: object) -> None:
+    """Raise `ValueError` for arguments, by name, that are no feature sets."""
+    for name, side in sides.items():
+        if not isinstance(side, FeatureSet):
+            raise ValueError(
+                f"{name}: must be a FeatureSet, got {type(side).__name__}; make one of arrays with "
+                "FeatureSet(features=, person_ids=, camera_ids=, paths=)"
+            )
+
+
+def _column(name: str, value: object, dtype: type | None = None) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype)
+    except (TypeError, ValueError, RuntimeError) as error:  # tensors of a GPU, or with a gradient; ragged lists
+        raise ValueError(f"{name}: must be an array, got {type(value).__name__} ({error})") from None
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 from reid_dml.data.images import PIXEL_LIMIT, check_size, read_image, to_stored
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.stored import StoredImages
+from reid_dml.paths import given_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,8 +35,9 @@ class InputImages(StoredImages):
             str(image) if isinstance(image, (str, os.PathLike)) else f"image {number}"
             for number, image in enumerate(images)
         ]
+        self.images = [given_path(image) if isinstance(image, (str, os.PathLike)) else image for image in images]
         super().__init__([ImageRecord(name, UNKNOWN_PERSON, UNKNOWN_CAMERA) for name in names], size)
-        self.images, self.pixel_limit = images, pixel_limit
+        self.pixel_limit = pixel_limit
 
     def read(self, rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
         for place, row in enumerate(rows):

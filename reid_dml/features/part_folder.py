@@ -19,6 +19,7 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import write_features
 from reid_dml.files import read_json, write_json
 from reid_dml.outputs import check_folder
+from reid_dml.paths import given_path
 
 _MANIFEST, _FORMAT = "parts.json", "reid_dml parts"
 _NAME = re.compile(r"part_\d{5,}_[0-9a-f]{32}\.parquet")
@@ -35,7 +36,7 @@ class PartFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = given_path(path)
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{path}: is a file; name a folder, or a file that ends in .npz, .parquet or .mat")
         check_folder(self.path, str(path))

@@ -55,6 +55,49 @@ def warned_before() -> Iterator[None]:
         yield
 
 
+def as_numbers(where: str, value: object, shape: str, kinds: str = "biuf") -> np.ndarray:
+    """An argument as an array of numbers: arrays as they are, lists and tensors of the CPU as arrays.
+
+    Args:
+        where: what the argument is called.
+        value: as the caller gave it.
+        shape: what it must be, such as `(N, D)`.
+        kinds: of numbers that it may hold, as numpy's `dtype.kind`.
+
+    Raises:
+        ValueError: something else, or another number of dimensions.
+    """
+    wanted = f"must be an array {shape} of {'whole ' if 'f' not in kinds else ''}numbers"
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # tensors of a GPU, or with a gradient; ragged lists
+        raise ValueError(f"{where}: {wanted}, got {type(value).__name__} ({error})") from None
+    if found.dtype.kind not in kinds and found.size:
+        raise ValueError(f"{where}: {wanted}, got {type(value).__name__} of {found.dtype}")
+    if found.ndim != shape.count(",") + (not shape.endswith(",)")):
+        raise ValueError(f"{where}: {wanted}, got {found.shape}")
+    return found
+
+
+def check_whole_number(where: str, value: object, least: int | None = 1) -> None:
+    """Raise `ValueError` for an argument that is no whole number, or too small a one.
+
+    Args:
+        where: what the argument is called.
+        value: as the caller gave it.
+        least: the smallest that it may be; None: any.
+    """
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or (least is not None and value < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ValueError(f"{where}: must be a whole number{bound}, got {value!r}")
+
+
+def check_text(where: str, value: object) -> None:
+    """Raise `ValueError` for an argument that is no text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: must be a text, got {type(value).__name__}")
+
+
 def check_metric(metric: str) -> None:
     """Raise `ValueError` for a metric other than `cosine` and `euclidean`."""
     if metric not in METRICS:
@@ -88,7 +131,7 @@ def check_models(where: str, model: str, other: str, other_model: str, *, for_in
     """
     if model == other_model:
         return
-    message = f"{where}: features of {_model(model)}, but {other} is of {_model(other_model)}"
+    message = f"{where}: features of {model_text(model)}, but {other} is of {model_text(other_model)}"
     if for_index or (model and other_model):
         raise FeatureError(f"{message}: they cannot be compared; {_EXTRACT}")
     warnings.warn(
@@ -206,5 +249,6 @@ def _named(where: str, bad: np.ndarray, what: str, paths: np.ndarray | None) -> 
     return f"{where}: {len(rows)} of {len(bad)} features are {what}, first rows {first}"
 
 
-def _model(fingerprint: str) -> str:
+def model_text(fingerprint: str) -> str:
+    """What messages call the networks of a fingerprint; empty: unknown ones."""
     return f"model {fingerprint[:12]}" if fingerprint else "an unknown model"

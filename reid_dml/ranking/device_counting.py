@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from reid_dml.errors import UserError
 from reid_dml.ranking.counting import NegativesAhead, falling_by_row
 from reid_dml.ranking.relevance import Relevance
 from reid_dml.ranking.roc import PairScores
 from reid_dml.ranking.scores import Scorer
 
 _BLOCK_BYTES = 1 << 30  # of scores held on the device at a time
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"device: {device!r} is neither cpu nor a CUDA device, such as cuda or cuda:0") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device: {device} was asked for, but torch sees no GPU; leave it at cpu")
 
 
 def count_ahead_on(
@@ -21,7 +31,12 @@ def count_ahead_on(
     Args:
         device: torch's name of the device; the gallery's features must fit on it.
         scorer, relevance, pairs: as for `count_ahead`.
+
+    Raises:
+        ValueError: no such device.
+        UserError: a GPU where torch sees none.
     """
+    _check_device(device)
 
     def put(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)

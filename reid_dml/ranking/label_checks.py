@@ -10,8 +10,8 @@ import numpy as np
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
-from reid_dml.ranking.own_images import own_images, with_equal_features
-from reid_dml.ranking.protocol import in_own_camera, is_labelled
+from reid_dml.ranking.own_images import own_images, warn_of_own_images, with_equal_features
+from reid_dml.ranking.protocol import is_labelled
 from reid_dml.ranking.relevance import Relevance
 
 _BLOCK = 512  # queries whose pairs are held at a time
@@ -57,15 +57,7 @@ def check_scored(sets: Mapping[str, FeatureSet], names: Mapping[str, str]) -> No
             f"{names['boxes']}: multi-query: no image is of a person of {names['query']}; give further images of the "
             "query persons with the same ids"
         )
-    places, rows = own_images(query, gallery)
-    seen = ~in_own_camera(query.camera_ids[places], gallery.camera_ids[rows])
-    if seen.any():
-        first, count = places[seen][0], len(np.unique(places[seen]))
-        warnings.warn(
-            f"{names['query']}: {count:,} of {len(query):,} queries are in {names['gallery']} too, first "
-            f"{query.paths[first]}; a query's own image is left out of its ranking",
-            stacklevel=2,
-        )
+    warn_of_own_images(query, gallery, own_images(query, gallery), (names["query"], names["gallery"]))
 
 
 def warn_of_copies(query: FeatureSet, gallery: FeatureSet, where: str) -> None:

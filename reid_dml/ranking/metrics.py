@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from reid_dml.errors import UserError
-from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.validation import check_not_empty
+from reid_dml.features.feature_set import FeatureSet, check_feature_sets
+from reid_dml.features.validation import as_numbers, check_not_empty, check_text, check_whole_number
+from reid_dml.measured import measured
 from reid_dml.ranking.counting import NegativesAhead, count_ahead
 from reid_dml.ranking.index_search import search_ahead
 from reid_dml.ranking.measures import Matches, all_measures
-from reid_dml.ranking.own_images import own_images
+from reid_dml.ranking.own_images import own_images, warn_of_own_images
 from reid_dml.ranking.relevance import Pairs, Relevance
 from reid_dml.ranking.roc import PairScores
 from reid_dml.ranking.scores import Scorer, mean_scores
@@ -37,7 +38,7 @@ from reid_dml.ranking.scores import Scorer, mean_scores
 class RankingMetrics:
     """Means over the queries that have a match (or, with unmatched="zero", over all), fractions in [0, 1]."""
 
-    measures: Mapping[str, float]  # by name: mAP, mAP_trapezoid, mINP and whatever else is registered
+    measures: Mapping[str, float]  # by name: mAP, mAP_trapezoid, mINP and whatever else is registered and did not fail
     cmc: np.ndarray  # (max_rank,) float64, CMC at ranks 1 ... max_rank
     num_queries: int  # with a match
     num_unmatched: int  # without
@@ -101,19 +102,26 @@ def evaluate_rankings(
             approximation costs: matches it does not return count as not found.
         parameters: with `faiss`, how carefully to search, such as `nprobe=32`; empty: the type's default.
         device: where `counting` computes, `cpu` or a CUDA device.
-        own: query rows and gallery rows of images that are the query itself (`own_images`), left out for it.
+        own: query rows and gallery rows of images that are the query itself, left out for it. None: those that
+            `own_images` finds, of one path with one feature, which a warning counts; two empty arrays: none. Of pooled
+            or expanded queries, whose features are no image's, give those of the single queries.
 
     Raises:
-        ValueError: unknown metric, backend or rule, or fpr with `faiss`.
+        ValueError: unknown metric, backend, rule or device, fpr with `faiss`, or an argument of another type.
         FeatureError: different widths (it is a ValueError too), an empty side, features that are not finite. Under
             cosine, zero vectors count as similarity 0 to everything, with a warning.
-        UserError: no query with a match.
+        UserError: no query with a match, or a GPU that is not there.
     """
     if backend not in ("counting", "faiss"):
         raise ValueError(f"backend: {backend!r} is not one of counting, faiss")
+    fpr = _rates(fpr)
     if fpr and backend == "faiss":
         raise ValueError("fpr needs the scores of all pairs: backend counting")
-    scorer, relevance = Scorer(query, gallery, metric), Relevance(query, gallery, own)
+    _check_options(max_rank, unmatched)
+    for name, value in (("index", index), ("parameters", parameters), ("device", device)):
+        check_text(name, value)
+    check_feature_sets(query=query, gallery=gallery)
+    scorer, relevance = Scorer(query, gallery, metric), _relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance, scorer.comparable)
     if backend == "faiss":
         ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
@@ -140,18 +148,21 @@ def evaluate_distances(
 
     Args:
         distances: (Q, G), smaller is nearer.
-        query, gallery: whose ids are judged; their features are not used.
+        query, gallery: whose ids are judged; their features only tell whether two images of one path are one.
         max_rank, unmatched, fpr, own: as for `evaluate_rankings`.
 
     Raises:
-        ValueError: distances of another shape, an unknown rule.
+        ValueError: distances of another shape or type, an unknown rule, or an argument of another type.
         UserError: an empty side, distances that are not finite, or no query with a match.
     """
+    _check_options(max_rank, unmatched)
+    check_feature_sets(query=query, gallery=gallery)
+    fpr, distances = _rates(fpr), as_numbers("distances", distances, "(Q, G)")
     if distances.shape != (len(query), len(gallery)):
         raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
     for name, side in (("query", query), ("gallery", gallery)):
         check_not_empty(name, len(side))
-    relevance = Relevance(query, gallery, own)
+    relevance = _relevance(query, gallery, own)
     pairs = _pairs(fpr, relevance)
     dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
 
@@ -184,8 +195,11 @@ def evaluate_mean_distances(
         queries, galleries: one for each member, of the same images; the widths may differ between members.
         metric, max_rank, unmatched, fpr, own: as for `evaluate_rankings`; so are the errors.
     """
+    _check_options(max_rank, unmatched)
+    fpr = _rates(fpr)
+    _check_members(queries, galleries)
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
-    relevance = Relevance(queries[0], galleries[0], own)
+    relevance = _relevance(queries[0], galleries[0], own)
     pairs = _pairs(fpr, relevance)
     ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)
@@ -198,6 +212,7 @@ def average_precisions(query: FeatureSet, gallery: FeatureSet, *, metric: str = 
         query, gallery: features of equal width.
         metric: `cosine` or `euclidean`.
     """
+    check_feature_sets(query=query, gallery=gallery)
     relevance = Relevance(query, gallery, own_images(query, gallery))
     ahead = count_ahead(Scorer(query, gallery, metric).scores, relevance)
     found = np.full(len(query), np.nan)
@@ -205,6 +220,55 @@ def average_precisions(query: FeatureSet, gallery: FeatureSet, *, metric: str = 
     if matched.any():
         found[matched] = all_measures()["mAP"].of_queries(Matches(ahead.lengths[matched], ahead.counts))
     return found
+
+
+def _check_options(max_rank: object, unmatched: object) -> None:
+    check_whole_number("max_rank", max_rank)
+    if unmatched not in ("skip", "zero"):
+        raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
+
+
+def _check_members(queries: Sequence[FeatureSet], galleries: Sequence[FeatureSet]) -> None:
+    """Raise `ValueError` unless there are as many queries as galleries, each of the same images."""
+    for name, members in (("queries", queries), ("galleries", galleries)):
+        if not isinstance(members, (list, tuple)) or not members:
+            raise ValueError(f"{name}: must be a list of feature sets, one for each member")
+        check_feature_sets(**{f"{name}[{number}]": member for number, member in enumerate(members)})
+        if len({len(member) for member in members}) > 1:
+            raise ValueError(f"{name}: members must be of the same images, got {[len(member) for member in members]}")
+    if len(queries) != len(galleries):
+        raise ValueError(f"{len(queries)} queries and {len(galleries)} galleries; give one of each for every member")
+
+
+def _rates(fpr: Sequence[float]) -> Sequence[float]:
+    """False-positive rates that were given, as a list. Raises `ValueError` for anything else."""
+    found = as_numbers("fpr", fpr, "(n,)").tolist()
+    if not all(0 <= rate < 1 for rate in found):
+        raise ValueError(f"fpr: false-positive rates must lie in [0, 1), got {found}")
+    return found
+
+
+def _own_pairs(own: Pairs, query: FeatureSet, gallery: FeatureSet) -> Pairs:
+    """Pairs of rows that were given, as arrays. Raises `ValueError` for others than there are."""
+    if not isinstance(own, (list, tuple)) or len(own) != 2:
+        raise ValueError("own: must be two arrays, of query rows and of gallery rows")
+    places, rows = (as_numbers("own", side, "(n,)", "iu").astype(np.int64) for side in own)
+    if len(places) != len(rows):
+        raise ValueError(f"own: {len(places)} query rows and {len(rows)} gallery rows; they are pairs")
+    for side, count in ((places, len(query)), (rows, len(gallery))):
+        if len(side) and not 0 <= side.min() <= side.max() < count:
+            raise ValueError(f"own: rows from {side.min()} to {side.max()} of {count}")
+    return places, rows
+
+
+def _relevance(query: FeatureSet, gallery: FeatureSet, own: Pairs | None) -> Relevance:
+    """What every image is to every query; own images that nobody named are found, and said."""
+    if own is None:
+        own = own_images(query, gallery)
+        warn_of_own_images(query, gallery, own, stacklevel=3)
+    else:
+        own = _own_pairs(own, query, gallery)
+    return Relevance(query, gallery, own)
 
 
 def _pairs(
@@ -215,8 +279,6 @@ def _pairs(
 
 def _summarise(ahead: NegativesAhead, max_rank: int, unmatched: str, pairs: PairScores | None) -> RankingMetrics:
     """Means of the closed forms; a count of inf stands for a match that was not found, of precision 0."""
-    if unmatched not in ("skip", "zero"):
-        raise ValueError(f"unmatched: {unmatched!r} is not one of skip, zero")
     matches = Matches(ahead.lengths[ahead.lengths > 0], ahead.counts)
     count = len(matches.lengths)
     if not count:
@@ -227,8 +289,13 @@ def _summarise(ahead: NegativesAhead, max_rank: int, unmatched: str, pairs: Pair
     nearest = matches.negatives[matches.firsts]  # n_1
     ranks = np.bincount(nearest[nearest < max_rank].astype(np.int64), minlength=max_rank)
     total = count if unmatched == "skip" else len(ahead.lengths)
+    measures = {}
+    for name, measure in all_measures().items():
+        values = measured(f"ranking metric {name!r}", partial(measure.of_queries, matches), (count,))
+        if values is not None:
+            measures[name] = float(np.sum(values) / total)
     return RankingMetrics(
-        measures={name: float(np.sum(measure.of_queries(matches)) / total) for name, measure in all_measures().items()},
+        measures=measures,
         cmc=np.cumsum(ranks) / total,
         num_queries=count,
         num_unmatched=len(ahead.lengths) - count,

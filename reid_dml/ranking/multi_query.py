@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from reid_dml.data.records import DISTRACTOR, UNKNOWN_CAMERA
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.feature_set import FeatureSet, check_feature_sets
 from reid_dml.features.validation import check_widths
 
 
@@ -28,11 +28,12 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
         feature, with a warning that counts them.
 
     Raises:
-        ValueError: unknown `how`.
+        ValueError: unknown `how`, or something else than feature sets.
         FeatureError: different widths (it is a ValueError too).
     """
     if how not in ("mean", "max"):
         raise ValueError(f"how: {how!r} is not one of mean, max")
+    check_feature_sets(query=query, boxes=boxes)
     check_widths("boxes", boxes.features.shape[1], "query", query.features.shape[1])
     rows: dict[tuple[int, int], list[int]] = {}
     for row, key in enumerate(zip(boxes.person_ids.tolist(), boxes.camera_ids.tolist(), strict=True)):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 
 from reid_dml.data.records import UNKNOWN_CAMERA
-from reid_dml.features.feature_set import FeatureSet, is_row_name
+from reid_dml.features.feature_set import FeatureSet, check_feature_sets, is_row_name
+from reid_dml.ranking.protocol import in_own_camera
 
 _CHUNK = 1 << 14  # pairs compared at a time
 _FEW = 4  # entries that tell most pairs apart
@@ -22,7 +24,11 @@ def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.n
 
     Returns:
         (n,) int64 query rows and (n,) int64 gallery rows.
+
+    Raises:
+        ValueError: something else than feature sets.
     """
+    check_feature_sets(query=query, gallery=gallery)
     queries: dict[str, list[int]] = {}
     for number, path in enumerate(query.paths.tolist()):
         if path:
@@ -39,6 +45,33 @@ def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.n
     apart = (cameras[0] != cameras[1]) & (np.minimum(*cameras) != UNKNOWN_CAMERA)
     apart &= np.array([is_row_name(path) for path in query.paths[places].tolist()], bool)
     return with_equal_features(query, gallery, places[~apart], rows[~apart], _ROUNDING)
+
+
+def warn_of_own_images(
+    query: FeatureSet,
+    gallery: FeatureSet,
+    own: tuple[np.ndarray, np.ndarray],
+    names: tuple[str, str] = ("query", "gallery"),
+    *,
+    stacklevel: int = 2,
+) -> None:
+    """Say how many queries are in the gallery too, where their cameras would not leave them out anyhow.
+
+    Args:
+        query, gallery: the two sides.
+        own: of `own_images`.
+        names: what the message calls the sides, such as their files.
+        stacklevel: of the warning, seen from the caller.
+    """
+    places, rows = own
+    seen = ~in_own_camera(query.camera_ids[places], gallery.camera_ids[rows])
+    if seen.any():
+        first, count = places[seen][0], len(np.unique(places[seen]))
+        warnings.warn(
+            f"{names[0]}: {count:,} of {len(query):,} queries are in {names[1]} too, first {query.paths[first]}; a "
+            "query's own image is left out of its ranking",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def with_equal_features(

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import sparse
 
 from reid_dml.features.feature_set import power_of_two_scale
-from reid_dml.features.validation import check_not_empty, check_vectors, check_widths
+from reid_dml.features.validation import as_numbers, check_not_empty, check_vectors, check_whole_number, check_widths
 from reid_dml.ranking.threads import row_parts
 from reid_dml.threads import cpu_threads
 
@@ -51,13 +51,15 @@ def k_reciprocal_distances(
         (Q, G) float32.
 
     Raises:
-        ValueError: k1, k2 or lambda_value out of range.
+        ValueError: k1, k2 or lambda_value out of range, or features that are no array of two dimensions.
         FeatureError: different widths (it is a ValueError too), an empty side, or features that are not finite.
     """
-    if k1 < 1 or k2 < 1:
-        raise ValueError(f"k1 and k2 must be at least 1, got {k1} and {k2}")
-    if not 0 <= lambda_value <= 1:
-        raise ValueError(f"lambda_value must lie between 0 and 1, got {lambda_value}")
+    for name, value in (("k1", k1), ("k2", k2)):
+        check_whole_number(name, value)
+    if not isinstance(lambda_value, (int, float, np.floating)) or not 0 <= lambda_value <= 1:
+        raise ValueError(f"lambda_value must lie between 0 and 1, got {lambda_value!r}")
+    query_features = as_numbers("query_features", query_features, "(Q, D)")
+    gallery_features = as_numbers("gallery_features", gallery_features, "(G, D)")
     check_widths("gallery", gallery_features.shape[1], "query", query_features.shape[1])
     for name, side in (("query", query_features), ("gallery", gallery_features)):
         check_not_empty(name, len(side))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from reid_dml.errors import UserError, require_file
-from reid_dml.features.validation import METRICS, check_models
+from reid_dml.features.validation import METRICS, DoubtfulFeatures, FeatureError, model_text
 from reid_dml.ranking.probability import SamePerson
 
 _MAKE = "make one with reid-dml calibrate --json"
+_AGAIN = "calibrate again with these networks (reid-dml calibrate --json)"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Threshold:
         return Threshold(value)
 
     def check(self, metric: str, model: str, where: str) -> None:
-        """Raise `UserError` unless it fits scores of this metric and model, which messages call `where`.
+        """Raise `UserError` unless it fits scores of this metric and model; an unknown model is warned of.
 
         Args:
             metric: of the scores.
@@ -66,8 +68,14 @@ class Threshold:
                 f"threshold {self.value:g}: {metric} scores lie between {least:g} and {most:g}; take one that reid-dml "
                 "calibrate finds"
             )
-        if self.source:
-            check_models(self.source, self.model, where, model)
+        if self.source and self.model != model:
+            message = (
+                f"{self.source}: a threshold for scores of {model_text(self.model)}, those of {where} are of "
+                f"{model_text(model)}"
+            )
+            if self.model and model:
+                raise FeatureError(f"{message}: they cannot be compared; {_AGAIN}")
+            warnings.warn(f"{message}: whether it holds is for you to know; {_AGAIN}", DoubtfulFeatures, stacklevel=2)
 
     def accepts(self, scores: np.ndarray, metric: str) -> np.ndarray:
         """Whether scores are those of one person."""

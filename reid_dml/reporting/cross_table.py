@@ -7,6 +7,7 @@ from typing import Any
 
 from reid_dml.cells import percent
 from reid_dml.errors import UserError
+from reid_dml.text import small_number
 
 
 def cross_rows(
@@ -49,9 +50,10 @@ def chosen_metrics(metrics: Mapping[str, Any], network: str, where: str) -> Mapp
     networks = metrics["networks"]
     if network in ("ensemble", "mean"):
         return metrics.get(network, networks[0])
-    if not network.isdecimal() or int(network) >= len(networks):
-        raise UserError(f"{where}: has no network {network!r}; give ensemble, mean, or 0 ... {len(networks) - 1}")
-    return networks[int(network)]
+    index = small_number(network)
+    if index is None or index >= len(networks):
+        raise UserError(f"{where}: has no network {network!r:.40}; give ensemble, mean, or 0 ... {len(networks) - 1}")
+    return networks[index]
 
 
 def _cell(metrics: Mapping[str, Any]) -> str:

@@ -258,7 +258,7 @@ class RunFolder:
         try:
             numbers, names = [int(number) for number in data["person_ids"]], data.get("original_ids")
             whole = names is None or len(names) == len(numbers)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):  # 1e400 is infinite
             whole = False
         if not whole or not isinstance(data.get("images", ""), str):
             raise UserError(f"{self.classes_file}: damaged; {what}")

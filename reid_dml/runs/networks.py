@@ -31,6 +31,7 @@ from reid_dml.runs.sources import (
     run_config,
 )
 from reid_dml.runs.weights import check_cohort
+from reid_dml.text import small_number
 from reid_dml.threads import cpu_threads, threads_of_one_batch
 
 logger = logging.getLogger(__name__)
@@ -267,7 +268,8 @@ def choose_network(
     for network in networks.values():
         if isinstance(network, ExportedNetwork) and " " in network.about["indices"]:
             raise UserError(f"{path}: is one graph of several networks; leave out --network, or export one of them")
-    if not str(choice).isdecimal() or int(choice) not in networks:
+    index = small_number(str(choice))
+    if index is None or index not in networks:
         indices = ", ".join(map(str, sorted(networks)))
-        raise UserError(f"{path}: network {choice!r} is neither `ensemble` nor one of {indices}")
-    return {int(choice): networks[int(choice)]}
+        raise UserError(f"{path}: network {choice!r:.40} is neither `ensemble` nor one of {indices}")
+    return {index: networks[index]}

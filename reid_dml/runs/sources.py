@@ -26,6 +26,7 @@ from reid_dml.models.exported import is_exported, read_about
 from reid_dml.models.weights import read_metadata
 from reid_dml.runs.folder import OF_THE_PLACE, RunFolder, config_text
 from reid_dml.runs.hub import PREFIX, local_path
+from reid_dml.text import small_number
 
 _KEY = "reid_dml"
 _FORMAT = 1
@@ -128,7 +129,8 @@ def members_text(indices: Iterable[int]) -> str:
 def folder_members(folder: RunFolder) -> list[int]:
     """The networks that a model folder says it has; [] of a run folder, which has the whole cohort."""
     for file in sorted(folder.path.glob("network_*.safetensors")):
-        return [int(word) for word in read_metadata(file).get(MEMBERS_KEY, "").split() if word.isdecimal()]
+        numbers = map(small_number, read_metadata(file).get(MEMBERS_KEY, "").split())
+        return [number for number in numbers if number is not None]
     return []
 
 

@@ -21,7 +21,7 @@ from reid_dml.digests import file_digest
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_metric, check_models, check_widths
+from reid_dml.features.validation import check_metric, check_models, check_text, check_widths
 from reid_dml.files import remove_folder, save_with, write_json
 from reid_dml.search.index_folder import IMAGES, PLAN, Contents, IndexFolder, IndexSpec, read_index, write_index
 from reid_dml.search.index_types import (
@@ -77,6 +77,8 @@ def build_index(
             models; two images of one path; a type of index that FAISS cannot make of them.
     """
     check_metric(metric)
+    for name, value in (("factory", factory), ("parameters", parameters)):
+        check_text(name, value)
     folder = IndexFolder(path)
     with folder.lock():
         if folder.exists() and not overwrite:

@@ -18,7 +18,7 @@ from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.filters import ImageFilter
 from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
 from reid_dml.search.index_types import fits_gpu, on_gpu, prepare, search, set_parameters
-from reid_dml.search.interface import GoneError, Neighbours, check_query
+from reid_dml.search.interface import GoneError, Neighbours, check_query, given_ids
 from reid_dml.search.sources import source_of
 from reid_dml.text import from_utf8, to_utf8
 
@@ -127,7 +127,7 @@ class Gallery:
         Raises:
             FeatureError: features of another model or width, NaN, infinite or zero ones, or none.
             UserError: no images, or too large a k.
-            ValueError: an array of another shape or type.
+            ValueError: an array, or another argument, of another shape or type.
         """
         opened = self._opened  # once: another thread may replace it
         spec, count = opened.contents.spec, len(opened.ids)
@@ -135,6 +135,8 @@ class Gallery:
         vectors = prepare(query, spec.metric, "query")
         if isinstance(only, ImageFilter):
             only = self._passing(opened, only)
+        elif only is not None:
+            only = given_ids("only", only)
         if only is None:
             return _nearest(opened, vectors, k)
         return _nearest_among(opened, vectors, k, only)
@@ -149,10 +151,11 @@ class Gallery:
     def images(self, ids: Sequence[int] | np.ndarray) -> list[ImageRecord]:
         """Path, person, camera and time of the images of these ids.
 
-        Raises `GoneError` for an id that is not there, as of an image removed since the search that found it.
+        Raises `GoneError` for an id that is not there, as of an image removed since the search that found it, and
+        `ValueError` for what are no ids.
         """
         opened = self._opened
-        wanted = np.asarray(ids, np.int64)
+        wanted = given_ids("ids", ids)
         rows = np.minimum(np.searchsorted(opened.ids, wanted), len(opened.ids) - 1)
         if not len(opened.ids) or (opened.ids[rows] != wanted).any():
             raise GoneError(f"{self.path}: there are ids that no image of the gallery has; search again")

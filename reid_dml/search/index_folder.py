@@ -31,6 +31,7 @@ from reid_dml.features.names import Names
 from reid_dml.files import is_draft, remove_drafts, remove_folder, sync, write_json
 from reid_dml.locks import exclusive
 from reid_dml.outputs import check_folder
+from reid_dml.paths import given_path
 from reid_dml.versions import __version__, versions
 
 # A time is ISO 8601, or null where it is not known; indexes of earlier versions have no such column.
@@ -74,7 +75,7 @@ class IndexFolder:
     """Reading and replacing the index in a folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = given_path(path, "the index")
         self.manifest = self.path / "manifest.json"
         self.building = self.path / BUILDING
 

@@ -12,7 +12,7 @@ from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.errors import UnavailableError, UserError
 from reid_dml.features.feature_set import FeatureSet, row_names
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_models, check_not_empty, check_widths
+from reid_dml.features.validation import as_numbers, check_models, check_not_empty, check_whole_number, check_widths
 from reid_dml.search.filters import ImageFilter
 
 if TYPE_CHECKING:
@@ -121,9 +121,11 @@ def check_query(
         some: only some of the images may be found: k may be larger than there are images.
 
     Raises:
+        ValueError: k is no whole number, or features are no array (Q, D) float32.
         FeatureError: features of another model or width, or none.
         UserError: no images, or too large a k.
     """
+    check_whole_number("k", k, least=None)
     if not isinstance(query, FeatureSet):
         query = _unlabelled(query, spec.model)
     check_not_empty("query", len(query))
@@ -136,8 +138,14 @@ def check_query(
     return query, min(k, count)
 
 
+def given_ids(where: str, ids: object) -> np.ndarray:
+    """Ids of images that a caller gave, (n,) int64. Raises `ValueError`, naming the argument, for anything else."""
+    return as_numbers(where, ids, "(n,)", "iu").astype(np.int64)
+
+
 def _unlabelled(query: np.ndarray, model: str) -> FeatureSet:
-    count = len(np.atleast_1d(query))
+    query = as_numbers("query", query, "(Q, D)")
+    count = len(query)
     return FeatureSet(
         query,
         np.full(count, UNKNOWN_PERSON),

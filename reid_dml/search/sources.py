@@ -89,7 +89,12 @@ class FeatureSets:
 
 
 def source_of(features: FeatureSet | Sequence[str | os.PathLike[str]]) -> Source:
-    """The source of a feature set, or of feature files."""
+    """The source of a feature set, or of feature files. Raises `ValueError` for anything else."""
+    if not isinstance(features, (FeatureSet, list, tuple)):
+        raise ValueError(
+            f"features: must be a FeatureSet or a list of feature files, got {type(features).__name__}; make a "
+            "FeatureSet of arrays with FeatureSet(features=, person_ids=, camera_ids=, paths=)"
+        )
     return FeatureSets([features]) if isinstance(features, FeatureSet) else FeatureFiles(features)
 
 

@@ -26,6 +26,10 @@ from reid_dml.runs.sources import MEMBERS_KEY, head_classes, header, members_tex
 from reid_dml.sharing.model_card import CardText, model_card
 from reid_dml.sharing.roboflow import roboflow_architecture, roboflow_config
 
+_COPY = "copy it again from where the run was made"
+# What texts and numbers of a record raise where they are of other types; values that JSON does not have, too.
+_OTHER_TYPES = (AttributeError, KeyError, TypeError, ValueError, IndexError)
+
 
 def save_model(
     networks: Mapping[int, ReIDNetwork], cfg: CfgNode, model: str, folder: str | os.PathLike[str], card: CardText
@@ -50,10 +54,16 @@ def save_model(
         if not isinstance(network, ReIDNetwork):
             raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
     folder = check_new_folder(folder)
-    classes = head_classes(cfg.MODEL.WEIGHTS)
-    save_folder(
-        folder, lambda draft: _write(draft, networks, handed_on_config(cfg), model, _record(cfg), classes, card)
-    )
+    classes, record = head_classes(cfg.MODEL.WEIGHTS), _record(cfg)
+    try:
+        save_folder(folder, lambda draft: _write(draft, networks, handed_on_config(cfg), model, record, classes, card))
+    except _OTHER_TYPES as error:
+        if not record:
+            raise
+        raise UserError(
+            f"{RunFolder.of(cfg.MODEL.WEIGHTS).result_file}: has fields that no run writes ({error}); {_COPY}, or "
+            "remove it"
+        ) from error
     return folder
 
 
@@ -88,7 +98,7 @@ def _shortened(path: str) -> str:
 def _record(cfg: CfgNode) -> dict[str, Any]:
     """The record of the run that the networks are of; {} without one."""
     file = RunFolder.of(cfg.MODEL.WEIGHTS).result_file
-    return read_json(file, "copy it again from where the run was made") if file.is_file() else {}
+    return read_json(file, _COPY) if file.is_file() else {}
 
 
 def _write(

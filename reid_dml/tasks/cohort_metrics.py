@@ -9,10 +9,13 @@ import numpy as np
 
 
 def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
-    """{"networks", "mean", "sd"} of nested metrics of equal layout; mean and sd are absent for one network."""
+    """{"networks", "mean", "sd"} of nested metrics; mean and sd are absent for one network.
+
+    They are of what all networks have: a measure that failed for one has no mean.
+    """
     results: dict[str, Any] = {"networks": list(networks)}
     if len(networks) > 1:
-        results["mean"], results["sd"] = mean_and_sd(networks)
+        results["mean"], results["sd"] = mean_and_sd(in_common(networks))
     return results
 
 
@@ -29,7 +32,8 @@ def mean_and_sd(metrics: Sequence[Any]) -> tuple[Any, Any]:
 
 
 def in_common(metrics: Sequence[Any]) -> list[Any]:
-    """Nested metrics without what not all of them have: records may be older than a metric."""
+    """Nested metrics without what not all of them have: records may be older than a metric, and metrics
+    can fail."""
     first = metrics[0]
     if isinstance(first, list) and len({len(one) for one in metrics}) == 1:
         return [list(one) for one in zip(*(in_common(column) for column in zip(*metrics, strict=True)), strict=True)]

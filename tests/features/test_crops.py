@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,11 @@ def test_no_boxes_give_no_rows(extract, nothing):
         (FRAME / 255, [[0, 0, 9, 9]], "got .* float64"),
         ([FRAME, "b.jpg"], [[[0, 0, 9, 9]], []], "frame 1: .* got str"),
         ([FRAME, FRAME], [[[0, 0, 9, 9]]], "2 frames with the boxes of 1"),
-        ([FRAME], [[["a", 0, 9, 9]]], "could not convert string"),
+        ([FRAME], [[["a", 0, 9, 9]]], r"frame 0: boxes must be an array \(N, 4\) of numbers, .* convert string"),
+        ([FRAME], [[[0, 0, 9, 9], [1]]], r"frame 0: boxes must be an array \(N, 4\) of numbers, got list"),
+        ([FRAME], 3, "boxes: of several frames a list"),
+        ("photo.jpg", [[0, 0, 9, 9]], "images: with boxes a frame .*, got str; read a file with cv2.imread"),
+        (Path("photo.jpg"), [[0, 0, 9, 9]], "images: with boxes a frame .* got PosixPath"),
     ],
 )
 def test_what_is_no_frame_or_box_is_refused(extract, frames, boxes, words):

@@ -15,6 +15,7 @@ from reid_dml import FeatureExtractor
 from reid_dml.data.image_paths import image_records
 from reid_dml.data.images import read_image
 from reid_dml.data.sets import load_data
+from reid_dml.data.tables import read_table
 from reid_dml.errors import UserError
 from reid_dml.features.input_images import as_rgb
 
@@ -35,6 +36,15 @@ def test_paths_arrays_and_pil_images_give_the_same_features(tiny_run, paths):
     np.testing.assert_array_equal(features, extract([read_image(path) for path in paths]))
     np.testing.assert_array_equal(features, extract([Image.open(path) for path in paths]))
     assert len(np.unique(features.round(4), axis=0)) == len(paths)
+
+
+def test_the_home_folder_stands_for_a_tilde(tiny_run, paths, tmp_path, monkeypatch):
+    shutil.copy(paths[0], tmp_path / "photo.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    extract = FeatureExtractor.from_run(tiny_run)
+    np.testing.assert_array_equal(extract(["~/photo.png"]), extract(paths[:1]))
+    (tmp_path / "list.csv").write_text("path\nphoto.png\n")
+    assert [image.path for image in read_table("~/list.csv").images] == [str(tmp_path / "photo.png")]
 
 
 def test_the_ensemble_joins_the_networks(tiny_run, paths):
@@ -130,6 +140,8 @@ def test_wrong_calls_are_refused(tiny_run, tmp_path, paths):
     extract = FeatureExtractor.from_run(tiny_run)
     with pytest.raises(ValueError, match=r"\[image\]"):
         extract(paths[0])
+    with pytest.raises(ValueError, match="device: must be a text, got NoneType"):
+        FeatureExtractor.from_run(tiny_run, device=None)
     with pytest.raises(ValueError, match=r"image 1: .* got NoneType"):
         extract([paths[0], None])
     with pytest.raises(ValueError, match=r"\[image\]"):

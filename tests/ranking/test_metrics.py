@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from itertools import count
 
 import numpy as np
 import pytest
@@ -22,10 +23,14 @@ from reid_dml.ranking.metrics import evaluate_distances, evaluate_rankings
 from reid_dml.ranking.relevance import Relevance
 from reid_dml.ranking.scores import Scorer
 
+SETS = count()
+
 
 def feature_set(features, persons, cameras):
-    features = np.asarray(features, np.float32)
-    return FeatureSet(features, np.asarray(persons), np.asarray(cameras), [f"{i}.jpg" for i in range(len(features))])
+    """Features of images that are in no other set."""
+    features, folder = np.asarray(features, np.float32), next(SETS)
+    paths = [f"{folder}/{i}.jpg" for i in range(len(features))]
+    return FeatureSet(features, np.asarray(persons), np.asarray(cameras), paths)
 
 
 def brute_force(distances, query, gallery, max_rank=50):
@@ -243,7 +248,7 @@ def test_a_junk_row_of_any_size_changes_nothing(rng):
             features[-1] = size
             results.append(evaluate_rankings(query, feature_set(features, persons, np.ones(61, int)), metric=metric))
         assert results[0].as_dict() == results[1].as_dict()
-    with pytest.raises(UserError, match=r"gallery: 1 of 61 .* too different in size.*first rows 60 \(60\.jpg\);"):
+    with pytest.raises(UserError, match=r"gallery: 1 of 61 .* too different in size.*first rows 60 \(\d+/60\.jpg\);"):
         evaluate_rankings(query, feature_set(features, abs(persons), np.ones(61, int)), metric="euclidean")
 
 
@@ -314,7 +319,7 @@ def test_the_scale_of_the_features_does_not_matter(rng, metric, scale):
 @pytest.mark.filterwarnings("error")
 def test_features_of_length_zero_are_reported():
     query, gallery = feature_set([[0.0, 0]], [1], [1]), feature_set([[1.0, 0], [0, 1]], [1, 2], [2, 2])
-    with pytest.raises(DoubtfulFeatures, match=r"query: 1 of 1 features are all 0.*first rows 0 \(0\.jpg\)"):
+    with pytest.raises(DoubtfulFeatures, match=r"query: 1 of 1 features are all 0.*first rows 0 \(\d+/0\.jpg\)"):
         evaluate_rankings(query, gallery)
 
 
@@ -338,7 +343,7 @@ def test_an_unknown_camera_hides_nothing():
             ([[np.nan, 1]], [1], [1]),
             ([[1.0, 1]], [1], [2]),
             UserError,
-            r"query: 1 of 1 features are NaN.*rows 0 \(0\.jpg\)",
+            r"query: 1 of 1 features are NaN.*rows 0 \(\d+/0\.jpg\)",
         ),
         (([[1.0, 1]], [1], [1]), ([[np.inf, 1]], [1], [2]), UserError, "gallery: 1 of 1 features are NaN or infinite"),
         (

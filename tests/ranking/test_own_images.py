@@ -11,7 +11,12 @@ from reid_dml.analysis.score_histogram import similarity_histogram
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.ranking.calibration import calibrate
-from reid_dml.ranking.metrics import average_precisions
+from reid_dml.ranking.metrics import (
+    average_precisions,
+    evaluate_distances,
+    evaluate_mean_distances,
+    evaluate_rankings,
+)
 from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.ranked_list import exact_lists
 from reid_dml.ranking.scoring import score, score_files
@@ -125,3 +130,24 @@ def test_an_id_beyond_int64_is_refused_in_npz(noise, tmp_path):
     np.savez(tmp_path / "f.npz", features=noise.features, person_ids=persons, camera_ids=noise.camera_ids)
     with pytest.raises(UserError, match="row 0 is 18446744073709551615"):
         FeatureSet.load(tmp_path / "f.npz")
+
+
+def test_functions_of_python_leave_it_out_and_say_so(noise):
+    scored = score({"query": noise, "gallery": noise})["single_query"]
+    distances = 1 - cosine(noise)
+    for found in (
+        lambda: evaluate_rankings(noise, noise),
+        lambda: evaluate_rankings(noise, noise, backend="faiss"),
+        lambda: evaluate_distances(distances, noise, noise),
+        lambda: evaluate_mean_distances([noise], [noise]),
+    ):
+        with pytest.warns(UserWarning, match=r"query: 8 of 8 queries are in gallery too, first img/0\.jpg") as said:
+            assert found().mAP == pytest.approx(scored["mAP"])
+        assert [warning.filename for warning in said] == [__file__]
+    none = (np.empty(0, np.int64), np.empty(0, np.int64))
+    assert evaluate_rankings(noise, noise, own=none).cmc[0] == 1
+
+
+def cosine(features):
+    unit = features.features / np.linalg.norm(features.features, axis=1, keepdims=True)
+    return unit @ unit.T

@@ -76,7 +76,7 @@ def test_unusable_input_is_refused():
         k_reciprocal_distances(good[:0], good)
     with pytest.raises(ValueError, match="gallery: features are 1-d, those of query are 2-d"):
         k_reciprocal_distances(good, good[:, :1])
-    with pytest.raises(ValueError, match="k1 and k2"):
+    with pytest.raises(ValueError, match="k1: must be a whole number of at least 1"):
         k_reciprocal_distances(good, good, k1=0)
     with pytest.raises(ValueError, match="lambda_value"):
         k_reciprocal_distances(good, good, lambda_value=1.5)

@@ -152,9 +152,33 @@ def test_the_command_and_its_refusals(command, model, tiny_run, tmp_path):
     assert (
         "network '5' is neither" in command("save_model", "--run", model, "--to", tmp_path / "n", "--network", 5).error
     )
+    many = command("save_model", "--run", model, "--to", tmp_path / "n", "--network", "9" * 5000)
+    assert "is neither `ensemble` nor one of" in many.error
     (tmp_path / "file").write_text("")
     assert "is a file" in command("save_model", "--run", model, "--to", tmp_path / "file").error
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "m"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": 3},
+        {"metrics": {"networks": [{"single_query": {"mAP": "much", "cmc": 3}}]}},
+        {"objective": "dml"},
+        {"steps": "many"},
+        {"seed": float("inf")},
+        {"dataset": 3, "trained_on": 3},
+        {"versions": ["torch"]},
+    ],
+    ids=str,
+)
+def test_a_record_with_fields_of_other_types_is_named(command, tiny_run, tmp_path, change):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "result.json").write_text(json.dumps(json.loads((run / "result.json").read_text()) | change))
+    error = command("save_model", "--run", run, "--to", tmp_path / "m").error
+    assert f"{run / 'result.json'}: has fields that no run writes" in error
+    assert "copy it again from where the run was made, or remove it" in error
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run"]
 
 
 def test_a_damaged_or_exchanged_file_is_named(model, tmp_path):

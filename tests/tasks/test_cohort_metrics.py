@@ -46,3 +46,9 @@ def test_what_an_older_record_lacks_is_left_out():
     old, new = {"networks": [metrics(0.5)]}, {"networks": [metrics(0.7, mINP=0.2)], "ensemble": metrics(0.8)}
     assert in_common([old, new]) == [old, {"networks": [metrics(0.7)]}]
     assert in_common([new, new]) == [new, new]
+
+
+def test_a_measure_that_one_network_lacks_has_no_mean():
+    found = with_mean_and_sd([metrics(0.5, mINP=0.1), metrics(0.7)])
+    assert found["networks"][0]["single_query"]["mINP"] == 0.1
+    assert found["mean"] == with_mean_and_sd([metrics(0.5), metrics(0.7)])["mean"]

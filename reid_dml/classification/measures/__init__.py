@@ -34,6 +34,8 @@ def register_measure(
 ) -> Callable[[OfSamples], OfSamples]:
     """Make a function from the statistics of the images to a number known as a metric.
 
+    Where it raises an error, or gives anything but one finite number, the metric is left out with a warning.
+
     Args:
         name: its key in metrics files.
         title: of its column in tables; empty: the name.

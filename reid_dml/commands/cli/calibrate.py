@@ -54,6 +54,7 @@ def run(arguments: Namespace) -> None:
     from reid_dml.commands.calibrate import calibrate_and_print
     from reid_dml.commands.inputs import Inputs
 
+    inputs = Inputs.of(arguments, [arguments.features, arguments.gallery or arguments.features])
     calibrate_and_print(
         arguments.features,
         arguments.gallery,
@@ -62,5 +63,6 @@ def run(arguments: Namespace) -> None:
         metric=arguments.metric,
         sample=arguments.sample,
         json=arguments.json,
-        read=Inputs.of(arguments, [arguments.features, arguments.gallery or arguments.features]).read,
+        read=inputs.read,
+        networks=inputs.trained_config,
     )

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from reid_dml.called import TOOLS, as_called
+from reid_dml.commands.arguments import OPTIONS_METAVAR
 from reid_dml.commands.cli.names import refuse_unknown
 from reid_dml.ending import ANEW, run_command
 from reid_dml.outputs import check_outputs
@@ -45,6 +46,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line, without the usage, which can be longer than what went wrong."""
+        message = message.replace(f", {OPTIONS_METAVAR}", "")  # argparse asks for what may be left out, too
         self.exit(2, f"error: {message}; see --help\n")
 
 
@@ -72,14 +74,14 @@ def take_options(arguments: Namespace) -> None:
     for name, values in list(vars(arguments).items()):
         if name == "options" or not isinstance(values, list):
             continue
-        keys = (place for place, word in enumerate(values) if _is_key(word))
+        keys = (place for place, word in enumerate(values) if is_key(word))
         first = next(keys, len(values))
         if 0 < first < len(values):
             setattr(arguments, name, values[:first])
             arguments.options = values[first:] + arguments.options
 
 
-def _is_key(word: object) -> bool:
+def is_key(word: object) -> bool:
     """Whether a word is the name of an option of configs, and of no file."""
     return isinstance(word, str) and _KEY.fullmatch(word) is not None and not os.path.lexists(word)
 

@@ -22,6 +22,7 @@ from reid_dml.errors import UserError
 from reid_dml.shipped import SCALES
 
 INTERRUPTED = GOES_ON
+_RECORDS = Path("results/paper")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         command.add_argument(
             "--records",
             type=Path,
-            default=Path("results/paper"),
+            default=_RECORDS,
             metavar="DIR",
             help="records of runs made elsewhere, which are not run again (results/paper)",
         )
@@ -97,6 +98,8 @@ def run(arguments: Namespace) -> int | None:
     if not 0 <= getattr(arguments, "minutes", 0) < inf:
         raise UserError(f"--minutes {arguments.minutes}: must be a finite number that is not negative")
     choose(names)  # a wrong name is refused before anything slow is loaded
+    if arguments.records != _RECORDS and not arguments.records.is_dir():  # the usual folder is in checkouts only
+        raise UserError(f"--records {arguments.records}: no such folder; correct the path, or leave it out")
     place = Place(arguments.output, getattr(arguments, "keep", None), arguments.records)
     if arguments.command == "run":
         from reid_dml.commands.reproduce import run_experiments, run_side_by_side

@@ -39,26 +39,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--ensemble",
         choices=("normalized", "raw", "distances"),
-        default="normalized",
         help="several files: concatenate features scaled to length 1, as they are, or average distances "
         "(default: normalized)",
     )
-    parser.add_argument(
-        "--pooling", choices=("mean", "max"), default="mean", help="how multi-query pools (default: mean)"
-    )
+    parser.add_argument("--pooling", choices=("mean", "max"), help="how multi-query pools (default: mean)")
     parser.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: cosine")
     parser.add_argument("--rerank", action="store_true", help="also rank by k-reciprocal re-ranking")
-    parser.add_argument("--k1", type=int, default=20, help="its neighbours (default: 20)")
-    parser.add_argument("--k2", type=int, default=6, help="images its query expansion averages (default: 6)")
+    parser.add_argument("--k1", type=int, help="its neighbours (default: 20)")
+    parser.add_argument("--k2", type=int, help="images its query expansion averages (default: 6)")
     parser.add_argument(
         "--lambda",
         type=float,
-        default=0.3,
         dest="lambda_value",
         help="its share of the original distance (default: 0.3)",
     )
     parser.add_argument("--expand", type=int, default=0, metavar="N", help="also expand queries by N gallery images")
-    parser.add_argument("--alpha", type=float, default=0.0, help="exponent of their weights (default: 0, the average)")
+    parser.add_argument("--alpha", type=float, help="exponent of their weights (default: 0, the average)")
     parser.add_argument(
         "--fpr",
         action="extend",
@@ -85,11 +81,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_no_verify(parser)
 
 
+def _fill_in(arguments: Namespace) -> None:
+    """Give options that were not given their defaults. Raises `UserError` for one that is of what is not asked for."""
+    several = len(arguments.query) > 1
+    for key, option, default, asked, remedy in (
+        ("k1", "--k1", 20, arguments.rerank, "is of re-ranking; add --rerank"),
+        ("k2", "--k2", 6, arguments.rerank, "is of re-ranking; add --rerank"),
+        ("lambda_value", "--lambda", 0.3, arguments.rerank, "is of re-ranking; add --rerank"),
+        ("alpha", "--alpha", 0.0, arguments.expand, "is of query expansion; add --expand N"),
+        ("pooling", "--pooling", "mean", arguments.multi_query, "is of multi-query; add --multi-query FILE"),
+        ("ensemble", "--ensemble", "normalized", several, "is of several files for each side; name them"),
+    ):
+        if getattr(arguments, key) is None:
+            setattr(arguments, key, default)
+        elif not asked:
+            raise UserError(f"{option} {getattr(arguments, key)}: {remedy}, or leave it out")
+
+
 def run(arguments: Namespace) -> None:
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process scores for all
     if arguments.search_parameters and not arguments.index:
         raise UserError("--search-parameters are those of an index: name one with --index")
+    _fill_in(arguments)
     from reid_dml.commands.inputs import Inputs
     from reid_dml.commands.score import score_and_print
 

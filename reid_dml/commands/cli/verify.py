@@ -11,11 +11,16 @@ gives a decision and a probability; the probability needs to know how many of th
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from reid_dml.commands.arguments import add_network, add_no_verify, add_run
+from reid_dml.commands.cli.entry import is_key
 from reid_dml.errors import UserError
 from reid_dml.outputs import OutputFile
+
+_TWO = "two images are compared; name two image files"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,12 +34,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_no_verify(parser)
 
 
+def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
+    refuse = parser.error
+
+    def error(message: str) -> NoReturn:
+        refuse(f"{_TWO}, and options behind them" if "IMAGE" in message else message)
+
+    vars(parser)["error"] = error  # which else asks for an IMAGE beside the one that is there
+    return parser.parse_intermixed_args(words)
+
+
 def run(arguments: Namespace) -> None:
     from reid_dml.commands.verify import verify_and_print
     from reid_dml.data.listing import EXTENSIONS
 
     if arguments.options and Path(arguments.options[0]).suffix.lower() in EXTENSIONS:
-        raise UserError(f"{arguments.options[0]}: two images are compared; name two, and options behind them")
+        raise UserError(f"{arguments.options[0]}: {_TWO}, and options behind them")
+    if is_key(arguments.second):
+        raise UserError(f"{arguments.first}: {_TWO}, and {arguments.second} behind them")
 
     verify_and_print(
         arguments.first,

@@ -66,6 +66,8 @@ def register_measure(
 ) -> Callable[[Callable[[Matches], np.ndarray]], Callable[[Matches], np.ndarray]]:
     """Make a function from matches to each query's value known as a metric.
 
+    Where it raises an error, or gives values of another shape or not finite, the metric is left out with a warning.
+
     Args:
         name: its key in metrics files.
         title: of its column in tables; empty: the name.

@@ -17,7 +17,7 @@ from reid_dml.features.names import Names
 from reid_dml.search.filters import ImageFilter, camera_ids, image_times
 from reid_dml.search.index_folder import IMAGES, IndexSpec
 from reid_dml.search.index_types import prepare
-from reid_dml.search.interface import GoneError, Neighbours, check_query, replaced
+from reid_dml.search.interface import GoneError, Neighbours, check_query, given_ids, replaced
 from reid_dml.search.postgres import changes
 from reid_dml.search.postgres.connections import Database, use_vectors
 from reid_dml.search.postgres.schema import Head, Layout, latest, migrate, read_head
@@ -158,7 +158,7 @@ class PostgresGallery:
 
         Raises `GoneError` for an id that is not there, as of an image removed since the search that found it.
         """
-        wanted = [int(number) for number in ids]
+        wanted = given_ids("ids", ids).tolist()
         with self._reading() as (connection, _):
             rows = connection.execute(
                 "SELECT images.id, path, person_id, camera_id, time, persons.name, cameras.name FROM images "
