@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 from pathlib import Path
 
 import torch
@@ -46,6 +47,8 @@ def resolve_device(name: str) -> str:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         return name
+    if not re.fullmatch(r"cuda(:\d{1,4})?", name):
+        raise UserError(f"DEVICE: {name!r} is not one of auto, cpu, cuda, cuda:N")
     if not torch.cuda.is_available():
         raise UserError(f"DEVICE: {name} was asked for, but torch sees no GPU; set DEVICE cpu or auto")
     if ":" in name and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:

@@ -16,6 +16,7 @@ from reid_dml import (
     k_reciprocal_distances,
     pool_multi_query,
 )
+from reid_dml.device import resolve_device
 from reid_dml.errors import UserError
 from reid_dml.ranking.metrics import average_precisions, evaluate_mean_distances
 from reid_dml.ranking.own_images import own_images
@@ -182,3 +183,9 @@ def test_the_home_folder_stands_for_a_tilde(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     GALLERY.save(tmp_path / "~g.npz")
     assert len(FeatureSet.load("~g.npz")) == 9  # a file is really called so
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CUDA", ""])
+def test_a_device_that_torch_does_not_know_is_named(name):
+    with pytest.raises(UserError, match=rf"DEVICE: {name!r} is not one of auto, cpu, cuda, cuda:N"):
+        resolve_device(name)

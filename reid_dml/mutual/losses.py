@@ -144,10 +144,11 @@ def student_loss(
         0-d tensor of at least float32, nats.
 
     Raises:
-        ValueError: unknown option, no peers, or shapes that do not agree.
+        ValueError: unknown option, no peers, what is no tensor of its kind, or shapes that do not agree.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: {strategy!r} is not one of {', '.join(STRATEGIES)}")
+    _check_tensors(logits, peers, labels)
     if labelled is not None:
         labels = labels.masked_fill(~labelled, -1)
     loss = identity_loss(logits, labels, label_smoothing=label_smoothing)
@@ -176,6 +177,16 @@ def mutual_losses(logits: Sequence[Tensor], labels: Tensor, **options) -> list[T
 def promote(tensor: Tensor) -> Tensor:
     """At least float32: half precision is too coarse for sums over hundreds of classes."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _check_tensors(logits: Tensor, peers: Sequence[Tensor], labels: Tensor) -> None:
+    for name, value in (("logits", logits), ("labels", labels), *(("peers", peer) for peer in peers)):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{name}: {type(value).__name__} where a tensor is expected")
+        if name != "labels" and not value.is_floating_point():
+            raise ValueError(f"{name}: {value.dtype} where floating-point numbers are expected")
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels: {labels.dtype} where int64 is expected")
 
 
 def _check_mimicry(

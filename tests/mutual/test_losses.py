@@ -183,6 +183,22 @@ def test_wrong_arguments_are_refused(logits, labels, change, words):
         student_loss(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"logits": [[1.0, 2.0]]}, "logits: list where a tensor is expected"),
+        ({"logits": torch.ones(2, 3, dtype=torch.int64)}, "logits: torch.int64 where floating-point"),
+        ({"peers": [np.ones((2, 3))]}, "peers: ndarray where a tensor is expected"),
+        ({"labels": [0, 1]}, "labels: list where a tensor is expected"),
+        ({"labels": torch.tensor([0.0, 1.0])}, "labels: torch.float32 where int64 is expected"),
+    ],
+)
+def test_what_is_no_tensor_of_its_kind_is_named(change, words):
+    given = {"logits": torch.zeros(2, 3), "peers": [torch.zeros(2, 3)], "labels": torch.tensor([0, 1])} | change
+    with pytest.raises(ValueError, match=words):
+        student_loss(**given)
+
+
 def test_the_confidence_penalty_is_minus_the_entropy(logits):
     p = softmax(logits[0].detach().numpy())
     assert confidence_penalty(logits[0]).item() == pytest.approx((p * np.log(p)).sum(1).mean(), abs=1e-10)

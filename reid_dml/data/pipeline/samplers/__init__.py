@@ -29,7 +29,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def draw_epoch(self, rng: np.random.Generator) -> np.ndarray:
-        """Positions of the images of one epoch in order: at least (len(self) * batch_size,) int64."""
+        """Positions of the images of one epoch in order: at least (len(self) * batch_size,) int64, or it is refused."""
 
     def indices(self, step: int) -> np.ndarray:
         """Positions of the images of batch `step` (counted from 0 over the whole run): (batch_size,) int64."""
