@@ -2,9 +2,9 @@
 
 A module is code, a config may come from anywhere. So what counts is who names it: somebody who types `IMPORTS`, writes
 it into a config file or trained a run with it has decided; a model that was handed on has not. The config in the
-header of a weights file or of an exported file, and one in a model folder (networks, but no environment.json, which
-only a training leaves), import nothing by themselves: they are refused until the user names the modules, or has
-imported them.
+header of a weights file or of an exported file, and one beside networks without the environment.json that a training
+leaves, with its bases wherever they lie, import nothing by themselves: they are refused until the user names the
+modules, or has imported them.
 """
 
 from __future__ import annotations
@@ -47,11 +47,16 @@ def import_parts(
         UserError: a module that is not found, fails, or may not be imported for a model that was handed on.
     """
     option = all_options()[_KEY]
-    given: list[tuple[object, Any]] = [(source, options[_KEY]) for source, options in parts if _KEY in options]
-    given += [(_LINE, value_of(_KEY, words, option)) for key, words in split_words(overrides) if key == _KEY]
+    given: list[tuple[object, Any, bool]] = [
+        # A file is of a model if one behind it is: that may have named it as its base.
+        (source, options[_KEY], handed_on or any(_is_of_a_model(file) for file, _ in parts[place:]))
+        for place, (source, options) in enumerate(parts)
+        if _KEY in options
+    ]
+    given += [(_LINE, value_of(_KEY, words, option), False) for key, words in split_words(overrides) if key == _KEY]
     if not given:
         return
-    source, value = given[-1]
+    source, value, of_a_model = given[-1]
     modules = convert(_KEY, value, option, source)
     for module in modules:
         if not _NAME.fullmatch(module) or module.endswith(".py"):
@@ -60,7 +65,7 @@ def import_parts(
                 "my_package.parts"
             )
     foreign = [module for module in modules if module not in sys.modules]
-    if foreign and isinstance(source, Path) and (handed_on or _is_of_a_model(source)):
+    if foreign and of_a_model:
         words = f"{_KEY} '[{', '.join(modules)}]'"
         raise UserError(
             f"{source}: needs {', '.join(foreign)}, and a model that was handed on imports nothing by itself; if you "

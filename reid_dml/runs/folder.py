@@ -241,7 +241,7 @@ class RunFolder:
 
         Args:
             overrides: `KEY VALUE ...` behind it.
-            handed_on: see `load_config`.
+            handed_on: see `load_config`; a folder without environment.json, which a training leaves, always is.
         """
         if not self.config_file.is_file():
             raise UserError(
@@ -249,6 +249,7 @@ class RunFolder:
             )
         if not self.config_file.stat().st_size:
             raise UserError(f"{self.config_file}: is empty; copy it again from where the run was made")
+        handed_on = handed_on or not self.environment_file.is_file()
         return load_config(self.config_file, overrides, version=0, handed_on=handed_on)
 
     def training_data(self) -> dict[str, Any]:

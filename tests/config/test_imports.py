@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from reid_dml import registry
 from reid_dml.config import load_config
@@ -239,6 +241,24 @@ def test_a_run_is_read_as_a_config_of_ones_own_until_it_came_from_a_hub(write, t
     (run / "elsewhere.json").rename(run / "environment.json")
     assert run_config(run).IMPORTS == ["harmless"]
     assert "harmless" in sys.modules
+
+
+@pytest.mark.parametrize("weights", ["network_0.safetensors", "best.safetensors"])
+@pytest.mark.parametrize("base", [False, True])
+def test_neither_a_base_nor_the_name_of_a_file_makes_a_model_import(write, tmp_path, weights, base):
+    write("harmless.py", "")
+    write("more/base.yml", "IMPORTS: [harmless]")
+    write("model/config.yml", "_BASE_: ../more/base.yml" if base else "IMPORTS: [harmless]")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model" / weights)
+    for read in (run_config, known_config):
+        for path in (tmp_path / "model", tmp_path / "model" / weights):
+            with pytest.raises(UserError, match="needs harmless, and a model that was handed on imports nothing"):
+                read(path)
+    if weights.startswith("network"):  # a config of one's own may name its base, but not what it imports
+        write("my.yml", "_BASE_: model/config.yml")
+        assert "needs harmless" in refuse(config=tmp_path / "my.yml")
+    assert "harmless" not in sys.modules
+    assert run_config(tmp_path / "model", ["IMPORTS", "harmless"]).IMPORTS == ["harmless"]
 
 
 def test_unknown_names_say_where_parts_of_ones_own_come_from(write):
