@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from reid_dml.errors import UserError, absolute
+from reid_dml.paths import given_path
 
 SCALES = ("full", "small", "smoke")  # lengths of the experiments of the papers
 _PACKAGE = Path(__file__).resolve().parent
@@ -23,12 +24,13 @@ def find_config(name: str | os.PathLike[str]) -> Path:
     """The file of a config.
 
     Args:
-        name: a file, or the name of a config that comes along. A file of that name goes first.
+        name: a file, in whose path ~ is the home folder, or the name of a config that comes along. A file of that name
+            goes first.
 
     Raises:
         UserError: neither, with the nearest of both.
     """
-    path = Path(name)
+    path = given_path(name, "the config")
     if path.is_file():
         return path
     if str(name) in (names := shipped_names()):

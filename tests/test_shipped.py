@@ -38,6 +38,14 @@ def test_a_file_of_that_name_goes_first_and_a_folder_does_not(tmp_path):
     assert load_config("quickstart").SEED == 7
 
 
+def test_the_home_folder_stands_for_a_tilde(tmp_path, monkeypatch):
+    (tmp_path / "my.yml").write_text("SEED: 5")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_config("~/my.yml") == tmp_path / "my.yml"
+    with pytest.raises(UserError, match=f"{tmp_path}/mine.yml: no such config file; did you mean"):
+        find_config("~/mine.yml")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
