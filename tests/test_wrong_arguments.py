@@ -119,7 +119,13 @@ def test_options_of_metrics(options, words):
 
 @pytest.mark.parametrize(
     "options",
-    [{"index": 3, "backend": "faiss"}, {"parameters": 3, "backend": "faiss"}, {"device": "gpu"}, {"device": None}],
+    [
+        {"index": 3, "backend": "faiss"},
+        {"parameters": 3, "backend": "faiss"},
+        {"device": "gpu"},
+        {"device": "mps"},
+        {"device": None},
+    ],
 )
 def test_where_and_how_rankings_are_computed(options):
     refused(lambda: evaluate_rankings(QUERY, GALLERY, **options), f"^{next(iter(options))}: ")

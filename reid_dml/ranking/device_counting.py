@@ -18,7 +18,9 @@ def _check_device(device: str) -> None:
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise ValueError(f"device: {device!r} is neither cpu nor a CUDA device, such as cuda or cuda:0") from None
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device: {device!r} is neither cpu nor a CUDA device, such as cuda or cuda:0")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device: {device} was asked for, but torch sees no GPU; leave it at cpu")
 
