@@ -137,6 +137,14 @@ class TestFilters:
         everything = ours.search(query, 120, only=ours.passing(only)).ids
         assert (np.sort(everything[everything >= 0].reshape(4, -1)) == faiss.passing(only)).all()
 
+    def test_ids_may_stand_in_a_list_and_other_things_are_named(self, rng, tmp_path, place):
+        here, query = images(rng, 30), images(rng, 4)
+        for gallery in (build(place, here), Gallery.build(tmp_path / "i", here)):
+            assert (np.sort(gallery.search(query, 2, only=[3, 5]).ids) == [3, 5]).all()
+            for wrong in ({3, 5}, "3", [0.5]):
+                with pytest.raises(ValueError, match=r"^only: must be an array \(n,\) of whole numbers, got"):
+                    gallery.search(query, 2, only=wrong)
+
     def test_one_that_nothing_passes_says_why(self, rng, tmp_path, place):
         ours = build(place, self.named(rng))
         faiss = Gallery.build(tmp_path / "i", self.named(rng))

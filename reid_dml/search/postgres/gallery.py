@@ -132,6 +132,7 @@ class PostgresGallery:
         Raises:
             FeatureError: features of another model or width, NaN, infinite or zero ones, or none.
             UserError: no images, or too large a k.
+            ValueError: an array, or another argument, of another shape or type.
             UnavailableError: the server does not answer.
         """
         with self._reading() as (connection, head):
@@ -140,8 +141,8 @@ class PostgresGallery:
             vectors = prepare(query, head.spec.metric, "query")
             if isinstance(only, ImageFilter):
                 only = self._passing(connection, only)
-            elif isinstance(only, np.ndarray):
-                only = Condition("id = ANY(%(ids)s)", {"ids": only.tolist()})
+            elif only is not None and not isinstance(only, Condition):
+                only = Condition("id = ANY(%(ids)s)", {"ids": given_ids("only", only).tolist()})
             care = head.layout.care(self.parameters or head.spec.parameters)
             found = _search(connection, head, vectors, k, only or Condition("true", {}), care)
         # In double precision and of equal images the one with the lower id first, as exact indexes of FAISS do.
