@@ -24,7 +24,7 @@ def features_of_boxes(features: Features, frames: Sequence[np.ndarray], boxes: S
     Raises:
         ValueError: as `crop_boxes`, or not as many lists of boxes as frames.
     """
-    if not isinstance(boxes, Sequence | np.ndarray) or isinstance(boxes, str):
+    if not hasattr(boxes, "__getitem__") or isinstance(boxes, str):  # tensors are no sequences
         raise ValueError(f"boxes: of several frames a list of (N, 4), one for each, got {type(boxes).__name__}")
     if len(frames) != len(boxes):
         raise ValueError(f"{len(frames)} frames with the boxes of {len(boxes)}; give the boxes of every frame")

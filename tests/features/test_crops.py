@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from reid_dml import FeatureExtractor
 from reid_dml.features.crops import crop_boxes
@@ -51,6 +52,12 @@ def test_a_box_without_a_pixel_has_a_row_of_zeros_and_moves_no_other(extract, bo
     assert features.shape == (3, 512)
     assert not features[[0, 2]].any()
     np.testing.assert_array_equal(features[1], extract([FRAME[20:50, 10:30, ::-1].copy()])[0])
+
+
+def test_the_boxes_of_several_frames_may_be_one_tensor(extract):
+    boxes = torch.tensor([[[0, 0, 9, 9]], [[5, 5, 30, 40]]])
+    for found, expected in zip(extract([FRAME, FRAME], boxes), extract([FRAME, FRAME], boxes.tolist()), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_several_frames_give_what_each_gives_alone(extract):
