@@ -19,7 +19,7 @@ from reid_dml.errors import UserError
 from reid_dml.files import read_json, save_folder, write_bytes, write_json, write_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.safetensors_files import weights_bytes
-from reid_dml.models.summary import summarize_network
+from reid_dml.models.summary import NetworkSummary, summarize_network
 from reid_dml.outputs import check_folder
 from reid_dml.runs.folder import RunFolder, config_text
 from reid_dml.runs.sources import MEMBERS_KEY, head_classes, header, members_text, without_place
@@ -55,8 +55,13 @@ def save_model(
             raise UserError(f"{cfg.MODEL.WEIGHTS}: is an exported file; save the run or model it was exported from")
     folder = check_new_folder(folder)
     classes, record = head_classes(cfg.MODEL.WEIGHTS), _record(cfg)
+    size = (cfg.INPUT.SIZE[0], cfg.INPUT.SIZE[1])
+    summaries = {  # before anything that a record could be to blame for
+        index: summarize_network(networks[index], cfg.COHORT.NETWORKS[index], size) for index in sorted(networks)
+    }
+    own = handed_on_config(cfg)
     try:
-        save_folder(folder, lambda draft: _write(draft, networks, handed_on_config(cfg), model, record, classes, card))
+        save_folder(folder, lambda draft: _write(draft, networks, own, model, record, classes, summaries, card))
     except _OTHER_TYPES as error:
         if not record:
             raise
@@ -108,6 +113,7 @@ def _write(
     model: str,
     record: dict[str, Any],
     classes: str,
+    summaries: Mapping[int, NetworkSummary],
     card: CardText,
 ) -> None:
     run = RunFolder(folder)
@@ -127,8 +133,4 @@ def _write(
         backbone = networks[first].backbone.state_dict()
         tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
         write_bytes(folder / "weights.safetensors", weights_bytes(tensors, {"format": "pt"}))
-    size = (cfg.INPUT.SIZE[0], cfg.INPUT.SIZE[1])
-    summaries = {
-        index: summarize_network(networks[index], cfg.COHORT.NETWORKS[index], size) for index in sorted(networks)
-    }
     write_text(folder / "README.md", model_card(cfg, record, summaries, model, card, without_roboflow=why))

@@ -20,6 +20,7 @@ from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.models.summary import summarize
 from reid_dml.sharing.model_card import CardText, model_card
+from reid_dml.sharing.model_folder import save_model
 from tests.conftest import REPOSITORY, killed_draft
 
 
@@ -157,6 +158,15 @@ def test_the_command_and_its_refusals(command, model, tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     assert "is a file" in command("save_model", "--run", model, "--to", tmp_path / "file").error
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "m"]
+
+
+def test_a_network_that_fails_is_not_laid_to_the_record(tiny_run, tmp_path):
+    extract = FeatureExtractor.from_run(tiny_run)
+    for module in extract.networks[0].backbone.modules():
+        module.register_forward_pre_hook(lambda: None)  # takes too few arguments
+    with pytest.raises(TypeError, match="takes 0 positional arguments"):
+        save_model(extract.networks, extract.cfg, extract.model, tmp_path / "m", CardText())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
