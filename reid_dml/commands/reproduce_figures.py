@@ -76,9 +76,11 @@ def draw_analysis(name: str, artifact: Analysis, place: Place, scale: str, overr
             said = io.StringIO()  # names the files where they are made, before they are put in their place
 
             def make(draft: Path) -> None:
-                with redirect_stdout(said):
-                    _draw(artifact.command, list(map(str, runs)), draft, overrides)
-                print(said.getvalue().replace(str(draft), str(folder)), end="", flush=True)
+                try:
+                    with redirect_stdout(said):
+                        _draw(artifact.command, list(map(str, runs)), draft, overrides)
+                finally:
+                    print(said.getvalue().replace(str(draft), str(folder)), end="", flush=True)
 
             save_folder(folder, make)
     except BusyError:

@@ -17,10 +17,10 @@ from reid_dml.compiling import Compiled
 from reid_dml.config import per_network
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.samplers import sampler_kind
+from reid_dml.data.pipeline.samplers.checks import check_sampler
 from reid_dml.data.pipeline.sources import Batch, make_source
 from reid_dml.data.records import TrainingData
 from reid_dml.engine.optimizers import build_optimizer
-from reid_dml.engine.sampling import check_sampler
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import CudaGraphCapture, make_step
 from reid_dml.engine.training import Training

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from reid_dml.data.pipeline.samplers.checks import check_size
 from reid_dml.data.pipeline.sources import Batch, BatchSource
-from reid_dml.engine.sampling import check_size
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import Step
 from reid_dml.mutual.cohort import Cohort

@@ -38,7 +38,7 @@ def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
     refuse = parser.error
 
     def error(message: str) -> NoReturn:
-        refuse(f"{_TWO}, and options behind them" if "IMAGE" in message else message)
+        refuse(f"{_TWO}, and options behind them" if "required: IMAGE" in message else message)
 
     vars(parser)["error"] = error  # which else asks for an IMAGE beside the one that is there
     return parser.parse_intermixed_args(words)

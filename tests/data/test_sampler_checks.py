@@ -60,8 +60,8 @@ def train(make_config, monkeypatch):
 @pytest.mark.parametrize(("drawn", "given"), [(12, 4), (8, 0), (15, 7)])
 def test_too_few_images_for_the_last_batch_of_an_epoch(train, tmp_path, drawn, given, source):
     line = (
-        rf"^SAMPLER\.NAME: tests\.engine\.test_sampling\..*Drawing gives {given} images for batch 1 of the run, 8 are "
-        r"wanted; its draw_epoch must give 16 positions, for 2 batches an epoch \(its len\)$"
+        rf"^SAMPLER\.NAME: tests\.data\.test_sampler_checks\..*Drawing gives {given} images for batch 1 of the run, 8 "
+        r"are wanted; its draw_epoch must give 16 positions, for 2 batches an epoch \(its len\)$"
     )
     with pytest.raises(UserError, match=line):
         train(sampler(lambda rng: np.arange(drawn)), BATCH, "DATA.SOURCE", source)
