@@ -14,7 +14,6 @@ from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.formats import read_features
 from reid_dml.files import write_json
 from reid_dml.ranking.calibration import Calibration, calibrate
-from reid_dml.runs.folder import RunFolder
 
 
 def calibrate_and_print(
@@ -74,6 +73,8 @@ def _warn_of_trained_persons(where: str, features: FeatureSet, networks: CfgNode
     A person is taken for one of theirs by its name, or by its number where the image lies with their training data:
     numbers mean other persons elsewhere.
     """
+    from reid_dml.runs.folder import RunFolder  # loads torch, which a file of features does not need
+
     folder = RunFolder.of(networks.MODEL.WEIGHTS)
     if not folder.classes_file.is_file():
         return

@@ -24,6 +24,7 @@ def pull(monkeypatch):
     @register_term("pull")
     @dataclass(frozen=True)
     class Pull(Term):
+        title: ClassVar[str] = "Pull"
         prefix: ClassVar[str] = "PULL_"
         switch: ClassVar[str] = "KIND"
         off: ClassVar[str | int] = "none"

@@ -131,5 +131,5 @@ def test_what_makes_no_sense_is_refused(rng, tmp_path):
     with pytest.raises(UserError, match=r"t\.json: a threshold for euclidean scores, those of .*i are cosine"):
         search_lists(gallery, images(rng, 1), 3, threshold=Threshold(0.5, "euclidean", source="t.json"))
     other, known = Threshold(0.5, "cosine", "b" * 32, None, "t.json"), replace(images(rng, 20), model="a" * 32)
-    with pytest.raises(UserError, match=r"t\.json: features of model b+, but .*m is of model a+"):
+    with pytest.raises(UserError, match=r"t\.json: a threshold for scores of model b+, those of .*m are of model a+"):
         search_lists(Gallery.build(tmp_path / "m", known), known, 3, threshold=other)
