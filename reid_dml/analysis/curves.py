@@ -7,6 +7,7 @@ from typing import Any
 
 from reid_dml.engine.progress import metrics_by_label
 from reid_dml.runs.curves import recorded_curves
+from reid_dml.tasks.cohort_metrics import ensembles_by_label
 
 Curve = tuple[list[float], list[float]]
 
@@ -60,10 +61,9 @@ def unit_of(quantity: str) -> tuple[str, float]:
 
 
 def cmc_curves(metrics: Mapping[str, Any], protocol: str = "single_query") -> dict[str, Curve]:
-    """CMC over the ranks, a curve a network and one for the ensemble; empty if the protocol was not run."""
+    """CMC over the ranks, a curve a network and one for each ensemble; empty if the protocol was not run."""
     rows = {f"network {index}": found for index, found in enumerate(metrics["networks"])}
-    if "ensemble" in metrics:
-        rows["ensemble"] = metrics["ensemble"]
+    rows |= ensembles_by_label(metrics)
     return {
         label: ([float(rank) for rank in range(1, len(found[protocol]["cmc"]) + 1)], list(found[protocol]["cmc"]))
         for label, found in rows.items()

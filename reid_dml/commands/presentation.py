@@ -128,7 +128,7 @@ def single_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
     for index, entry in enumerate(metrics["networks"]):
         found |= {f"network_{index}/{name}": value for name, value in _numbers(entry)}
-    for label in ("mean", "sd", "ensemble"):
+    for label in ("mean", "sd", "ensembles", "ensemble"):
         found |= {f"{label}/{name}": value for name, value in _numbers(metrics.get(label, {}))}
     return found
 

@@ -127,3 +127,11 @@ def _check_test(cfg: CfgNode, refuse: Refuse) -> None:
             "TEST.INTERVAL",
             f"must be a multiple of TRAIN.LOG_INTERVAL {cfg.TRAIN.LOG_INTERVAL}: its numbers stand in lines of the log",
         )
+    sizes, networks = cfg.TEST.ENSEMBLE_SIZES, len(cfg.COHORT.NETWORKS)
+    if max(sizes, default=0) >= networks:
+        refuse(
+            "TEST.ENSEMBLE_SIZES",
+            f"must be below {networks}, the number of COHORT.NETWORKS: the ensemble of all is evaluated anyway",
+        )
+    if len(set(sizes)) < len(sizes):
+        refuse("TEST.ENSEMBLE_SIZES", "names a number twice")

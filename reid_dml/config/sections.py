@@ -260,6 +260,12 @@ class Test:
     ensemble: str = option(
         "normalized", "normalized (each member first) | raw (the authors' code)", choices=("normalized", "raw")
     )
+    ensemble_sizes: list[int] = option(
+        [],
+        "sizes of further ensembles to evaluate: [2, 3] of the first two networks and of the first three",
+        items=int,
+        least=2,
+    )
     flip: bool = option(False, "average the outputs of every image and its mirror image")
     compile: str = option(
         "auto",

@@ -113,7 +113,7 @@ def _named(artifact: Artifact, scale: str) -> Iterator[str]:
     if isinstance(artifact, Table):
         yield from (row.experiment for row in artifact.rows if row.experiment and scale in row.scales)
     elif isinstance(artifact, Sweep):
-        yield from (name for series in artifact.series for _, name in series.points)
+        yield from (name for series in artifact.series for _, name, _ in series.points)
     elif isinstance(artifact, Curves | Posterior):
         yield from artifact.runs.values()
     elif isinstance(artifact, Analysis):

@@ -32,11 +32,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """One curve of a sweep: a point a run."""
+    """One curve of a sweep."""
 
     label: str
-    points: tuple[tuple[float, str], ...]  # x, experiment
-    network: str = "mean"  # or "ensemble"
+    points: tuple[tuple[float, str, str], ...]  # x, experiment, what of it: see `records.value`
 
 
 @dataclass(frozen=True)

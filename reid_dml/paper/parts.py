@@ -104,8 +104,8 @@ def _measured(records: Records, experiment: str, scale: str, network: int | str,
 def _sweep(sweep: Sweep, records: Records, scale: str) -> tuple[list[list[str]], tuple[str, ...]]:
     found: dict[str, list[Point]] = {}
     for series in sweep.series:
-        for x, name in series.points:
-            if values := _measured(records, name, scale, series.network, sweep.column):
+        for x, name, network in series.points:
+            if values := _measured(records, name, scale, network, sweep.column):
                 runs = _runs(records, name, scale)
                 spreads = [_spread(run, sweep.column) for run in runs] if sweep.over_networks else None
                 found.setdefault(series.label, []).append(point(x, values, spreads))

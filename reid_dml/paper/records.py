@@ -120,9 +120,11 @@ def _is_record(record: Any) -> bool:
     whole = isinstance(networks, list) and networks and all(isinstance(found, Mapping) for found in networks)
     if not whole or len(networks) != len(record["networks"]) or not isinstance(curves, Mapping):
         return False
-    numbers = (
-        _at(record, network, column) for network in (*range(len(networks)), "mean", "ensemble") for column in COLUMNS
-    )
+    ensembles = record["metrics"].get("ensembles", {})
+    if not isinstance(ensembles, Mapping) or not all(size.isascii() and size.isdecimal() for size in ensembles):
+        return False
+    rows = (*range(len(networks)), "mean", *(f"ensembles/{size}" for size in ensembles), "ensemble")
+    numbers = (_at(record, network, column) for network in rows for column in COLUMNS)
     return all(number is None or _is_number(number) for number in numbers) and all(
         _is_curve(curve, len(networks)) for curve in curves.values()
     )
@@ -176,7 +178,7 @@ def value(record: Record, network: int | str, column: str) -> float | None:
 
     Args:
         record: of a run.
-        network: index of one, `mean` of all, or `ensemble`.
+        network: index of one, `mean` of all, `ensemble`, or an ensemble of the first ones such as `ensembles/3`.
         column: of `COLUMNS`.
     """
     found = _at(record, network, column)
@@ -193,7 +195,7 @@ def _at(record: Record, network: int | str, column: str) -> Any:
     if isinstance(network, int):
         found: Any = networks[network] if network < len(networks) else {}
     else:
-        found = metrics.get(network, {})
+        found, path = metrics, (*network.split("/"), *path)
     for key in path:
         if isinstance(found, Mapping):
             found = found.get(str(key))

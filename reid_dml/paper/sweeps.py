@@ -18,14 +18,17 @@ def cohort_sizes(ensemble: bool) -> Sweep:
     }
     network = "ensemble" if ensemble else "mean"
 
-    def series_of(label: str, name: str, start: tuple[tuple[float, str], ...]) -> Series:
+    def series_of(label: str, name: str) -> Series:
         rest = ((float(size), f"market_mobilenet_{name.format(size)}") for size in COHORT_SIZES[1:])
-        return Series(label, (*start, *rest), network)
+        return Series(label, tuple((size, run, network) for size, run in (*first[ensemble:], *rest)))
 
-    series = [series_of(label, name, first[ensemble:]) for label, name in kinds.items()]
+    series = [series_of(label, name) for label, name in kinds.items()]
     if ensemble:
-        alone = ((2.0, "market_mobilenet_independent"),)
-        series.append(series_of("independent", "independent_k{}", alone))
+        *fewer, largest = COHORT_SIZES[1:]
+        run = f"market_mobilenet_independent_k{largest}"
+        some = ((float(size), run, f"ensembles/{size}") for size in fewer)
+        pair = (2.0, "market_mobilenet_independent", network)
+        series.append(Series("independent", (pair, *some, (float(largest), run, network))))
     what = "ensembles of their features" if ensemble else "mean of the networks"
     letter = "b" if ensemble else "a"
     return Sweep(
@@ -52,7 +55,10 @@ def fewer_labels(data: str) -> Sweep:
     series = tuple(
         Series(
             names[kind],
-            (*((float(place), f"{data}_{place}_{kind}") for place in places), (float(last), full[kind])),
+            (
+                *((float(place), f"{data}_{place}_{kind}", "mean") for place in places),
+                (float(last), full[kind], "mean"),
+            ),
         )
         for kind in SEMI_SUPERVISED
     )

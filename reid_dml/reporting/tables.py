@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reid_dml.tasks.cohort_metrics import ensembles_by_label
 from reid_dml.text import printable
 
 
@@ -31,7 +32,7 @@ class MetricsTable:
     def rows(
         self, metrics: Mapping[str, Any], labels: Sequence[str], references: Sequence[ReferenceRow] = ()
     ) -> list[list[str]]:
-        """Header first: a row a network, the mean, the ensemble, and the published rows.
+        """Header first: a row a network, the mean, the ensembles, and the published rows.
 
         Args:
             metrics: of a cohort, in the layout of `Task.evaluate`.
@@ -41,7 +42,8 @@ class MetricsTable:
         columns = self.columns()
         rows = [["", *columns]]
         rows += [[label, *self.cells(found)] for label, found in zip(labels, metrics["networks"], strict=True)]
-        rows += [[label, *self.cells(metrics[label])] for label in ("mean", "ensemble") if label in metrics]
+        together = {label: metrics[label] for label in ("mean",) if label in metrics} | ensembles_by_label(metrics)
+        rows += [[label, *self.cells(found)] for label, found in together.items()]
         for row in references:
             values = [row.cells.get(column) for column in columns]
             rows.append([row.label, *("" if value is None else as_printed(value) for value in values)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from reid_dml.inference.rows import gather_rows, shard_rows
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
-from reid_dml.tasks.cohort_metrics import with_mean_and_sd
+from reid_dml.tasks.cohort_metrics import ensemble_label, ensembles, with_mean_and_sd
 from reid_dml.tasks.train_metrics import train_metrics
 
 
@@ -117,7 +117,11 @@ class ClassificationTask:
                 found = {"train": train[index], **found}
             networks.append({"classification": found})
         results = with_mean_and_sd(networks)
-        if len(networks) > 1:
-            mean = ensemble_log_probs(list(log_probs.values()))
-            results["ensemble"] = {"classification": {"test": test_metrics(mean, "ensemble")}}
+
+        def of_ensemble(members: Sequence[int]) -> dict[str, Any]:
+            label = "ensemble" if len(members) == len(log_probs) else ensemble_label(len(members))
+            mean = ensemble_log_probs([log_probs[index] for index in members])
+            return {"classification": {"test": test_metrics(mean, label)}}
+
+        results |= ensembles(list(log_probs), self.cfg.TEST.ENSEMBLE_SIZES, of_ensemble)
         return ClassificationEvaluation(results, bins)

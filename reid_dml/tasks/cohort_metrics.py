@@ -1,8 +1,8 @@
-"""From the metrics of each network of a cohort, or of several runs, to their mean and standard deviation."""
+"""From the networks of a cohort to its ensembles, and to mean and standard deviation, which runs have as well."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,35 @@ def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
     if len(networks) > 1:
         results["mean"], results["sd"] = mean_and_sd(in_common(networks))
     return results
+
+
+def ensembles(members: Sequence[int], sizes: Sequence[int], measure: Callable[[Sequence[int]], Any]) -> dict[str, Any]:
+    """The metrics of the ensemble of all networks, and of the first ones; nothing for one network.
+
+    Args:
+        members: the networks of the cohort by their index.
+        sizes: how many of the first ones make an ensemble each (`TEST.ENSEMBLE_SIZES`); those that are not fewer than
+            there are networks are left out.
+        measure: from members to the metrics of their ensemble.
+
+    Returns:
+        {"ensembles": {"2": metrics, ...}, "ensemble": metrics}; "ensembles" only if there are any.
+    """
+    if len(members) < 2:
+        return {}
+    some = {str(size): measure(members[:size]) for size in sorted(sizes) if size < len(members)}
+    return {**({"ensembles": some} if some else {}), "ensemble": measure(members)}
+
+
+def ensembles_by_label(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The ensembles of a cohort's metrics by what tables call them, that of all networks last."""
+    named = {ensemble_label(int(size)): found for size, found in metrics.get("ensembles", {}).items()}
+    return named | ({"ensemble": metrics["ensemble"]} if "ensemble" in metrics else {})
+
+
+def ensemble_label(size: int) -> str:
+    """What tables call the ensemble of the first networks of a cohort."""
+    return f"ensemble of the first {size}"
 
 
 def mean_and_sd(metrics: Sequence[Any]) -> tuple[Any, Any]:

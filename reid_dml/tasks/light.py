@@ -9,7 +9,14 @@ from reid_dml.models import ReIDNetwork
 from reid_dml.tasks.task import TASKS, Task
 
 # Left out: what takes its time and is asked of the final networks only.
-_WITHOUT = {"MULTI_QUERY": "none", "RERANK": False, "EXPAND": 0, "FPR": [], "TRAIN_ACCURACY": False}
+_WITHOUT = {
+    "MULTI_QUERY": "none",
+    "RERANK": False,
+    "EXPAND": 0,
+    "FPR": [],
+    "ENSEMBLE_SIZES": [],
+    "TRAIN_ACCURACY": False,
+}
 
 
 def light_task(task: Task) -> Task:

@@ -21,7 +21,7 @@ from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import rank, world_size
 from reid_dml.ranking.scoring import ScoringOptions, score
-from reid_dml.tasks.cohort_metrics import with_mean_and_sd
+from reid_dml.tasks.cohort_metrics import ensembles, with_mean_and_sd
 from reid_dml.tasks.train_metrics import train_metrics
 from reid_dml.timing import stage
 
@@ -92,7 +92,7 @@ class RetrievalTask:
         Returns:
             On process 0 with the metrics {"networks": [those of each], "mean", "sd", "ensemble"}, each in the layout
             of metrics files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one
-            network. Elsewhere it is empty.
+            network. With `TEST.ENSEMBLE_SIZES` there are also "ensembles", by size. Elsewhere it is empty.
         """
         batch_size = self.cfg.TEST.BATCH_SIZE
         options = {"device": device, "batch_size": batch_size, "workers": self.cfg.DATA.WORKERS}
@@ -142,18 +142,21 @@ class RetrievalTask:
         order, protocols = sorted(features["query"]), self._protocols(device)
         networks = []
         for index in order:
-            sets = self._feature_sets(features, [index], records)
-            metrics = score(sets, protocols)
+            metrics = score(self._feature_sets(features, [index], records), protocols)
             if index in train:
                 metrics["classification"] = {"train": train[index]}
             networks.append(metrics)
         results = with_mean_and_sd(networks)
-        if len(order) > 1:
-            sets = self._feature_sets(features, order, records)
-            results["ensemble"] = score(sets, protocols)
+        whole = self._feature_sets(features, order, records)
+
+        def of_ensemble(members: Sequence[int]) -> dict[str, Any]:
+            sets = whole if len(members) == len(order) else self._feature_sets(features, members, records)
+            return score(sets, protocols)
+
+        results |= ensembles(order, self.cfg.TEST.ENSEMBLE_SIZES, of_ensemble)
         if why := self._no_multi_query():
             results["not_run"] = {"multi_query": why}
-        return RetrievalEvaluation(results, sets)
+        return RetrievalEvaluation(results, whole)
 
     def _protocols(self, device: str) -> ScoringOptions:
         test = self.cfg.TEST

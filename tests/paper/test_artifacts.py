@@ -136,7 +136,7 @@ def test_cohort_sizes_run_from_one_network_to_five():
     sweep = ARTIFACTS["fig3a"]
     assert isinstance(sweep, Sweep)
     for series in sweep.series:
-        assert [x for x, _ in series.points] == [1, *COHORT_SIZES]
+        assert [x for x, *_ in series.points] == [1, *COHORT_SIZES]
 
 
 def test_names_groups_and_a_slip():
@@ -166,6 +166,20 @@ def test_a_series_that_has_no_run_of_its_own_is_not_drawn(further, shown, tmp_pa
         records[f"market_mobilenet_{name}", "small"] = {0: {"metrics": metrics}}
     (part,) = paper_parts(["fig3a"], records, Place(tmp_path), "small")
     assert {row[0] for row in part.rows[1:]} == shown
+
+
+def test_independent_networks_of_the_largest_cohort_give_the_smaller_ensembles(tmp_path):
+    def record(**metrics: float) -> dict:
+        return {name: {"single_query": {"mAP_trapezoid": value}} for name, value in metrics.items()}
+
+    pair = {"networks": [], **record(ensemble=0.2)}
+    five = {"networks": [], **record(ensemble=0.5), "ensembles": record(**{"3": 0.3, "4": 0.4})}
+    records = {
+        ("market_mobilenet_independent", "small"): {0: {"metrics": pair}},
+        ("market_mobilenet_independent_k5", "small"): {0: {"metrics": five}},
+    }
+    (part,) = paper_parts(["fig3b"], records, Place(tmp_path), "small")
+    assert [row[:3] for row in part.rows[1:]] == [["independent", str(x), f"{10 * x}.00"] for x in (2, 3, 4, 5)]
 
 
 def test_the_posterior_of_the_top_classes_is_the_mean_over_networks_and_seeds(tmp_path):

@@ -22,7 +22,8 @@ from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.sets import load_data
 from reid_dml.data.stored import read_all
-from reid_dml.runs.networks import load_networks
+from reid_dml.runs.networks import build_network, load_networks
+from reid_dml.tasks.task import build_task
 from tests.conftest import REPOSITORY, TINY
 
 NAMES = ("apple", "bee", "car")
@@ -63,6 +64,18 @@ def tree_run(tree_config):
     cfg = load_config(tree_config, ["TEST.TRAIN_ACCURACY", "True"])
     train_and_evaluate(cfg)
     return Path(cfg.OUTPUT_DIR)
+
+
+def test_ensembles_of_the_first_networks_are_those_of_a_smaller_cohort(tree_config):
+    options = ["COHORT.NETWORKS", "[mobilenet_v1_0.25, mobilenet_v1_0.25, mobilenet_v1_0.25]"]
+    cfg = load_config(tree_config, [*options, "TEST.ENSEMBLE_SIZES", "[2]"])
+    networks = {index: build_network(cfg, index, len(NAMES)).eval() for index in range(3)}
+    task = build_task(cfg)
+    evaluation = task.evaluate(networks, "cpu")
+    pair = task.evaluate({index: networks[index] for index in (0, 1)}, "cpu").metrics
+    assert evaluation.metrics["ensembles"] == {"2": pair["ensemble"]}
+    assert evaluation.metrics["ensembles"]["2"] != evaluation.metrics["ensemble"]
+    assert "ensemble of the first 2" in evaluation.bins
 
 
 def test_the_record_holds_the_classification_layout(tree_run):
