@@ -63,7 +63,10 @@ def _configs(prefix: str, **_: Any) -> list[str]:
 def add_network(parser: ArgumentParser) -> None:
     """`--network`: which of them."""
     parser.add_argument(
-        "--network", default="ensemble", metavar="K", help="index of one network; default: the ensemble"
+        "--network",
+        default="ensemble",
+        metavar="K",
+        help="index of one network, or those of several, such as 0,2; default: all as an ensemble",
     )
 
 

@@ -66,7 +66,7 @@ def export_and_print(
     Args:
         cfg: names the networks and how images become their inputs.
         output: ends in .onnx, .pt2 or .xml.
-        network: `ensemble`, all of them as one graph, or the index of one.
+        network: see `runs.networks.NetworkChoice`; several are one graph.
         normalisation: `inside`: the graph takes RGB values in [0, 1]; `outside`: normalised ones.
         data: what is compared on: `embedded`, drawn images, or `own`, the test images of the config's data set.
         int8: quantise, and how.

@@ -47,7 +47,7 @@ def extract_folder(
         folder: of images, with sub-folders; or a table, an image or a video.
         output: a name that ends in .npz, .parquet or .mat; one without an ending is a folder of parts, see
             `extract_parts`.
-        network: `ensemble` or the index of one network.
+        network: see `runs.networks.NetworkChoice`.
         labels, cameras, frame_step: as for `data.image_paths.image_records`.
 
     Returns:

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 from reid_dml.config import load_config
 from reid_dml.errors import UserError
 from reid_dml.features.extractor import FeatureExtractor
+from reid_dml.runs.networks import NetworkChoice
 from reid_dml.runs.sources import run_config
 
 
@@ -48,13 +49,13 @@ def open_extractor(
     run: str | os.PathLike[str] | None,
     config_file: str | os.PathLike[str] | None,
     options: Sequence[str],
-    network: str | int = "ensemble",
+    network: NetworkChoice = "ensemble",
 ) -> FeatureExtractor:
     """The networks a command was given, ready to extract features.
 
     Args:
         run, config_file, options: as for `chosen_config`.
-        network: `ensemble` or the index of one network.
+        network: see `runs.networks.NetworkChoice`.
 
     Raises:
         UserError: as `chosen_config`, or networks that cannot be opened.

@@ -23,7 +23,7 @@ def save_model_folder(
     Args:
         cfg: names the networks.
         folder: new or empty.
-        network: `ensemble`, all of them, or the index of one.
+        network: see `runs.networks.NetworkChoice`.
         licence: of the weights, in the words of the Hugging Face hub.
         terms: of the data they were trained on.
 

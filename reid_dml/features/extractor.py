@@ -24,7 +24,7 @@ from reid_dml.features.validation import check_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.paths import given_path
 from reid_dml.runs.hub import PREFIX, is_hub_id
-from reid_dml.runs.networks import choose_network, load_networks
+from reid_dml.runs.networks import NetworkChoice, choose_networks, load_networks
 from reid_dml.runs.sources import run_config
 from reid_dml.sharing.model_card import CardText
 from reid_dml.sharing.model_folder import save_model
@@ -47,13 +47,13 @@ class FeatureExtractor:
 
     @staticmethod
     def from_run(
-        path: str | os.PathLike[str], network: str | int = "ensemble", device: str = "auto"
+        path: str | os.PathLike[str], network: NetworkChoice = "ensemble", device: str = "auto"
     ) -> FeatureExtractor:
         """Open a run.
 
         Args:
             path: a run folder, a model folder, or one of their weights files, wherever it is now.
-            network: `ensemble` (all of the cohort, concatenated) or the index of one network.
+            network: `ensemble` (all of the cohort, concatenated), the index of one network, or those of some: [0, 2].
             device: auto, cpu, cuda or cuda:N.
 
         Raises:
@@ -65,11 +65,11 @@ class FeatureExtractor:
         cfg = run_config(path)
         device = resolve_device(device)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
-        return FeatureExtractor(cfg, choose_network(networks, network, path), device)
+        return FeatureExtractor(cfg, choose_networks(networks, network, path), device)
 
     @staticmethod
     def from_pretrained(
-        name: str | os.PathLike[str], network: str | int = "ensemble", device: str = "auto"
+        name: str | os.PathLike[str], network: NetworkChoice = "ensemble", device: str = "auto"
     ) -> FeatureExtractor:
         """Open a model folder.
 
@@ -99,13 +99,13 @@ class FeatureExtractor:
         save_model(self.networks, self.cfg, self.model, folder, CardText(licence, terms))
 
     @staticmethod
-    def from_config(cfg: CfgNode, network: str | int = "ensemble") -> FeatureExtractor:
+    def from_config(cfg: CfgNode, network: NetworkChoice = "ensemble") -> FeatureExtractor:
         """Open `MODEL.WEIGHTS` of a config on its `DEVICE`; otherwise like `from_run`."""
         device = resolve_device(cfg.DEVICE)
         use_threads(cfg.THREADS)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         end_threads()  # another thread than this one may be the one that extracts
-        return FeatureExtractor(cfg, choose_network(networks, network, cfg.MODEL.WEIGHTS), device)
+        return FeatureExtractor(cfg, choose_networks(networks, network, cfg.MODEL.WEIGHTS), device)
 
     @cached_property
     def model(self) -> str:

@@ -36,6 +36,9 @@ from reid_dml.threads import cpu_threads, threads_of_one_batch
 
 logger = logging.getLogger(__name__)
 
+# Which networks of a cohort: `ensemble` (all of them), the index of one, or those of several: "0,2" or [0, 2].
+NetworkChoice = str | int | Sequence[int]
+
 # How an image becomes a network's input in evaluation; test-time flipping is a choice of the evaluation itself.
 INPUT_OPTIONS = (*(key for key in EVALUATION_OPTIONS.values() if key.startswith("INPUT.")), "DATA.STORED_SIZE")
 # Options of MODEL that leave a trained network's outputs alone, or show in the names of its weights. Any other one
@@ -250,26 +253,30 @@ def _of_each(cfg: CfgNode, key: str) -> Any:
     return per_network(cfg, key) if all_options()[key].per_network else get_option(cfg, key)
 
 
-def choose_network(
-    networks: Mapping[int, ReIDNetwork], choice: str | int, path: str | os.PathLike[str]
+def choose_networks(
+    networks: Mapping[int, ReIDNetwork], choice: NetworkChoice, path: str | os.PathLike[str]
 ) -> Mapping[int, ReIDNetwork]:
-    """All networks, or one.
+    """All networks, one, or some.
 
     Args:
         networks: by index.
-        choice: `ensemble`, or an index.
+        choice: see `NetworkChoice`.
         path: where they came from, for messages.
 
     Raises:
-        UserError: no network of this index.
+        UserError: no network of such an index, or one that is named twice.
     """
     if choice == "ensemble":
         return networks
     for network in networks.values():
         if isinstance(network, ExportedNetwork) and " " in network.about["indices"]:
-            raise UserError(f"{path}: is one graph of several networks; leave out --network, or export one of them")
-    index = small_number(str(choice))
-    if index is None or index not in networks:
-        indices = ", ".join(map(str, sorted(networks)))
-        raise UserError(f"{path}: network {choice!r:.40} is neither `ensemble` nor one of {indices}")
-    return {index: networks[index]}
+            raise UserError(f"{path}: is one graph of several networks; leave out --network, or export fewer of them")
+    words = choice.split(",") if isinstance(choice, str) else choice if isinstance(choice, Sequence) else [choice]
+    chosen = [small_number(str(word).strip()) for word in words]
+    for index, word in zip(chosen, words, strict=True):
+        if index is None or index not in networks:
+            indices = ", ".join(map(str, sorted(networks)))
+            raise UserError(f"{path}: network {word!r:.40} is neither `ensemble` nor one of {indices}")
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise UserError(f"{path}: networks {choice!r:.40}: name each once, such as 0,1")
+    return {index: network for index, network in networks.items() if index in chosen}

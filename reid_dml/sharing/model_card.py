@@ -148,8 +148,9 @@ def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -
     metrics = record.get("metrics", {})
     networks = metrics.get("networks", [])
     named = {f"network {index}": networks[index] for index in indices if index < len(networks)}
-    if "ensemble" in metrics and len(indices) == len(networks):
-        named["all together"] = metrics["ensemble"]
+    ensembles = {**metrics.get("ensembles", {}), str(len(networks)): metrics.get("ensemble")}
+    if together := ensembles.get(str(len(indices))) if list(indices) == list(range(len(indices))) else None:
+        named["all together"] = together
     if not named:
         return "Nothing: these weights came without the record of a run."
     retrieval, classes = [], []

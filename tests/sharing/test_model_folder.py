@@ -19,6 +19,7 @@ from reid_dml.config import load_config
 from reid_dml.data.sets import load_data
 from reid_dml.errors import UserError
 from reid_dml.models.summary import summarize
+from reid_dml.runs.networks import build_network
 from reid_dml.sharing.model_card import CardText, model_card
 from reid_dml.sharing.model_folder import save_model
 from tests.conftest import REPOSITORY, killed_draft
@@ -58,6 +59,47 @@ def test_one_network_of_a_cohort_is_a_model_too(model, tiny_run, paths, tmp_path
     expected = FeatureExtractor.from_pretrained(model, 1, device="cpu")
     np.testing.assert_array_equal(one(paths), expected(paths))
     assert one.model == expected.model
+
+
+def test_some_networks_of_a_cohort_are_a_model_too(make_config, paths, tmp_path):
+    cfg = make_config("COHORT.NETWORKS", "[mobilenet_v1_0.25, osnet_x0_25, mobilenet_v1_0.25]")
+    networks = {index: build_network(cfg, index, 5).eval() for index in range(3)}
+    FeatureExtractor(cfg, networks, "cpu").save_pretrained(tmp_path / "all")
+    for choice in ("0,2", [2, 0]):
+        some = FeatureExtractor.from_pretrained(tmp_path / "all", choice, device="cpu")
+        expected = FeatureExtractor(cfg, {index: networks[index] for index in (0, 2)}, "cpu")(paths)
+        np.testing.assert_array_equal(some(paths), expected)
+    some.save_pretrained(tmp_path / "some")
+    assert not (tmp_path / "some" / "network_1.safetensors").exists()
+    again = FeatureExtractor.from_pretrained(tmp_path / "some", device="cpu")
+    np.testing.assert_array_equal(again(paths), expected)
+    assert again.model == some.model
+    for choice in ("0,0", [], "0,", "0,3", ",", "0;1"):
+        with pytest.raises(UserError, match=r"all: network"):
+            FeatureExtractor.from_pretrained(tmp_path / "all", choice, device="cpu")
+
+
+def test_the_card_has_the_ensemble_of_the_first_networks(make_config):
+    def metrics(value: float) -> dict:
+        return {"single_query": {"mAP": value, "mINP": value, "cmc": [value] * 10}}
+
+    record = {
+        "metrics": {
+            "networks": [metrics(value) for value in (0.1, 0.2, 0.3)],
+            "ensembles": {"2": metrics(0.4)},
+            "ensemble": metrics(0.5),
+        },
+        "steps": 1,
+        "seed": 0,
+        "device": "cpu",
+        "dataset": "synthetic",
+    }
+    cfg = make_config("COHORT.NETWORKS", "[osnet_x0_25, osnet_x0_25, osnet_x0_25]")
+    shown = summarize("osnet_x0_25", (32, 16), 5)
+    for indices, together in (((0, 1), "40.00"), ((0, 1, 2), "50.00"), ((1, 2), "")):
+        card = model_card(cfg, record, dict.fromkeys(indices, shown), "m", CardText(), without_roboflow="no")
+        rows = [line for line in card.splitlines() if line.startswith("| all together")]
+        assert [row.split("|")[3].strip() for row in rows] == ([together] if together else [])
 
 
 def test_it_holds_no_folder_and_no_person_of_the_training(model, tiny_run, data_root):
