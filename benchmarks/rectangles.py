@@ -105,8 +105,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from reid_dml.cells import markdown_table
-    from reid_dml.errors import require_file
     from reid_dml.files import write_text
+    from reid_dml.paths import require_file
     from reid_dml.reporting.markdown import fill_marks
 
     page = require_file(Path(arguments.page), "the page", "it holds the marks between which the table is drawn")

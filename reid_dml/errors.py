@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
 from reid_dml.called import as_called
-from reid_dml.paths import given_path
 
 
 class UserError(Exception):
@@ -50,31 +48,6 @@ def describe_os_error(error: OSError) -> str:
     name = error.filename2 or error.filename
     where = absolute(os.fsdecode(name)) if isinstance(name, (str, bytes)) else name or "a file"
     return f"{where}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
-
-
-def require_file(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
-    """The path, if it is a file that is not empty.
-
-    Args:
-        path: of the file.
-        what: what it is expected to be, for the error.
-        remedy: what to do where it is not, for the error.
-
-    Returns:
-        The path, with the home folder in place of ~.
-
-    Raises:
-        UserError: a folder, no file, or an empty one.
-        ValueError: no path.
-    """
-    path = given_path(path, what)
-    if path.is_dir():
-        raise UserError(f"{path}: {what} is expected to be a file, this is a folder; {remedy}")
-    if not path.is_file():
-        raise UserError(f"{absolute(path)}: {what} not found; {remedy}")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: {what} is empty (0 bytes); {remedy}")
-    return path
 
 
 def user_message(error: Exception) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 import zlib
@@ -20,26 +19,6 @@ from reid_dml.text import ERRORS
 
 _OURS = "reid_dml"  # in the names of drafts: what others call .x.tmp is theirs
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
-
-
-def expand_path(text: str, what: str) -> str:
-    """A path with the home folder in place of ~ and the values of $VARIABLES, as the shell would give it.
-
-    Args:
-        text: the path.
-        what: where it was given, for the error.
-
-    Raises:
-        UserError: a variable that is not set or a user who is not known, unless a file is really called so.
-    """
-    if not text.startswith("~") and "$" not in text:
-        return text
-    expanded = os.path.expanduser(os.path.expandvars(text))
-    left = re.search(r"^~[^/]*|\$(\w+|\{\w+\})", expanded)
-    if left and not os.path.lexists(expanded):
-        why = "names no user" if left[0].startswith("~") else "is not set"
-        raise UserError(f"{what}: {text}: {left[0]} {why}; write the path out")
-    return expanded
 
 
 def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> None:

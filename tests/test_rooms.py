@@ -15,8 +15,8 @@ ROOMS = [
     *("__main__", "commands", "service", "paper", "report_page", "analysis", "reporting", "tasks", "export"),
     *("retrieval", "ranking", "search", "features", "sharing", "inference", "runs", "config", "engine", "mutual"),
     *("models", "classification", "data", "options", "registry", "compiling", "processes", "device", "threads"),
-    *("versions", "heartbeat", "digests", "outputs", "locks", "files", "extras", "shipped", "ending", "errors", "logs"),
-    *("timing", "waiting", "measured", "paths", "called", "cells", "text"),
+    *("versions", "heartbeat", "digests", "outputs", "locks", "files", "extras", "shipped", "paths", "ending"),
+    *("errors", "logs", "timing", "waiting", "measured", "called", "cells", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

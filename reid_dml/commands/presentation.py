@@ -12,8 +12,9 @@ from urllib.parse import quote
 from yacs.config import CfgNode
 
 from reid_dml.data.sets import split_entry, tested_entry, trained_entries
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.paper.published import published_rows
+from reid_dml.paths import require_file
 from reid_dml.processes import rank
 from reid_dml.report_page.calibration_sections import calibration_figures, calibration_sections
 from reid_dml.report_page.page import Control, write_report

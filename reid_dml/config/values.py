@@ -8,8 +8,8 @@ from typing import Any
 
 from reid_dml.config.yaml_text import Padded, parse_yaml
 from reid_dml.errors import UserError
-from reid_dml.files import expand_path
 from reid_dml.options import TYPES, Option, shown
+from reid_dml.paths import expand_path
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on"), True),

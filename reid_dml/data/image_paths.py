@@ -13,7 +13,8 @@ from reid_dml.data.person_folders import read_person_folders
 from reid_dml.data.records import UNKNOWN_CAMERA, UNKNOWN_PERSON, ImageRecord
 from reid_dml.data.tables import is_table, read_table
 from reid_dml.data.videos import every, is_video, with_frames
-from reid_dml.errors import UserError, absolute, require_file
+from reid_dml.errors import UserError, absolute
+from reid_dml.paths import given_path, require_file
 
 LABELS = ("name", "folder", "none")
 CAMERAS = ("use", "ignore")
@@ -72,7 +73,7 @@ def image_records(
     """
     records: list[ImageRecord] = []
     labelled: list[LabelledImage] = []
-    for path in paths:
+    for path in map(given_path, paths):
         if is_table(path):
             table = read_table(path)
             if "person_id" in table.columns:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from reid_dml.data.labels import LabelledImage, tidy
 from reid_dml.data.times import tidy_time
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
+from reid_dml.paths import require_file
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,11 @@ import numpy as np
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.times import moment_of
 from reid_dml.digests import digest_of
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_finite, check_text
 from reid_dml.files import save_with
+from reid_dml.paths import require_file
 
 _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids": "int64 (N,)"}
 _OPTIONAL = ("paths", "model", "times", "names", "clothes")

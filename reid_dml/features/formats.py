@@ -23,11 +23,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid_dml.digests import check_digest, verifies
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet, is_npz, row_names, whole_ids
 from reid_dml.features.names import Names
 from reid_dml.features.validation import check_finite
 from reid_dml.files import save_with
+from reid_dml.paths import require_file
 from reid_dml.text import from_utf8, to_utf8
 
 SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}

@@ -12,9 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.models.file_kinds import foreign_kind, is_safetensors
 from reid_dml.models.safetensors_files import read_weights
+from reid_dml.paths import require_file
 
 State = dict[str, Tensor]  # tensors by name
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.features.validation import METRICS, DoubtfulFeatures, FeatureError, model_text
+from reid_dml.paths import require_file
 from reid_dml.ranking.probability import SamePerson
 
 _MAKE = "make one with reid-dml calibrate --json"

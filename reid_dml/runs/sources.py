@@ -21,9 +21,9 @@ from reid_dml.config import default_config, get_option, parse_config
 from reid_dml.config.imports import import_parts_of
 from reid_dml.data.sets import split_entry
 from reid_dml.errors import UserError
-from reid_dml.files import expand_path
 from reid_dml.models.exported import is_exported, read_about
 from reid_dml.models.weights import read_metadata
+from reid_dml.paths import expand_path
 from reid_dml.runs.folder import OF_THE_PLACE, RunFolder, config_text
 from reid_dml.runs.hub import PREFIX, local_path
 from reid_dml.text import small_number

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from reid_dml.data.records import ImageRecord
-from reid_dml.errors import require_file
 from reid_dml.features.feature_set import FeatureSet, row_names
 from reid_dml.features.formats import read_features
 from reid_dml.features.part_store import PartStore, files_fingerprint
+from reid_dml.paths import require_file
 
 _PART = 4096  # images whose features are kept by an interrupted command
 

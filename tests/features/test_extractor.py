@@ -45,6 +45,8 @@ def test_the_home_folder_stands_for_a_tilde(tiny_run, paths, tmp_path, monkeypat
     np.testing.assert_array_equal(extract(["~/photo.png"]), extract(paths[:1]))
     (tmp_path / "list.csv").write_text("path\nphoto.png\n")
     assert [image.path for image in read_table("~/list.csv").images] == [str(tmp_path / "photo.png")]
+    for images in ("~", "~/photo.png", "~/list.csv"):
+        assert [record.path for record in image_records([images])] == [str(tmp_path / "photo.png")]
 
 
 def test_the_ensemble_joins_the_networks(tiny_run, paths):

@@ -44,8 +44,8 @@ def run(arguments: Namespace) -> None:
 
     from reid_dml.commands.results import headline, networks_page, paper_section, read_runs, results_page
     from reid_dml.config.schema import all_sections
-    from reid_dml.errors import require_file
     from reid_dml.files import write_text
+    from reid_dml.paths import require_file
     from reid_dml.reporting.markdown import fill_marks
     from reid_dml.reporting.options_page import options_page
 

@@ -14,8 +14,8 @@ from reid_dml.data.joined import join_training, repeated, with_tests_of
 from reid_dml.data.records import ClassificationData, ReIDData
 from reid_dml.data.semi_supervised import hide_labels
 from reid_dml.errors import UserError, absolute
-from reid_dml.files import expand_path
 from reid_dml.options import Component
+from reid_dml.paths import expand_path
 from reid_dml.registry import Registry
 
 DEFAULT_ROOT = "datasets"  # of DATA.ROOT

@@ -10,7 +10,8 @@ from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import register_data
 from reid_dml.data.sets.class_folders import holds_class_tree, number_classes, read_class_tree, read_split
 from reid_dml.data.sets.places import check_root
-from reid_dml.errors import UserError, absolute, require_file
+from reid_dml.errors import UserError, absolute
+from reid_dml.paths import require_file
 
 
 @register_data(

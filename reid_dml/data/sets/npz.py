@@ -15,7 +15,8 @@ from yacs.config import CfgNode
 
 from reid_dml.data.records import ClassificationData, ImageRecord
 from reid_dml.data.sets import own_name, register_data
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
+from reid_dml.paths import require_file
 
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 _REMEDY = f"a file with the arrays {', '.join(_KEYS)} (see datasets/README.md)"

@@ -15,9 +15,10 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.extras import check
 from reid_dml.models.reid_network import Output
+from reid_dml.paths import require_file
 
 # What every exported file says of itself.
 ABOUT = {

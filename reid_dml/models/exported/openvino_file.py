@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from reid_dml.digests import check_file
-from reid_dml.errors import UserError, require_file
+from reid_dml.errors import UserError
 from reid_dml.models.exported.sealing import check_seal
+from reid_dml.paths import require_file
 
 READERS, WRITERS = ("openvino",), ("onnx", "onnxscript")  # written by way of ONNX
 EXTRA = "openvino"
