@@ -56,7 +56,9 @@ def test_testing_with_other_inputs_warns_by_name(command, tiny_config, tiny_run)
 
 def test_testing_one_network_gives_its_metrics(command, tiny_config, tiny_run, tmp_path):
     weights = tiny_run / "network_1_ema.safetensors"
-    result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", weights, "--json", tmp_path / "m.json")
+    result = command("test_net", "--config-file", tiny_config, "MODEL.WEIGHTS", weights, "--json", tmp_path / "m.json",
+                     "TEST.EXPAND_ALPHA", 3)  # fmt: skip
+    assert "warning: TEST.EXPAND_ALPHA: 3.0: has no effect while TEST.EXPAND is 0" in result.err
     assert result.code == 0, result.err
     found = json.loads((tmp_path / "m.json").read_text())
     assert found == {"networks": [json.loads((tiny_run / "result.json").read_text())["metrics"]["networks"][1]]}

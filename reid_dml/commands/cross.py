@@ -13,6 +13,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.commands.presentation import print_metrics, say
+from reid_dml.config import warn_of_idle_test_options
 from reid_dml.data.joined import repeated
 from reid_dml.data.sets import alone
 from reid_dml.data.sets.protocol import with_protocol
@@ -44,6 +45,8 @@ def evaluate_on_sets(cfg: CfgNode, *, json_file: str | None = None) -> None:
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)
     with processes(device):
+        if rank() == 0:
+            warn_of_idle_test_options(cfg)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         tasks = first_then_others(lambda: cross_tasks(cfg, cfg.DATA.TEST))
         labels = network_labels(network_names(cfg, networks), list(networks))

@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 
 from reid_dml.commands.cross import evaluate_on_sets, tested_task
 from reid_dml.commands.presentation import expected_rows, print_metrics, read_control, task_report
+from reid_dml.config import warn_of_idle_test_options
 from reid_dml.device import describe_device, keep_freed_memory, resolve_device
 from reid_dml.errors import UserError, absolute
 from reid_dml.files import write_json
@@ -46,6 +47,8 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
     device = resolve_device(cfg.DEVICE)
     use_threads(cfg.THREADS)
     with processes(device):
+        if rank() == 0:
+            warn_of_idle_test_options(cfg)
         networks = load_networks(cfg, cfg.MODEL.WEIGHTS, device)
         task = first_then_others(lambda: tested_task(cfg))
         control = read_control(cfg.CONTROL, task.kind) if report_file else None

@@ -1,8 +1,9 @@
-"""Options that a training would accept but that do nothing: said once, when it starts."""
+"""Options that a training or evaluation would accept but that do nothing: said once, when it starts."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 from yacs.config import CfgNode
 
@@ -19,6 +20,9 @@ _SWITCHES = {
     "INPUT.ERASE_ASPECT": ("INPUT.ERASE", 0.0),
     "INPUT.CROP_AREA": ("INPUT.CROP", "none"),
     "INPUT.CROP_ASPECT": ("INPUT.CROP", "none"),
+    "TEST.RERANK_K": ("TEST.RERANK", False),
+    "TEST.RERANK_LAMBDA": ("TEST.RERANK", False),
+    "TEST.EXPAND_ALPHA": ("TEST.EXPAND", 0),
 }
 
 
@@ -28,12 +32,8 @@ def warn_of_idle_options(cfg: CfgNode) -> None:
     def warn(key: str, why: str) -> None:
         warnings.warn(f"{key}: {shown(get_option(cfg, key))}: {why}", stacklevel=3)
 
-    options = all_options()
-    for key, (switch, off) in _SWITCHES.items():
-        states = get_option(cfg, switch)
-        idle = all(state == off for state in (states if isinstance(states, list) else [states]))
-        if idle and get_option(cfg, key) != options[key].default:
-            warn(key, f"has no effect while {switch} is {off}")
+    for key, why in _switched_off(cfg):
+        warn(key, why)
     if 0 < cfg.TRAIN.STEPS <= cfg.SCHEDULE.WARMUP_STEPS:
         share = cfg.TRAIN.STEPS / cfg.SCHEDULE.WARMUP_STEPS
         warn(
@@ -46,3 +46,20 @@ def warn_of_idle_options(cfg: CfgNode) -> None:
             warn(key, why)
     for component in chosen_components(cfg):
         component.advise(cfg, warn)
+
+
+def warn_of_idle_test_options(cfg: CfgNode) -> None:
+    """The same of options of an evaluation alone."""
+    for key, why in _switched_off(cfg):
+        if key.startswith("TEST."):
+            warnings.warn(f"{key}: {shown(get_option(cfg, key))}: {why}", stacklevel=2)
+
+
+def _switched_off(cfg: CfgNode) -> Iterator[tuple[str, str]]:
+    """Options that were changed while the one that switches them on is off: (key, why it has no effect)."""
+    options = all_options()
+    for key, (switch, off) in _SWITCHES.items():
+        states = get_option(cfg, switch)
+        idle = all(state == off for state in (states if isinstance(states, list) else [states]))
+        if idle and get_option(cfg, key) != options[key].default:
+            yield key, f"has no effect while {switch} is {off}"

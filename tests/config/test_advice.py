@@ -35,6 +35,8 @@ def advice(cfg):
             "CIRCLE_WEIGHT: 1.0: a batch with one image of each person",
         ),
         ("OBJECTIVE.WEIGHT 0", "OBJECTIVE.WEIGHT: 0.0: nobody learns from its peers"),
+        ("TEST.RERANK_K [30,6]", "TEST.RERANK_K: [30, 6]: has no effect while TEST.RERANK is False"),
+        ("TEST.EXPAND_ALPHA 3", "TEST.EXPAND_ALPHA: 3.0: has no effect while TEST.EXPAND is 0"),
         ("OBJECTIVE.WARMUP_STEPS 1000", "WARMUP_STEPS: 1000: is longer than the training"),
         (
             "SCHEDULE.WARMUP_STEPS 6",
