@@ -18,7 +18,7 @@ _OWN_MODULES: dict[str, None] = {}  # what `IMPORTS` has named in this process, 
 class Registry(Generic[Entry]):
     """Names and what they stand for, for one option of the config."""
 
-    def __init__(self, option: str, package: str) -> None:
+    def __init__(self, option: str, package: str, base: type | None = None) -> None:
         """A registry without entries.
 
         Args:
@@ -26,8 +26,9 @@ class Registry(Generic[Entry]):
             package: every module of it is imported before the first look-up, so that a file there is all it takes to
                 add an entry. Entries may also be registered from outside, before the config is loaded: by a module
                 that `IMPORTS` names.
+            base: of the classes that are registered; None: they are no classes, or of no common one.
         """
-        self.option, self.package = option, package
+        self.option, self.package, self.base = option, package, base
         self._entries: dict[str, Entry] = {}
         self._complete = False  # whether the package's modules have been imported
 
@@ -51,12 +52,18 @@ class Registry(Generic[Entry]):
                         f"{self.option}: {name!r} is registered already, by {_where(self._entries[name])}; give "
                         f"{_where(entry)} another name"
                     )
-            if why := getattr(entry, "unfit", str)():
+            if why := self._unfit(entry):
                 raise ValueError(f"{self.option}: {names[0]!r} cannot be registered: {_where(entry)} {why}")
             self._entries.update(dict.fromkeys(names, entry))
             return entry
 
         return add
+
+    def _unfit(self, entry: Entry) -> str:
+        """Why it cannot be registered, to be read behind its name; empty if it can."""
+        if self.base and not (isinstance(entry, type) and issubclass(entry, self.base)):
+            return f"is no class made from {self.base.__name__}"
+        return str(getattr(entry, "unfit", str)())
 
     def names(self) -> list[str]:
         """All names, in the order of registration."""

@@ -54,16 +54,27 @@ def test_a_term_is_refused_by_what_it_lacks():
         def loss(self, inputs):
             return inputs.own.logits.mean()
 
+    @dataclass(frozen=True)
+    class FeaturesAlone(NoLoss):
+        needs_peer_features: ClassVar[bool] = True
+
+    with pytest.raises(ValueError, match=r"FeaturesAlone needs features of peers and no peers; write needs_peers"):
+        register_term("features")(FeaturesAlone)
+    for no_term in (len, 3, Falling):
+        with pytest.raises(ValueError, match=r"OBJECTIVE: 'no' cannot be registered: .* is no class made from Term"):
+            register_term("no")(no_term)
+
     with pytest.raises(ValueError, match=r"NoWeight has no value for weight; write weight: float = option\("):
         register_term("weightless")(NoWeight)
     assert TERMS.entries() == before
 
 
-def test_other_components_are_dataclasses_too():
-    class Falling(LearningRateSchedule):
-        def factor(self, step, total, warmup_steps):
-            return 1 - step / total
+class Falling(LearningRateSchedule):
+    def factor(self, step, total, warmup_steps):
+        return 1 - step / total
 
+
+def test_other_components_are_dataclasses_too():
     with pytest.raises(ValueError, match=r"SCHEDULE\.NAME: 'falling' cannot be registered: .*Falling is no dataclass"):
         register_schedule("falling")(Falling)
     with pytest.raises(ValueError, match=r"SAMPLER\.NAME: 'nothing' .*SamplerKind lacks build"):

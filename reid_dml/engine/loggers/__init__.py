@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from reid_dml.errors import describe_os_error
 from reid_dml.extras import check
@@ -78,26 +78,8 @@ class Logger:
         """The end, also that of a run that failed."""
 
 
-LOGGERS: Registry[type[Logger]] = Registry("LOG.TO", __name__)
-Kind = TypeVar("Kind", bound=type[Logger])
-
-
-def register_logger(name: str) -> Callable[[Kind], Kind]:
-    """Make a class of loggers known under a name in `LOG.TO`.
-
-    Raises `ValueError` for a name that is taken, and for what is no `Logger`.
-    """
-
-    if not isinstance(name, str):
-        raise ValueError(f"LOG.TO: {name!r} is registered without a name; give one in brackets")
-
-    def register(kind: Kind) -> Kind:
-        if not (isinstance(kind, type) and issubclass(kind, Logger)):
-            raise ValueError(f"LOG.TO: {name!r} cannot be registered: {kind!r} is no class made from Logger")
-        LOGGERS.register(name)(kind)
-        return kind
-
-    return register
+LOGGERS: Registry[type[Logger]] = Registry("LOG.TO", __name__, Logger)
+register_logger = LOGGERS.register
 
 
 def check_loggers(names: Sequence[str]) -> None:

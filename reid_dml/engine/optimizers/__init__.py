@@ -35,7 +35,7 @@ class Optimizer(Component, ABC):
         """
 
 
-OPTIMIZERS: Registry[type[Optimizer]] = Registry("OPTIM.NAME", __name__)
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("OPTIM.NAME", __name__, Optimizer)
 register_optimizer = OPTIMIZERS.register
 
 

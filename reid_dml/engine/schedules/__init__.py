@@ -29,5 +29,5 @@ class LearningRateSchedule(Component, ABC):
         """Point out, when a training begins, options that do not go with a run of `total` steps."""
 
 
-SCHEDULES: Registry[type[LearningRateSchedule]] = Registry("SCHEDULE.NAME", __name__)
+SCHEDULES: Registry[type[LearningRateSchedule]] = Registry("SCHEDULE.NAME", __name__, LearningRateSchedule)
 register_schedule = SCHEDULES.register

@@ -50,7 +50,7 @@ class Term(Component, ABC):
     asks for are neither made nor sent between processes, and reading them raises `UserError`.
     """
 
-    name: ClassVar[str]  # of its column in logs; set by `register_term`
+    name: ClassVar[str] = ""  # of its column in logs; set by `register_term`
     title: ClassVar[str]  # of its curve in the report
     unit: ClassVar[str] = ""  # of its values there
     switch: ClassVar[str] = "WEIGHT"  # the option that switches it on, behind its prefix
@@ -65,6 +65,12 @@ class Term(Component, ABC):
     def key(cls) -> str:
         """The config key that switches it on, for messages."""
         return f"OBJECTIVE.{cls.prefix}{cls.switch}"
+
+    @classmethod
+    def unfit(cls) -> str:
+        if cls.needs_peer_features and not cls.needs_peers:
+            return "needs features of peers and no peers; write needs_peers: ClassVar[bool] = True"
+        return super().unfit()
 
     @property
     @abstractmethod
@@ -127,7 +133,7 @@ class WeightedTerm(Term):
 
 RESERVED = ("loss", "accuracy", "learning_rate")  # columns of the log beside the terms
 Kind = TypeVar("Kind", bound=type[Term])
-TERMS: Registry[type[Term]] = Registry("OBJECTIVE", __name__)
+TERMS: Registry[type[Term]] = Registry("OBJECTIVE", __name__, Term)
 
 
 def register_term(name: str) -> Callable[[Kind], Kind]:
@@ -137,8 +143,8 @@ def register_term(name: str) -> Callable[[Kind], Kind]:
         raise ValueError(f"OBJECTIVE: {name!r} is another column of the log; give the term another name")
 
     def register(kind: Kind) -> Kind:
-        kind.name = name
         TERMS.register(name)(kind)
+        kind.name = name
         return kind
 
     return register

@@ -46,7 +46,7 @@ class UpdateRule(Component, ABC):
         """
 
 
-UPDATE_RULES: Registry[type[UpdateRule]] = Registry("UPDATE.RULE", __name__)
+UPDATE_RULES: Registry[type[UpdateRule]] = Registry("UPDATE.RULE", __name__, UpdateRule)
 register_update = UPDATE_RULES.register
 
 

@@ -64,7 +64,7 @@ class SamplerKind(Component, ABC):
         return 1
 
 
-SAMPLERS: Registry[type[SamplerKind]] = Registry("SAMPLER.NAME", __name__)
+SAMPLERS: Registry[type[SamplerKind]] = Registry("SAMPLER.NAME", __name__, SamplerKind)
 register_sampler = SAMPLERS.register
 
 
