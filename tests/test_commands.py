@@ -61,7 +61,8 @@ def test_testing_one_network_gives_its_metrics(command, tiny_config, tiny_run, t
     assert "warning: TEST.EXPAND_ALPHA: 3.0: has no effect while TEST.EXPAND is 0" in result.err
     assert result.code == 0, result.err
     found = json.loads((tmp_path / "m.json").read_text())
-    assert found == {"networks": [json.loads((tiny_run / "result.json").read_text())["metrics"]["networks"][1]]}
+    metrics = json.loads((tiny_run / "result.json").read_text())["metrics"]["networks"][1]
+    assert found == {"networks": [metrics], "indices": [1]}
 
 
 def test_extracting_and_scoring_repeats_the_ensemble_s_metrics(command, feature_files, tiny_run, tmp_path):

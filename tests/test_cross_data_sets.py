@@ -292,6 +292,30 @@ def test_several_sets_have_no_one_report(command, tiny_run, tmp_path):
     assert "shows one data set" in result.error
 
 
+def test_some_networks_of_a_run_are_compared_by_their_own_numbers(command, run, other_set, tmp_path):
+    model = tmp_path / "second"
+    assert command("save_model", "--run", run, "--to", model, "--network", "1").code == 0
+    kept = json.loads((model / "result.json").read_text())
+    whole = json.loads((run / "result.json").read_text())
+    second = whole["metrics"]["networks"][1]
+    assert kept["metrics"] == {"networks": [second], "indices": [1]}
+    assert kept["networks"] == whole["networks"][1:]
+    assert kept["curves"]["loss"]["networks"] == whole["curves"]["loss"]["networks"][1:]
+    assert command("test_net", "--run", model, "DATA.TEST", f"[folder={other_set}]").code == 0
+    record = json.loads((model / "tests" / "other_own.json").read_text())
+    assert (record["networks"], record["metrics"]["indices"]) == (kept["networks"], [1])
+    for network in ((), ("--network", "1"), ("--network", "mean")):
+        shown = command("compare_runs", model, *network).out
+        assert f"{100 * second['single_query']['mAP']:.2f} / " in shown
+        assert f"{100 * record['metrics']['networks'][0]['single_query']['mAP']:.2f} / " in shown
+    assert (
+        "has no network '0'; give ensemble, mean, or one of 1" in command("compare_runs", model, "--network", 0).error
+    )
+    # Of the first two, all there are, the ensemble was evaluated.
+    both = f"{100 * whole['metrics']['ensemble']['single_query']['mAP']:.2f} / "
+    assert both in command("compare_runs", run, "--network", "0,1").out
+
+
 def test_runs_that_cannot_be_compared_are_one_line(command, run, tmp_path):
     assert "is not a run folder" in command("compare_runs", tmp_path).error
     for network in ("7", "²", "9" * 5000):

@@ -11,11 +11,11 @@ from reid_dml.classification.measures import MEASURES as OF_IMAGES
 from reid_dml.classification.measures import register_measure as register_of_images
 from reid_dml.classification.metrics import classification_metrics
 from reid_dml.classification.statistics import SampleStatistics
+from reid_dml.cohort_metrics import with_mean_and_sd
 from reid_dml.features import FeatureSet
 from reid_dml.ranking.measures import MEASURES, register_measure
 from reid_dml.ranking.metrics import evaluate_rankings
 from reid_dml.reporting.retrieval_table import RETRIEVAL
-from reid_dml.tasks.cohort_metrics import with_mean_and_sd
 
 
 def raising(*_):
@@ -47,7 +47,7 @@ def test_of_rankings(sides, monkeypatch, of_queries, words):
     with pytest.warns(UserWarning, match=f"ranking metric 'mine': {words}.*; it is left out of the metrics"):
         found = evaluate_rankings(*sides).as_dict()
     assert found == expected
-    rows = RETRIEVAL.rows(with_mean_and_sd([{"single_query": found}] * 2), ["a", "b"])
+    rows = RETRIEVAL.rows(with_mean_and_sd({index: {"single_query": found} for index in (0, 1)}), ["a", "b"])
     assert len({len(row) for row in rows}) == 1
 
 

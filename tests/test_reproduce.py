@@ -356,7 +356,7 @@ def test_a_report_without_records_is_refused(command, tmp_path):
             "is the record of market_mobilenet_dml at the scale full, seed 0; move it to where it belongs",
         ),
         ({"seed": 3}, "at the scale smoke, seed 3; move it"),
-        ({"experiment": "x"}, "is the record of x at the scale smoke"),
+        ({"experiment": "x"}, "is the record of x, and there is no experiment of that name; move it away"),
         ({"steps": 7}, "is not of the recipe of market_mobilenet_dml at the scale smoke: its steps is 7, not 2"),
         ({"dataset": "market1501"}, "its dataset is market1501, not synthetic"),
         ({"networks": ["resnet50"] * 2}, "its networks is ['resnet50', 'resnet50'], not"),
@@ -375,6 +375,24 @@ def test_a_record_that_is_damaged_or_of_something_else_is_refused(everything, co
     assert f"{folder / 'result.json'}: " in result.error
     assert expected in result.error
     assert (folder / "result.json").read_text() == json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda ensembles: ensembles.pop("4"), "lacks the ensembles of 4 networks; move it away"),
+        (lambda ensembles: ensembles.update(four=ensembles.pop("4")), "not a run record"),
+        (lambda ensembles: ensembles["3"]["single_query"].update(mAP="high"), "not a run record"),
+    ],
+)
+def test_a_record_without_the_ensembles_of_its_figure_is_refused(everything, command, tmp_path, change, expected):
+    name = "market_mobilenet_independent_k5_seed0"
+    record = json.loads((everything / "runs" / "smoke" / name / "result.json").read_text())
+    change(record["metrics"]["ensembles"])
+    folder = tmp_path / "runs" / "smoke" / name
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(record))
+    assert expected in command("reproduce", "report", "--html", tmp_path / "x.html", *places(tmp_path)).error
 
 
 @pytest.mark.parametrize("name", ["run", "list"])

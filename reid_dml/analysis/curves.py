@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reid_dml.engine.progress import metrics_by_label
+from reid_dml.cohort_metrics import metrics_by_label
 from reid_dml.runs.curves import recorded_curves
-from reid_dml.tasks.cohort_metrics import ensembles_by_label
 
 Curve = tuple[list[float], list[float]]
 
@@ -62,10 +61,8 @@ def unit_of(quantity: str) -> tuple[str, float]:
 
 def cmc_curves(metrics: Mapping[str, Any], protocol: str = "single_query") -> dict[str, Curve]:
     """CMC over the ranks, a curve a network and one for each ensemble; empty if the protocol was not run."""
-    rows = {f"network {index}": found for index, found in enumerate(metrics["networks"])}
-    rows |= ensembles_by_label(metrics)
     return {
         label: ([float(rank) for rank in range(1, len(found[protocol]["cmc"]) + 1)], list(found[protocol]["cmc"]))
-        for label, found in rows.items()
+        for label, found in metrics_by_label(metrics).items()
         if protocol in found
     }

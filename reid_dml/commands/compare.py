@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from reid_dml.cohort_metrics import metrics_by_label
 from reid_dml.data.sets.protocol import with_protocol
 from reid_dml.errors import UserError
 from reid_dml.files import read_json, write_json, write_text
@@ -28,7 +29,7 @@ def compare_runs(
 
     Args:
         runs: run folders.
-        network: `ensemble`, `mean` or the index of a network.
+        network: see `reporting.cross_table.cross_rows`.
         json_file, csv_file: where to write the table, too.
 
     Raises:
@@ -81,8 +82,8 @@ def read_tests(folder: RunFolder) -> dict[str, Mapping[str, Any]]:
             continue  # all persons were trained on
         try:
             name, metrics = with_protocol(str(record["dataset"]), record.get("protocol", {})), record["metrics"]
-            cohort = [metrics[label] for label in ("mean", "ensemble") if label in metrics]
-            for entry in (metrics["networks"][0], *metrics["networks"], *cohort):
+            mean = [metrics["mean"]] if "mean" in metrics else []
+            for entry in (metrics["networks"][0], *metrics_by_label(metrics).values(), *mean):
                 for number in (entry["single_query"]["mAP"], entry["single_query"]["cmc"][0]):
                     if not isfinite(number):
                         raise ValueError

@@ -12,6 +12,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.cohort_metrics import indices_of
 from reid_dml.commands.presentation import print_metrics, say
 from reid_dml.config import warn_of_idle_test_options
 from reid_dml.data.joined import repeated
@@ -136,7 +137,7 @@ def keep_metrics(weights: str, cfg: CfgNode, name: str, metrics: Mapping[str, An
     record = {
         "experiment": cfg.EXPERIMENT,
         "dataset": name,
-        "networks": list(cfg.COHORT.NETWORKS),
+        "networks": [cfg.COHORT.NETWORKS[index] for index in indices_of(metrics)],
         "test": {key.lower(): value for key, value in cfg.TEST.items()},
         "protocol": {key.lower(): value for key, value in cfg.PROTOCOL.items()},
         "device": describe_device(device),

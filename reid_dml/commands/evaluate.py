@@ -65,7 +65,6 @@ def evaluate_weights(cfg: CfgNode, *, json_file: str | None = None, report_file:
             record = {
                 "experiment": f"{cfg.EXPERIMENT}: {cfg.MODEL.WEIGHTS}",
                 "networks": names,
-                "indices": list(networks),
                 "dataset": task.data.name,
                 "metrics": evaluation.metrics,
                 "device": describe_device(device),

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from yacs.config import CfgNode
 
+from reid_dml.cohort_metrics import indices_of
 from reid_dml.data.sets import split_entry, tested_entry, trained_entries
 from reid_dml.errors import UserError
 from reid_dml.paper.published import published_rows
@@ -127,7 +128,7 @@ def single_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     Counts (whole numbers) and lists are left out: they are no results.
     """
     found: dict[str, float] = {}
-    for index, entry in enumerate(metrics["networks"]):
+    for index, entry in zip(indices_of(metrics), metrics["networks"], strict=True):
         found |= {f"network_{index}/{name}": value for name, value in _numbers(entry)}
     for label in ("mean", "sd", "ensembles", "ensemble"):
         found |= {f"{label}/{name}": value for name, value in _numbers(metrics.get(label, {}))}

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from reid_dml.cohort_metrics import metrics_by_label
 from reid_dml.engine.loggers import Loggers
 from reid_dml.logs import write_line
 from reid_dml.timing import duration
@@ -98,9 +99,3 @@ class Progress:
             self.loggers.end_training()
         finally:
             self.file.close()
-
-
-def metrics_by_label(test: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    """The metrics of `Interval.test` by label: `network 0` and so on, `ensemble`."""
-    rows = {f"network {index}": metrics for index, metrics in enumerate(test["networks"])}
-    return rows | ({"ensemble": test["ensemble"]} if "ensemble" in test else {})

@@ -73,8 +73,11 @@ def read_records(folders: Iterable[Path]) -> Records:
             record = _read(path)
             name, scale = record["experiment"], record["scale"]
             run = path.parent if path.name == "result.json" else path.with_suffix("")
-            own = name in EXPERIMENTS and run.parent.name == scale
-            if not own or not _is_called(run.name, EXPERIMENTS[name], record["seed"]):
+            if name not in EXPERIMENTS:
+                raise UserError(
+                    f"{path}: is the record of {name}, and there is no experiment of that name; move it away"
+                )
+            if run.parent.name != scale or not _is_called(run.name, EXPERIMENTS[name], record["seed"]):
                 raise UserError(
                     f"{path}: is the record of {name} at the scale {scale}, seed {record['seed']}; move it to where it "
                     "belongs"
@@ -148,7 +151,9 @@ def _is_curve(curve: Any, networks: int) -> bool:
 
 def _check_recipe(record: Record, path: Path) -> None:
     """Raise `UserError` unless it is of the recipe of its name: runs of one name may differ in their seeds only."""
-    wanted = _of_recipe(record["experiment"], record["scale"])
+    wanted, sizes = _of_recipe(record["experiment"], record["scale"])
+    if lacking := [size for size in sizes if size not in record["metrics"].get("ensembles", {})]:
+        raise UserError(f"{path}: lacks the ensembles of {' and '.join(lacking)} networks; move it away")
     have = {**record, "objective": {key: own for key, own in record["objective"].items() if key != "teachers"}}
     for key, value_of_recipe in wanted.items():
         if have[key] != value_of_recipe:
@@ -159,10 +164,10 @@ def _check_recipe(record: Record, path: Path) -> None:
 
 
 @cache
-def _of_recipe(name: str, scale: str) -> Mapping[str, Any]:
-    """What the record of a run of an experiment must say."""
+def _of_recipe(name: str, scale: str) -> tuple[Mapping[str, Any], list[str]]:
+    """What the record of a run of an experiment must say, and the sizes of the ensembles that it must have."""
     cfg = recipe(EXPERIMENTS[name], scale, 0, Path())
-    return {
+    wanted = {
         "dataset": cfg.DATA.NAME,
         "networks": list(cfg.COHORT.NETWORKS),
         "steps": cfg.TRAIN.STEPS,
@@ -171,6 +176,7 @@ def _of_recipe(name: str, scale: str) -> Mapping[str, Any]:
         "update": cfg.UPDATE.RULE,
         "objective": build_objective(cfg.OBJECTIVE).record(),
     }
+    return wanted, [str(size) for size in cfg.TEST.ENSEMBLE_SIZES]
 
 
 def value(record: Record, network: int | str, column: str) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from reid_dml.cohort_metrics import indices_of
 from reid_dml.files import write_text
 from reid_dml.report_page.sections import Section
 from reid_dml.reporting.data_names import data_of
@@ -97,7 +98,7 @@ def write_report(
         control: another run to show and link beside this one.
     """
     metrics = record["metrics"]
-    labels = network_labels(record["networks"], record.get("indices"))
+    labels = network_labels(record["networks"], indices_of(metrics))
     rows = table.rows(metrics, labels, references)
     below = len(references)
     if control:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reid_dml.cells import nats, percent, rank_cells
+from reid_dml.cohort_metrics import metrics_by_label
 from reid_dml.ranking.measures import all_measures
 from reid_dml.reporting.tables import MetricsTable
-from reid_dml.tasks.cohort_metrics import ensembles_by_label
 
 _NO_BOXES = "no further images (gt_bbox) of the queries in known cameras were given"
 _FURTHER = {"multi_query": "multi", "expanded": "expanded", "reranked": "re-ranked"}  # protocols beside single query
@@ -48,8 +48,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     if "multi_query" not in first:
         why = metrics.get("not_run", {}).get("multi_query", _NO_BOXES)
         lines.append(f"multi-query was not run: {why}")
-    named = {f"network {number}": found for number, found in enumerate(metrics["networks"])}
-    named |= ensembles_by_label(metrics)
+    named = metrics_by_label(metrics)
     for rate in single.get("tpr_at_fpr", {}):
         values = (f"{label} {percent(found['single_query']['tpr_at_fpr'][rate])}" for label, found in named.items())
         lines.append(f"true-positive rate (%) of pairs at a false-positive rate of {rate}: {', '.join(values)}")

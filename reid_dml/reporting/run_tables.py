@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reid_dml.cells import markdown_table, percent
+from reid_dml.cohort_metrics import in_common, mean_and_sd
 from reid_dml.errors import UserError
 from reid_dml.reporting.data_names import data_of
 from reid_dml.reporting.tables import MetricsTable, network_labels, without_empty_columns
-from reid_dml.tasks.cohort_metrics import in_common, mean_and_sd
 
 _FIRST = "market1501"  # whose section begins the page
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from reid_dml.tasks.cohort_metrics import ensembles_by_label
+from reid_dml.cohort_metrics import ensembles_by_label
 from reid_dml.text import printable
 
 

@@ -8,12 +8,13 @@ Everything that takes a run folder takes it. It names no person of the training 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
+from reid_dml.cohort_metrics import indices_of, of_members
 from reid_dml.config import all_options, default_config, get_option
 from reid_dml.errors import UserError
 from reid_dml.files import read_json, save_folder, write_bytes, write_json, write_text
@@ -96,6 +97,29 @@ def handed_on_config(cfg: CfgNode) -> CfgNode:
     return kept
 
 
+def record_of(record: Mapping[str, Any], members: Sequence[int]) -> dict[str, Any]:
+    """The record of a run with the numbers of some of its networks alone: of no others, nor of an ensemble with others.
+
+    Args:
+        record: of the run, or of a model folder that was made from it.
+        members: the networks, by their index in the cohort.
+    """
+    metrics = record["metrics"]
+    if not metrics or indices_of(metrics) == list(members):
+        return dict(record)
+    places = [place for place, index in enumerate(indices_of(metrics)) if index in members]
+    curves = {
+        name: {**curve, "networks": [curve["networks"][place] for place in places]}
+        for name, curve in record.get("curves", {}).items()
+    }
+    return {
+        **record,
+        "networks": [record["networks"][place] for place in places],
+        "metrics": of_members(metrics, members),
+        **({"curves": curves} if curves else {}),
+    }
+
+
 def _shortened(path: str) -> str:
     return "/".join(Path(path).parts[-2:])
 
@@ -125,7 +149,7 @@ def _write(
         content = weights_bytes(network.state_dict(), {**header(cfg, index, classes), **about})
         write_bytes(run.weights_file(index), content)
     if record:
-        write_json(run.result_file, record)
+        write_json(run.result_file, record_of(record, sorted(networks)))
     first = min(networks)
     architecture, why = roboflow_architecture(cfg, first, networks[first])
     if architecture:

@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 from reid_dml.classification.calibration import CalibrationBins, calibration_bins
 from reid_dml.classification.metrics import classification_metrics
 from reid_dml.classification.statistics import SampleStatistics, sample_statistics
+from reid_dml.cohort_metrics import ensemble_label, ensembles, with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.sources import label_rows
@@ -24,7 +25,6 @@ from reid_dml.inference.rows import gather_rows, shard_rows
 from reid_dml.models import ReIDNetwork
 from reid_dml.mutual.losses import ensemble_log_probs
 from reid_dml.processes import rank
-from reid_dml.tasks.cohort_metrics import ensemble_label, ensembles, with_mean_and_sd
 from reid_dml.tasks.train_metrics import train_metrics
 
 
@@ -110,12 +110,12 @@ class ClassificationTask:
             return classification_metrics(statistics)
 
         log_probs = {index: torch.from_numpy(posteriors[index]) for index in sorted(posteriors)}
-        networks = []
+        networks = {}
         for index, values in log_probs.items():
             found: dict[str, Mapping[str, Any]] = {"test": test_metrics(values, f"network {index}")}
             if index in train:
                 found = {"train": train[index], **found}
-            networks.append({"classification": found})
+            networks[index] = {"classification": found}
         results = with_mean_and_sd(networks)
 
         def of_ensemble(members: Sequence[int]) -> dict[str, Any]:

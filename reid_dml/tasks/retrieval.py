@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from yacs.config import CfgNode
 
+from reid_dml.cohort_metrics import ensembles, with_mean_and_sd
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.records import JUNK, UNKNOWN_CAMERA, ImageRecord, ReIDData
@@ -21,7 +22,6 @@ from reid_dml.inference.speed import Speed, log_speed
 from reid_dml.models import ReIDNetwork
 from reid_dml.processes import rank, world_size
 from reid_dml.ranking.scoring import ScoringOptions, score
-from reid_dml.tasks.cohort_metrics import ensembles, with_mean_and_sd
 from reid_dml.tasks.train_metrics import train_metrics
 from reid_dml.timing import stage
 
@@ -92,7 +92,8 @@ class RetrievalTask:
         Returns:
             On process 0 with the metrics {"networks": [those of each], "mean", "sd", "ensemble"}, each in the layout
             of metrics files; mean and sd (of the sample) are over the networks and, like the ensemble, absent for one
-            network. With `TEST.ENSEMBLE_SIZES` there are also "ensembles", by size. Elsewhere it is empty.
+            network. With `TEST.ENSEMBLE_SIZES` there are also "ensembles", by size, and "indices" where these are not
+            the first networks of their cohort. Elsewhere it is empty.
         """
         batch_size = self.cfg.TEST.BATCH_SIZE
         options = {"device": device, "batch_size": batch_size, "workers": self.cfg.DATA.WORKERS}
@@ -140,12 +141,12 @@ class RetrievalTask:
         device: str,
     ) -> RetrievalEvaluation:
         order, protocols = sorted(features["query"]), self._protocols(device)
-        networks = []
+        networks = {}
         for index in order:
             metrics = score(self._feature_sets(features, [index], records), protocols)
             if index in train:
                 metrics["classification"] = {"train": train[index]}
-            networks.append(metrics)
+            networks[index] = metrics
         results = with_mean_and_sd(networks)
         whole = self._feature_sets(features, order, records)
 

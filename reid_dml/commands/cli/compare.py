@@ -19,7 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--network",
         default="ensemble",
         metavar="K",
-        help="ensemble (default; of one network, itself), mean (over the networks), or the index of a network",
+        help="ensemble (default; of one network, itself), mean (over the networks), the index of a network, or those "
+        "of several, such as 0,1, where their ensemble was evaluated (TEST.ENSEMBLE_SIZES)",
     )
     parser.add_argument("--json", type=OutputFile, metavar="FILE", help="write the metrics of the table to this file")
     parser.add_argument("--csv", type=OutputFile, metavar="FILE", help="write the table to this file")

@@ -1,4 +1,4 @@
-"""From the networks of a cohort to its ensembles, and to mean and standard deviation, which runs have as well."""
+"""The metrics of a cohort: of its networks, their mean and sd (those of several runs, too), and its ensembles."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ from typing import Any
 import numpy as np
 
 
-def with_mean_and_sd(networks: Sequence[Any]) -> dict[str, Any]:
-    """{"networks", "mean", "sd"} of nested metrics; mean and sd are absent for one network.
+def with_mean_and_sd(networks: Mapping[int, Any]) -> dict[str, Any]:
+    """{"networks": [metrics of each], "mean", "sd"} of nested metrics by the network's index in its cohort.
 
-    They are of what all networks have: a measure that failed for one has no mean.
+    Mean and sd are of what all networks have: a measure that failed for one has no mean. They are absent for one
+    network. "indices" says which networks these are, where they are not the first ones of their cohort.
     """
-    results: dict[str, Any] = {"networks": list(networks)}
-    if len(networks) > 1:
-        results["mean"], results["sd"] = mean_and_sd(in_common(networks))
+    order = sorted(networks)
+    found = [networks[index] for index in order]
+    results: dict[str, Any] = {"networks": found}
+    if order != list(range(len(order))):
+        results["indices"] = order
+    if len(found) > 1:
+        results["mean"], results["sd"] = mean_and_sd(in_common(found))
     return results
+
+
+def indices_of(metrics: Mapping[str, Any]) -> list[int]:
+    """Which networks of a cohort a cohort's metrics are of."""
+    return list(metrics.get("indices", range(len(metrics["networks"]))))
 
 
 def ensembles(members: Sequence[int], sizes: Sequence[int], measure: Callable[[Sequence[int]], Any]) -> dict[str, Any]:
     """The metrics of the ensemble of all networks, and of the first ones; nothing for one network.
 
     Args:
-        members: the networks of the cohort by their index.
-        sizes: how many of the first ones make an ensemble each (`TEST.ENSEMBLE_SIZES`); those that are not fewer than
-            there are networks are left out.
+        members: the networks by their index in the cohort, in order.
+        sizes: how many of the cohort's first ones make an ensemble each (`TEST.ENSEMBLE_SIZES`); those of which some
+            are not there, or that are all, are left out.
         measure: from members to the metrics of their ensemble.
 
     Returns:
@@ -33,8 +43,37 @@ def ensembles(members: Sequence[int], sizes: Sequence[int], measure: Callable[[S
     """
     if len(members) < 2:
         return {}
-    some = {str(size): measure(members[:size]) for size in sorted(sizes) if size < len(members)}
+    first = [size for size in sorted(sizes) if size < len(members) and list(members[:size]) == list(range(size))]
+    some = {str(size): measure(members[:size]) for size in first}
     return {**({"ensembles": some} if some else {}), "ensemble": measure(members)}
+
+
+def of_members(metrics: Mapping[str, Any], members: Sequence[int]) -> dict[str, Any]:
+    """A cohort's metrics with those of some of its networks alone, as if only these had been evaluated.
+
+    Args:
+        metrics: of the cohort.
+        members: by their index in the cohort; those without metrics are left out.
+
+    Returns:
+        The same layout, without an "ensemble" where that of these networks was not evaluated.
+    """
+    places = {index: place for place, index in enumerate(indices_of(metrics))}
+    kept = sorted(index for index in members if index in places)
+    if kept == list(places):
+        return dict(metrics)
+    found = with_mean_and_sd({index: metrics["networks"][places[index]] for index in kept})
+    known = metrics.get("ensembles", {}) if kept == list(range(len(kept))) else {}
+    smaller = {size: one for size, one in known.items() if int(size) < len(kept)}
+    found |= {"ensembles": smaller} if smaller else {}
+    found |= {"ensemble": known[str(len(kept))]} if str(len(kept)) in known else {}
+    return found | ({"not_run": metrics["not_run"]} if "not_run" in metrics else {})
+
+
+def metrics_by_label(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of each network and of the ensembles by what tables call them: `network 0`, ..., `ensemble`."""
+    rows = {f"network {index}": one for index, one in zip(indices_of(metrics), metrics["networks"], strict=True)}
+    return rows | ensembles_by_label(metrics)
 
 
 def ensembles_by_label(metrics: Mapping[str, Any]) -> dict[str, Any]:
