@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 
 from reid_dml.errors import UserError
+from reid_dml.launched import torchrun_local_rank, torchrun_local_world_size
 from reid_dml.threads import cpu_threads
 
 
@@ -42,7 +42,7 @@ def resolve_device(name: str) -> str:
 
     Raises `UserError` for a GPU that is not there.
     """
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    local_rank = torchrun_local_rank()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
@@ -51,7 +51,7 @@ def resolve_device(name: str) -> str:
         raise UserError(f"DEVICE: {name!r} is not one of auto, cpu, cuda, cuda:N")
     if not torch.cuda.is_available():
         raise UserError(f"DEVICE: {name} was asked for, but torch sees no GPU; set DEVICE cpu or auto")
-    if ":" in name and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+    if ":" in name and torchrun_local_world_size() > 1:
         raise UserError(f"DEVICE: {name} names one GPU for several processes; set DEVICE cuda, and each takes its own")
     number = int(name.split(":")[1]) if ":" in name else local_rank % torch.cuda.device_count()
     if number >= torch.cuda.device_count():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from reid_dml.errors import user_message
+from reid_dml.launched import torchrun_world_size
 from reid_dml.logs import on_terminal
 from reid_dml.text import printable
 from reid_dml.waiting import wait_briefly
@@ -19,6 +21,7 @@ from reid_dml.waiting import wait_briefly
 ANEW = "run the command again"  # what to do about an interrupted command that keeps nothing
 GOES_ON = "run the command again to go on where it stopped"
 _FAREWELL = 0.5  # seconds between the error of one of several processes and its end
+_READER_GONE = 128 + signal.SIGPIPE  # what `head` and its like ask for by closing the pipe: an end without a word
 _PATIENCE = 5.0  # seconds that an interrupted command may take to clean up, deaf to further signals
 
 
@@ -40,14 +43,33 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = ANEW) -> N
     wait_briefly()
     with on_terminal():
         code = _exit_code(main, interrupted)
-    sys.stdout.flush()
-    if code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    code = _flushed(code)
+    if code and torchrun_world_size() > 1:
         # Other ranks may be waiting inside a collective call: leave without waiting for them. But torchrun ends them
         # all as soon as one has gone: leave them the time to say why they end, too.
         sys.stderr.flush()
         time.sleep(_FAREWELL)
         os._exit(code)
     sys.exit(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once everything that was printed is where it goes; of a reader that has gone, that of SIGPIPE."""
+    try:
+        if sys.stdout:  # None where it was closed before the start
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = _READER_GONE
+    if code == _READER_GONE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more when it ends
+    return code
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has gone."""
+    pipe = select.poll()
+    pipe.register(1, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in pipe.poll(0))
 
 
 def ending_signals() -> list[signal.Signals]:
@@ -83,12 +105,16 @@ def _at_home(word: str) -> str:
 
 
 def _exit_code(main: Callable[[], int | None], interrupted: str) -> int:
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    alone = torchrun_world_size() == 1
     listens = alone and threading.current_thread() is threading.main_thread()
     handler = _Interruption()
     before = {number: signal.signal(number, handler) for number in (ending_signals() if listens else ())}
     try:
         return main() or 0
+    except BrokenPipeError:
+        if not _nobody_reads():  # another pipe than our own output
+            raise
+        return _READER_GONE
     except Exception as error:
         if message := user_message(error):
             return _fail(message)

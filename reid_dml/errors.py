@@ -6,6 +6,7 @@ import errno
 import os
 
 from reid_dml.called import as_called
+from reid_dml.launched import torchrun_world_size
 
 
 class UserError(Exception):
@@ -52,7 +53,7 @@ def describe_os_error(error: OSError) -> str:
 
 def user_message(error: Exception) -> str:
     """What a user is told of an error that is not the code's: the line; empty for a defect of the code."""
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, UserWarning)):  # a warning is an error where Python was told so
         return as_called(str(error))
     if isinstance(error, OSError):
         # Only errors that concern a file or a disk are the user's; a refused connection is not.
@@ -77,7 +78,7 @@ def _lost_process(error: Exception) -> str:
     """What to say if a message between processes failed because of another one: gloo and NCCL say so in words only."""
     gone = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
     silent = ("Timed out waiting", "timed out", "Application timeout")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if torchrun_world_size() > 1:
         if any(sign in str(error) for sign in gone):
             return "another process of this command has ended; what it said tells why"
         if any(sign in str(error) for sign in silent):

@@ -18,6 +18,7 @@ from reid_dml.paths import given_path
 from reid_dml.text import ERRORS
 
 _OURS = "reid_dml"  # in the names of drafts: what others call .x.tmp is theirs
+LONGEST_NAME = 200  # bytes of a file's name: most systems take 255, and drafts have some fifty more
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # in the names of drafts: process ids are a machine's own
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reid_dml.errors import UserError
-from reid_dml.files import check_regular
+from reid_dml.files import LONGEST_NAME, check_regular
 from reid_dml.text import is_utf8
 
 # Files of a run, beside or one folder below its config.yml, and of an index, beside or below its manifest.json.
@@ -50,6 +50,8 @@ def check_outputs(arguments: Mapping[str, object]) -> None:
 
 def check_output(path: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
     """Raise `UserError` if a file cannot be written, is one of the inputs, or is a part of a run or an index."""
+    if len(os.fsencode(Path(path).name)) > LONGEST_NAME:
+        raise UserError(f"{path}: a file's name may have {LONGEST_NAME} bytes here; shorten it")
     place = os.path.realpath(path)
     if any(place == os.path.realpath(entry) for entry in inputs):
         raise UserError(f"{path}: is one of the inputs; write to another file")

@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from reid_dml.errors import UserError
 from reid_dml.heartbeat import Heartbeat
+from reid_dml.launched import torchrun_local_world_size, torchrun_world_size
 
 Result = TypeVar("Result")
 _heartbeat: Heartbeat | None = None
@@ -35,11 +36,11 @@ def processes(device: str) -> Iterator[None]:
         UserError: processes would have to share a GPU, or REID_DML_TIMEOUT is no number of seconds.
     """
     global _heartbeat
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if torchrun_world_size() == 1:
         yield
         return
     _end_with_torchrun()
-    on_gpu, local = device.startswith("cuda"), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    on_gpu, local = device.startswith("cuda"), torchrun_local_world_size()
     if on_gpu and local > torch.cuda.device_count():
         raise UserError(
             f"{local} processes on this machine, which has {torch.cuda.device_count()} GPUs: start at most one per "

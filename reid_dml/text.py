@@ -40,6 +40,14 @@ def is_utf8(name: str) -> bool:
     return not _SURROGATE.search(name)
 
 
+def is_name(text: str) -> bool:
+    """Whether a file can be called so: no zero, and no surrogates but those of bytes that are no UTF-8."""
+    try:
+        return b"\0" not in text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
 def to_utf8(name: str) -> str:
     r"""A name that UTF-8 can encode, for files: its bytes that are no UTF-8 as \xe9; others stay as they are."""
     if not _SURROGATE.search(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import warnings
 
@@ -10,6 +11,7 @@ import pytest
 from tqdm import tqdm
 
 from reid_dml.ending import run_command
+from tests.conftest import REPOSITORY
 
 logger = logging.getLogger("reid_dml.somewhere")
 
@@ -47,3 +49,26 @@ def test_messages_stand_above_a_progress_bar(capsys):
     assert "\rwarning: the disk is slow\n" in text or "\nwarning: the disk is slow\n" in text
     line = next(line for line in text.splitlines() if "the disk is slow" in line)
     assert line.rpartition("\r")[2] == "warning: the disk is slow"
+
+
+PRINTING = "import sys; from reid_dml.ending import run_command; run_command(lambda: print('x' * int(sys.argv[1])))"
+
+
+@pytest.mark.parametrize("length", [10, 1_000_000])  # written at the end, and at once
+def test_a_reader_that_has_gone_ends_a_command_without_a_word(length):
+    words = f'"{sys.executable}" -c "{PRINTING}" {length} | true; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")  # as of a process that SIGPIPE ended
+
+
+@pytest.mark.parametrize("before", ["WORLD_SIZE= RANK=", "WORLD_SIZE=auto LOCAL_WORLD_SIZE=x"])
+def test_variables_that_torchrun_did_not_set_do_not_matter(before):
+    words = f'{before} "{sys.executable}" -c "{PRINTING}" 3'
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "xxx\n", "")
+
+
+def test_a_command_may_be_started_without_an_output():
+    words = f'"{sys.executable}" -c "{PRINTING}" 3 >&-'
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

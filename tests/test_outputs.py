@@ -9,6 +9,7 @@ from reid_dml.commands.index import build, feature_source
 from reid_dml.commands.inputs import Inputs
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
+from reid_dml.files import LONGEST_NAME, write_json
 from reid_dml.outputs import OutputFile, check_output, check_outputs
 
 
@@ -43,3 +44,11 @@ def test_all_files_of_a_command_are_looked_at(tmp_path):
             check_outputs({"json": a, **given})
     with pytest.raises(UserError, match="is named for two files to write"):
         check_outputs({"json": a, "csv": OutputFile(tmp_path / "." / "a.npz")})
+
+
+def test_a_name_that_leaves_no_room_for_its_draft_is_refused_before_the_work(tmp_path):
+    longest = tmp_path / ("a" * (LONGEST_NAME - 5) + ".json")
+    check_output(longest)
+    write_json(longest, {})
+    with pytest.raises(UserError, match=f"a file's name may have {LONGEST_NAME} bytes here; shorten it"):
+        check_output(longest.with_name("b" + longest.name))

@@ -16,7 +16,7 @@ ROOMS = [
     *("retrieval", "ranking", "search", "features", "sharing", "inference", "runs", "config", "engine", "mutual"),
     *("models", "classification", "data", "options", "registry", "compiling", "processes", "device", "threads"),
     *("versions", "heartbeat", "digests", "outputs", "locks", "files", "extras", "shipped", "paths", "ending"),
-    *("errors", "logs", "timing", "waiting", "measured", "called", "cells", "cohort_metrics", "text"),
+    *("errors", "logs", "timing", "waiting", "measured", "called", "cells", "cohort_metrics", "launched", "text"),
 ]
 # What makes a part usable without a config, or without anything being drawn.
 FORBIDDEN = [("models", "yacs"), ("search", "torch"), ("tasks", "matplotlib"), ("ranking", "yacs")]

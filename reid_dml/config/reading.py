@@ -18,6 +18,7 @@ from reid_dml.config.yaml_text import parse_yaml
 from reid_dml.errors import UserError, absolute
 from reid_dml.options import Option, shown
 from reid_dml.registry import own_parts
+from reid_dml.text import is_name
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")  # what a key of an option looks like
 
@@ -51,6 +52,8 @@ def read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path,
     bases = bases if isinstance(bases, list) else [bases]
     if not all(isinstance(base, str) for base in bases):
         raise UserError(f"{path}: _BASE_ must be the path of a file, or a list of paths")
+    if wrong := [base for base in bases if not is_name(base)]:
+        raise UserError(f"{path}: _BASE_: {shown(wrong[0])} holds a character that no name can have; leave it out")
     chain = [part for base in bases for part in read_with_bases(path.parent / base, (*seen, path.resolve()))]
     return [*chain, (path, options)]
 

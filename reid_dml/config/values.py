@@ -10,6 +10,7 @@ from reid_dml.config.yaml_text import Padded, parse_yaml
 from reid_dml.errors import UserError
 from reid_dml.options import TYPES, Option, shown
 from reid_dml.paths import expand_path
+from reid_dml.text import is_name
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on"), True),
@@ -119,7 +120,7 @@ def _as_float(value: int | str) -> Any:
 
 
 def _check_text(key: str, text: str, option: Option, source: object) -> None:
-    if "\0" in text:
+    if not is_name(text):
         raise UserError(f"{source}: {key}: {shown(text)} holds a character that no name can have; leave it out")
     if (option.path or key == "EXPERIMENT") and len(os.fsencode(text)) > 4096:
         raise UserError(f"{source}: {key}: {shown(text)} has {len(text):,} characters; shorten it")

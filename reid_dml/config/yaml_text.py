@@ -45,7 +45,7 @@ for _tag, _pattern, _first in (
 
 
 def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    text = node.value.replace("_", "")
+    text = str(loader.construct_scalar(node)).replace("_", "")
     digits = text.lstrip("+-")
     if len(digits) > _DIGITS:
         return node.value  # of a longer one Python makes no number
@@ -86,8 +86,11 @@ def parse_yaml(text: str, source: object) -> Any:
         raise UserError(f"{source}: not valid YAML: {_in_one_line(error)}") from None
     except RecursionError:
         raise UserError(f"{source}: not a config: its values are nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # a tag that promises what the text is not
-        raise UserError(f"{source}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
+    except (ValueError, OverflowError, LookupError, TypeError, AttributeError) as error:
+        # A tag that promises what the text is not; PyYAML's own constructors of values do not say so.
+        raise UserError(
+            f"{source}: not valid YAML: a value is not what its tag says ({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 class _Checker:

@@ -70,7 +70,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str] | None:
         return None
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UserError(f"{pattern!r}: not a regular expression ({error}); mend it") from None
     if "camera" not in compiled.groupindex:
         raise UserError(f"{pattern!r}: has no group named camera; write one, such as cam(?P<camera>\\d+)")

@@ -160,7 +160,7 @@ def _decode(file: Path) -> str:
 
 def _delimiter(text: str) -> str:
     """What parts the columns: where the first line names most of ours, and has most columns."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if line.strip()), "")[: csv.field_size_limit()]
     if first.lower().startswith("sep=") and len(first.strip("\r\n")) == 5:
         return first[4] if first[4] in _DELIMITERS else ","
     headers = {delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in _DELIMITERS}

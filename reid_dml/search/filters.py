@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from reid_dml.data.times import moment_of
 from reid_dml.errors import UserError
 from reid_dml.features.names import Names, id_of
+from reid_dml.features.validation import check_text
 
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # of the directives of a pattern
 # A time as it may be written; the last group that is there, an argument of `timedelta`, is how exactly.
@@ -41,6 +42,20 @@ class ImageFilter:
     since: datetime | None = None
     until: datetime | None = None
     time_pattern: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for arguments of another type. Moments with a time zone become those of UTC."""
+        for name in ("cameras", "not_cameras"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Collection):
+                raise ValueError(f"{name}: must be a list of cameras, such as [1, 'door'], got {given!r:.40}")
+        for name in ("since", "until"):
+            moment = getattr(self, name)
+            if moment is not None and not isinstance(moment, datetime):
+                raise ValueError(f"{name}: must be a datetime, got {type(moment).__name__}")
+            if moment and moment.tzinfo:
+                object.__setattr__(self, name, moment.astimezone(UTC).replace(tzinfo=None))
+        check_text("time_pattern", self.time_pattern)
 
     def __bool__(self) -> bool:
         return bool(self.cameras or self.not_cameras or self.since or self.until)
@@ -120,7 +135,10 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     try:
         moment = moment_of(text)
         if written and written.lastgroup:
-            return moment + timedelta(**{written.lastgroup: 1}) if end else moment
+            try:
+                return moment + timedelta(**{written.lastgroup: 1}) if end else moment
+            except OverflowError:
+                return datetime.max  # behind which there is none
     except (ValueError, OverflowError):
         pass
     raise UserError(f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T12:30:00")

@@ -173,6 +173,12 @@ BOMB = "A: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ('OUTPUT_DIR: "a\\0b"', "a character that no name can have"),
         ("SEED: !!python/object/apply:os.system [ls]", "not valid YAML"),
         ("SEED: !!int x", "not valid YAML"),
+        ("SEED: !!int [1]", "not valid YAML"),
+        ("SEED: !!bool maybe", "not valid YAML: a value is not what its tag says"),
+        ("SEED: !!timestamp soon", "not valid YAML"),
+        ('SEED: !!float ""', "not valid YAML"),
+        ('_BASE_: "a\\0b"', "_BASE_: 'a\\x00b' holds a character that no name can have"),
+        ('EXPERIMENT: "\\uD83D"', "a character that no name can have"),
         ("? [a, b]\n: 1", "unhashable key"),
         ("1: 2", "unknown option 1"),
         ("SEED:", "SEED has no value"),
@@ -180,7 +186,7 @@ BOMB = "A: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("\0", "not valid YAML"),
         ("a: b\n---\nc: d", "not valid YAML"),
     ],
-    ids=range(34),
+    ids=range(40),
 )
 def test_a_config_made_to_hurt_is_refused_in_one_line_at_once(refusal, text, words):
     assert words in refusal(text)

@@ -117,6 +117,8 @@ def test_a_pattern_gives_cameras_and_times(tmp_path, load):
     assert {(r.camera_id, r.time) for r in data.train} == {(1, "2026-01-31T12:30:00"), (2, "2026-01-31T12:30:00")}
     with pytest.raises(UserError, match=r"a/cam1_.*'side' is not in|'side\(\?P<camera>x\)' is not in"):
         load("OWN.CAMERA_PATTERN", "side(?P<camera>x)")
+    with pytest.raises(UserError, match="not a regular expression"):
+        load("OWN.CAMERA_PATTERN", "(?P<camera>a){99999999999}")
     with pytest.raises(UserError, match="no group named camera"):
         load("OWN.CAMERA_PATTERN", "cam")
 

@@ -101,6 +101,7 @@ def test_times_and_columns_that_are_absent(table):
         (HEADER + "\n", ["names no images below its header"]),
         (b"PK\x03\x04....", ["a spreadsheet's own format", "save it there as CSV"]),
         (b"path\n\x01a\0\0b\n", ["not a CSV text file"]),
+        ("x" * 200_000 + "\nimg/1.jpg,1,0\n", ["line 1: not a line of a CSV"]),
     ],
 )
 def test_what_cannot_be_read_is_named(table, data, words):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,21 @@ def test_an_index_without_times_is_read_and_added_to(rng, tmp_path):
     more = replace(images(rng, 3), paths=["n1", "n2", "n3"])
     assert gallery.add(more) == 3
     assert len(gallery.table) == 23
+
+
+def test_arguments_of_another_type_are_refused():
+    for wrong, words in (
+        ({"cameras": "01"}, "cameras: must be a list of cameras"),  # would be cameras 0 and 1
+        ({"not_cameras": 5}, "not_cameras: must be a list of cameras"),
+        ({"since": "2026-01-31"}, "since: must be a datetime, got str"),
+        ({"until": date(2026, 1, 31)}, "until: must be a datetime, got date"),
+        ({"time_pattern": 5}, "time_pattern: must be a text, got int"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ImageFilter(**wrong)
+    zoned = datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
+    assert ImageFilter(since=zoned).since == datetime(2026, 1, 31, 10)
+    assert parse_moment("9999-12-31", end=True) == datetime.max
 
 
 def test_what_makes_no_sense_is_refused(rng, tmp_path):

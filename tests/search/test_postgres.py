@@ -561,6 +561,7 @@ class TestCommands:
         ("postgresql://127.0.0.1/db#public", "a gallery has a schema of its own, and public holds other things"),
         ("postgresql://127.0.0.1/db#information_schema", "and information_schema holds other things"),
         ("postgresql://127.0.0.1/db#pg_catalog", "'pg_catalog' is no name of a gallery"),
+        ("postgresql://[::1/db#g", "not an address of a database: Invalid IPv6 URL"),
         ("mysql://127.0.0.1/db", "no engine for mysql://"),
     ],
 )

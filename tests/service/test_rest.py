@@ -191,7 +191,6 @@ def test_no_path_is_read_from_a_request(client, key):
         ({"k": 1001}, "ask for 1 to 1,000"),
         ({"k": "x"}, "k: "),
         ({"since": "yesterday"}, "is not a time"),
-        ({"until": "9999-12-31"}, "is not a time"),
         ({"camera": "1" * 5000}, "camera"),
         ({"threshold": "nan"}, "not a finite number"),
     ],

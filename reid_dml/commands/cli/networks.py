@@ -14,6 +14,8 @@ from argparse import ArgumentParser, Namespace
 
 from reid_dml.errors import UserError
 
+_MOST_CLASSES = 10_000_000  # of a head that anybody could hold in memory
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("networks", nargs="*", metavar="NAME", help="networks to list; default: the project's own")
@@ -31,8 +33,8 @@ def run(arguments: Namespace) -> None:
     if arguments.names:
         print("\n".join(known_names()))
         return
-    if arguments.classes < 1:
-        raise UserError(f"--classes: {arguments.classes} is less than 1")
+    if not 1 <= arguments.classes <= _MOST_CLASSES:
+        raise UserError(f"--classes: {arguments.classes} is not a number from 1 to {_MOST_CLASSES:,}")
     if min(arguments.size) < 8:
         raise UserError("--size: must be at least 8 pixels in both directions")
     height, width = arguments.size

@@ -9,11 +9,11 @@ reid-dml score --run runs/x --query query.csv --gallery photos --labels folder  
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_labels, add_network, add_no_verify, add_run
 from reid_dml.errors import UserError
+from reid_dml.launched import torchrun_rank
 from reid_dml.outputs import OutputFile
 
 
@@ -99,7 +99,7 @@ def _fill_in(arguments: Namespace) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    if int(os.environ.get("RANK", "0")) > 0:
+    if torchrun_rank() > 0:
         return  # under torchrun the first process scores for all
     if arguments.search_parameters and not arguments.index:
         raise UserError("--search-parameters are those of an index: name one with --index")

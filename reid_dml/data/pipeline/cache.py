@@ -42,6 +42,7 @@ from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ImageArrays, ImageFiles, StoredImages
 from reid_dml.errors import describe_os_error
 from reid_dml.files import user_cache
+from reid_dml.launched import torchrun_local_world_size
 from reid_dml.locks import alone
 from reid_dml.processes import first_then_others, rank
 from reid_dml.threads import cpu_threads, usable_cores
@@ -197,5 +198,5 @@ class CachedImages(StoredImages):
 
 def _workers() -> int:
     """Threads that decode: those of the processes on this machine that wait meanwhile are free, too."""
-    together = cpu_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    together = cpu_threads() * torchrun_local_world_size()
     return max(cpu_threads(), min(together, usable_cores()))

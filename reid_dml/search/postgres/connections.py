@@ -40,8 +40,11 @@ class Database:
     """
 
     def __init__(self, place: str) -> None:
-        url, name = urldefrag(place)
-        self.schema, self.where = name or _NAME, shown(place)
+        try:
+            url, name = urldefrag(place)
+            self.schema, self.where = name or _NAME, shown(place)
+        except ValueError as error:
+            raise UserError(f"postgresql://...: not an address of a database: {error}") from None
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,49}", self.schema) or self.schema.startswith("pg_"):
             raise UserError(
                 f"{self.where}: {self.schema!r} is no name of a gallery; use small letters, digits and _, such as "
