@@ -102,6 +102,33 @@ def test_the_card_has_the_ensemble_of_the_first_networks(make_config):
         assert [row.split("|")[3].strip() for row in rows] == ([together] if together else [])
 
 
+def test_numbers_that_were_measured_otherwise_are_left_out(command, tiny_run, tmp_path):
+    weights, input_size = "the weights were averages, are the last ones", "INPUT.SIZE was [32, 16], is [32, 32]"
+    cases = [
+        (tiny_run, (), "", True),
+        (tiny_run / "network_0_ema.safetensors", (), "", False),
+        (tiny_run, ("TEST.WEIGHTS", "last"), weights, None),
+        (tiny_run / "network_0.safetensors", (), weights, None),
+        (tiny_run, ("TEST.FLIP", "True"), "TEST.FLIP was False, is True", None),
+        (tiny_run, ("TEST.WEIGHTS", "last", "INPUT.SIZE", "[32,32]"), f"{weights}; {input_size}", None),
+        (tiny_run, ("MODEL.LAST_STRIDE", "1"), "MODEL.LAST_STRIDE was 2, is 1", None),
+        (tiny_run, ("TEST.ENSEMBLE", "raw"), "TEST.ENSEMBLE was 'normalized', is 'raw'", False),
+        (tiny_run / "network_1_ema.safetensors", ("TEST.ENSEMBLE", "raw"), "", False),
+    ]
+    for number, (run, options, left_out, together) in enumerate(cases):
+        # What is handed on further says the same: the numbers are not in its record either.
+        for source, given in ((run, options), (tmp_path / f"{number}_first", ())):
+            folder = tmp_path / f"{number}_{'first' if source == run else 'second'}"
+            result = command("save_model", "--run", source, "--to", folder, *given)
+            assert result.code == 0, result.err
+            card, record = (folder / "README.md").read_text(), json.loads((folder / "result.json").read_text())
+            assert record.get("left_out", "") == left_out
+            assert (f"handed on: {left_out}." in card or f"left out: {left_out}." in card) == bool(left_out)
+            measured = "## Measured\n\nNothing: the numbers of the run were measured otherwise" not in card
+            assert measured == (together is not None) == bool(record["metrics"])
+            assert ("| all together |" in card) == bool(together)
+
+
 def test_it_holds_no_folder_and_no_person_of_the_training(model, tiny_run, data_root):
     assert {entry.name for entry in model.iterdir()} == {
         *("README.md", "config.yml", "result.json", "network_0.safetensors", "network_1.safetensors")
