@@ -23,6 +23,7 @@ from reid_dml.models.safetensors_files import weights_bytes
 from reid_dml.models.summary import NetworkSummary, summarize_network
 from reid_dml.models.weights import read_metadata
 from reid_dml.outputs import check_folder
+from reid_dml.paths import given_path
 from reid_dml.runs.folder import RunFolder, config_text
 from reid_dml.runs.networks import INPUT_OPTIONS, differences, network_options, uses_average, weights_files
 from reid_dml.runs.sources import (
@@ -86,7 +87,7 @@ def save_model(
 
 def check_new_folder(folder: str | os.PathLike[str]) -> Path:
     """The folder, if it is not there yet or empty. Raises `UserError` otherwise, or where nothing can be written."""
-    folder = Path(folder)
+    folder = given_path(folder, "folder")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder for the model")
     if folder.is_dir() and any(folder.iterdir()):
