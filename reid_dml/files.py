@@ -49,8 +49,8 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
 def save_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new folder beside this one; rename it, or remove it. What was there must be empty.
 
-    A link stays: the folder it leads to is filled. Raises `OSError` where the folder holds something in the end: another
-    process was faster.
+    A link stays: the folder it leads to is filled. Raises `OSError` where the folder holds something in the end:
+    another process was faster.
     """
     folder = _behind_links(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

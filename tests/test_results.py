@@ -106,6 +106,21 @@ def test_a_folder_without_records_empties_no_page(command, tmp_path):
     assert not any(page.exists() for page in pages)
 
 
+def test_what_is_no_record_is_named_and_a_run_without_a_test_is_left_out(tiny_run, tmp_path):
+    record = json.loads((tiny_run / "result.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    (tmp_path / "b.json").write_text(json.dumps(record | {"metrics": {}}))
+    assert read_runs(tmp_path) == [record]
+    of_a_set = {key: record[key] for key in ("experiment", "dataset", "networks", "device", "versions", "metrics")}
+    contents = of_a_set, record | {"networks": ["osnet_x0_25"]}, record | {"metrics": {"a": 1}}
+    for number, content in enumerate(contents):
+        file = tmp_path / f"c{number}.json"
+        file.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=rf"c{number}\.json: not a run record .*; remove it or copy"):
+            read_runs(tmp_path)
+        file.unlink()
+
+
 def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
     record = json.loads((tiny_run / "result.json").read_text())
     page = results_page(EMPTY, [record])
