@@ -141,6 +141,30 @@ def test_runs_of_several_seeds_are_one_row_with_mean_and_sd(tiny_run):
     assert all(f"seed {seed};" in page for seed in (one["seed"], 7))
     with pytest.raises(UserError, match="two records of one seed"):
         results_page(EMPTY, [one, one])
+    alone = other | {"networks": one["networks"][:1], "metrics": {"networks": one["metrics"]["networks"][:1]}}
+    with pytest.raises(UserError, match=f"{one['experiment']}: records of .* and of mobilenet_v1_0.25; remove one"):
+        results_page(EMPTY, [one, alone])
+
+
+def test_why_something_was_not_run_may_differ_between_seeds(tiny_run):
+    one = json.loads((tiny_run / "result.json").read_text())
+    reasons = "switched off (TEST.MULTI_QUERY none)", "it needs the queries' cameras, which are not known"
+    runs = [
+        one | {"seed": seed, "metrics": one["metrics"] | {"not_run": {"multi_query": reason}}}
+        for seed, reason in enumerate(reasons)
+    ]
+    assert "(n = 2)" in results_page(EMPTY, runs)
+
+
+def test_the_best_run_of_a_data_set_may_be_of_one_network(tiny_run):
+    several = json.loads((tiny_run / "result.json").read_text())
+    number = copy.deepcopy(several["metrics"]["networks"][0])
+    number["single_query"]["mAP"] = 0.9876
+    alone = several | {"experiment": "alone", "networks": ["osnet_x0_25"], "metrics": {"networks": [number]}}
+    for runs in ([alone], [several, alone], [alone, several]):
+        (sentence,) = [line for line in results_page(EMPTY, runs).splitlines() if line.startswith("**mAP ")]
+        assert sentence.startswith("**mAP 98.76 %")
+        assert "(single query): the network of `alone`" in sentence
 
 
 def test_records_and_the_page_name_no_path():

@@ -42,7 +42,7 @@ def results_page(page: str, runs: Sequence[Record], path: object = "docs/results
         path: of the page, for errors.
 
     Raises:
-        UserError: a page without its marks, or two records of one experiment and seed.
+        UserError: a page without its marks, two records of one experiment and seed, or of other networks.
     """
     return fill_marks(page, "runs", below_a_heading(run_sections(runs, TABLES)), path)
 
