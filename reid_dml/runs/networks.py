@@ -247,7 +247,12 @@ def _warn_of_differences(cfg: CfgNode, path: str | os.PathLike[str], keys: Seque
 
 
 def differences(before: CfgNode, now: CfgNode, keys: Sequence[str]) -> list[str]:
-    """What two configs do not have in common of these options, in words."""
+    """Options that two configs do not have in common, in words.
+
+    Args:
+        before, now: the configs; the words say which value was and which is.
+        keys: the options to compare.
+    """
     compared = [(key, _of_each(before, key), _of_each(now, key)) for key in keys]
     return [f"{key} was {was!r}, is {value!r}" for key, was, value in compared if was != value]
 
