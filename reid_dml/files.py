@@ -27,8 +27,7 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
 
     A link stays: the file it leads to is replaced. Raises `UserError` for a device or pipe, which renaming would end.
     """
-    path = given_path(path)
-    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    path = _behind_links(given_path(path))
     check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts_of_the_dead(path)
@@ -51,8 +50,10 @@ def save_with(path: str | os.PathLike[str], save: Callable[[Path], object]) -> N
 def save_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new folder beside this one; rename it, or remove it. What was there must be empty.
 
-    Raises `OSError` where the folder holds something in the end: another process was faster.
+    A link stays: the folder it leads to is filled. Raises `OSError` where the folder holds something in the end:
+    another process was faster.
     """
+    folder = _behind_links(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts_of_the_dead(folder)
     draft = _own_draft(folder)
@@ -65,6 +66,11 @@ def save_folder(folder: Path, write: Callable[[Path], object]) -> None:
         sync(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _behind_links(path: Path) -> Path:
+    """What a link leads to in the end, be it there or not; a path that is no link as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def draft_of(folder: Path, kind: str = "draft") -> Path:

@@ -106,6 +106,21 @@ def test_a_folder_without_records_empties_no_page(command, tmp_path):
     assert not any(page.exists() for page in pages)
 
 
+def test_what_is_no_record_is_named_and_a_run_without_a_test_is_left_out(tiny_run, tmp_path):
+    record = json.loads((tiny_run / "result.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    (tmp_path / "b.json").write_text(json.dumps(record | {"metrics": {}}))
+    assert read_runs(tmp_path) == [record]
+    of_a_set = {key: record[key] for key in ("experiment", "dataset", "networks", "device", "versions", "metrics")}
+    contents = of_a_set, record | {"networks": ["osnet_x0_25"]}, record | {"metrics": {"a": 1}}
+    for number, content in enumerate(contents):
+        file = tmp_path / f"c{number}.json"
+        file.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=rf"c{number}\.json: not a run record .*; remove it or copy"):
+            read_runs(tmp_path)
+        file.unlink()
+
+
 def test_every_measured_number_of_the_page_comes_from_a_record(tiny_run):
     record = json.loads((tiny_run / "result.json").read_text())
     page = results_page(EMPTY, [record])
@@ -126,6 +141,30 @@ def test_runs_of_several_seeds_are_one_row_with_mean_and_sd(tiny_run):
     assert all(f"seed {seed};" in page for seed in (one["seed"], 7))
     with pytest.raises(UserError, match="two records of one seed"):
         results_page(EMPTY, [one, one])
+    alone = other | {"networks": one["networks"][:1], "metrics": {"networks": one["metrics"]["networks"][:1]}}
+    with pytest.raises(UserError, match=f"{one['experiment']}: records of .* and of mobilenet_v1_0.25; remove one"):
+        results_page(EMPTY, [one, alone])
+
+
+def test_why_something_was_not_run_may_differ_between_seeds(tiny_run):
+    one = json.loads((tiny_run / "result.json").read_text())
+    reasons = "switched off (TEST.MULTI_QUERY none)", "it needs the queries' cameras, which are not known"
+    runs = [
+        one | {"seed": seed, "metrics": one["metrics"] | {"not_run": {"multi_query": reason}}}
+        for seed, reason in enumerate(reasons)
+    ]
+    assert "(n = 2)" in results_page(EMPTY, runs)
+
+
+def test_the_best_run_of_a_data_set_may_be_of_one_network(tiny_run):
+    several = json.loads((tiny_run / "result.json").read_text())
+    number = copy.deepcopy(several["metrics"]["networks"][0])
+    number["single_query"]["mAP"] = 0.9876
+    alone = several | {"experiment": "alone", "networks": ["osnet_x0_25"], "metrics": {"networks": [number]}}
+    for runs in ([alone], [several, alone], [alone, several]):
+        (sentence,) = [line for line in results_page(EMPTY, runs).splitlines() if line.startswith("**mAP ")]
+        assert sentence.startswith("**mAP 98.76 %")
+        assert "(single query): the network of `alone`" in sentence
 
 
 def test_records_and_the_page_name_no_path():

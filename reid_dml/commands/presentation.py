@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from reid_dml.report_page.training_section import training_section
 from reid_dml.reporting.tables import ReferenceRow, format_table, without_empty_columns
 from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.record import read_record
 from reid_dml.tasks.task import Evaluation
 from reid_dml.timing import stages_line
 
@@ -110,15 +110,12 @@ def read_control(folder: str, kind: str) -> dict[str, Any] | None:
     """
     if not folder:
         return None
-    remedy = "name the folder of a finished run, or set it to ''"
-    file = require_file(RunFolder(folder).result_file, "CONTROL: the record of the control run", remedy)
-    try:
-        record: dict[str, Any] = json.loads(file.read_text())
-        task, networks = record.get("task", "retrieval"), record["metrics"]["networks"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"CONTROL: {file}: not the record of a run; {remedy}") from None
-    if task != kind or not networks:
-        raise UserError(f"CONTROL: {file}: a run of {task}, this is one of {kind}; {remedy}")
+    remedy = "set CONTROL to the folder of a finished run, or to ''"
+    record = read_record(require_file(RunFolder(folder).result_file, "the record of the control run", remedy), remedy)
+    if not record["metrics"]:
+        raise UserError(f"{folder}: a run that had nothing to test on; {remedy}")
+    if (task := record.get("task", "retrieval")) != kind:
+        raise UserError(f"{folder}: a run of {task}, this is one of {kind}; {remedy}")
     return record
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from reid_dml.reporting.markdown import below_a_heading, fill_marks
 from reid_dml.reporting.networks_table import networks_table
 from reid_dml.reporting.run_tables import headline_table, run_sections
 from reid_dml.reporting.task_tables import TABLES
+from reid_dml.runs.record import read_record
 
 PAPER = "paper"  # folder of the records of the papers' experiments, below that of all records
 
@@ -23,22 +23,14 @@ PAPER = "paper"  # folder of the records of the papers' experiments, below that 
 def read_runs(folder: Path) -> list[Record]:
     """Records of further runs below a folder, by path: those of the papers' experiments and of benchmarks are none.
 
-    Raises `UserError` for a file that is none.
+    Runs that had nothing to test on have nothing to show, and are left out. Raises `UserError` for a file that is none.
     """
     if not folder.is_dir() or not any(folder.rglob("*.json")):
         raise UserError(f"{absolute(folder)}: holds no run records (result.json of runs); check the path")
-    records = []
     aside = [path for name in ("benchmarks", PAPER) for path in (folder / name).rglob("*.json")]
-    for path in sorted(set(folder.rglob("*.json")) - set(aside)):
-        try:
-            record = json.loads(path.read_text())
-            record["metrics"]["networks"], record["experiment"]
-        except (ValueError, KeyError, TypeError):
-            raise UserError(
-                f"{path}: not a run record (result.json of a run); remove it or copy the record again"
-            ) from None
-        records.append(record)
-    return records
+    paths = sorted(set(folder.rglob("*.json")) - set(aside))
+    records = [read_record(path, "remove it or copy the record again") for path in paths]
+    return [record for record in records if record["metrics"]]
 
 
 def results_page(page: str, runs: Sequence[Record], path: object = "docs/results.md") -> str:
@@ -50,7 +42,7 @@ def results_page(page: str, runs: Sequence[Record], path: object = "docs/results
         path: of the page, for errors.
 
     Raises:
-        UserError: a page without its marks, or two records of one experiment and seed.
+        UserError: a page without its marks, two records of one experiment and seed, or of other networks.
     """
     return fill_marks(page, "runs", below_a_heading(run_sections(runs, TABLES)), path)
 

@@ -30,7 +30,7 @@ def save_model_folder(
     Raises:
         UserError: as `sharing.model_folder.save_model`.
     """
-    check_new_folder(folder)  # before the work
+    folder = check_new_folder(folder)  # before the work
     extractor = FeatureExtractor.from_config(cfg, network)
     extractor.save_pretrained(folder, licence=licence, terms=terms)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):

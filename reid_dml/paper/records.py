@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from reid_dml.errors import UserError
 from reid_dml.mutual.objective import build_objective
 from reid_dml.paper.experiments import EXPERIMENTS, Experiment
 from reid_dml.paper.recipes import recipe, seed_of
+from reid_dml.runs.record import read_record
 
 # Where a column of the papers' tables stands in the metrics of one network, and its factor to what is printed.
 COLUMNS: dict[str, tuple[tuple[str | int, ...], float]] = {
@@ -94,34 +94,19 @@ def _is_called(file: str, experiment: Experiment, seed: int) -> bool:
 
 
 def _read(path: Path) -> Record:
-    try:
-        record = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        record = None
-    if not _is_record(record):
-        raise UserError(
-            f"{path}: not a run record (result.json of a run), or one with fields missing; remove it or copy the "
-            "record again"
-        )
-    return dict(record)
+    remedy = "remove it or copy the record again"
+    record = read_record(path, remedy)
+    if not _is_measured(record):
+        raise UserError(f"{path}: not a run record of a paper's experiment, or one with numbers missing; {remedy}")
+    return record
 
 
-def _is_record(record: Any) -> bool:
-    """Whether it has what pages are made of, each of its kind."""
-    kinds: dict[str, Any] = {
-        **dict.fromkeys(("experiment", "scale", "dataset", "device", "update", "precision", "git_revision"), str),
-        **dict.fromkeys(("seed", "steps", "batch_size"), int),
-        **dict.fromkeys(("metrics", "versions", "objective"), Mapping),
-        "wall_seconds": (int, float),
-        "networks": list,
-    }
-    if not isinstance(record, Mapping) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
-        return False
-    if not 0 <= record["wall_seconds"] < inf:
+def _is_measured(record: Record) -> bool:
+    """Whether a run record has what pages are made of, each of its kind."""
+    if not isinstance(record.get("precision"), str) or not isinstance(record.get("batch_size"), int):
         return False
     networks, curves = record["metrics"].get("networks"), record.get("curves", {})
-    whole = isinstance(networks, list) and networks and all(isinstance(found, Mapping) for found in networks)
-    if not whole or len(networks) != len(record["networks"]) or not isinstance(curves, Mapping):
+    if not networks or not isinstance(curves, Mapping):
         return False
     ensembles = record["metrics"].get("ensembles", {})
     if not isinstance(ensembles, Mapping) or not all(size.isascii() and size.isdecimal() for size in ensembles):

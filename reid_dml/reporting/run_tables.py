@@ -22,7 +22,7 @@ def run_sections(records: Sequence[Mapping[str, Any]], tables: Mapping[str, Metr
         tables: how the metrics of each task are shown.
 
     Raises:
-        UserError: two records of one experiment and seed.
+        UserError: two records of one experiment and seed, or of other networks.
     """
     parts = []
     for dataset in sorted({data_of(record) for record in records}, key=lambda name: (name != _FIRST, name)):
@@ -41,14 +41,18 @@ def _headline(records: Sequence[Mapping[str, Any]]) -> str:
     found = []
     for record in records:
         metrics = record["metrics"]
-        for label in ("ensemble", "mean"):
-            if "single_query" in metrics.get(label, {}):
-                found.append((metrics[label]["single_query"], label, record))
+        reached = {
+            "the ensemble": metrics.get("ensemble"),
+            "the networks' mean": metrics.get("mean"),
+            "the network": metrics["networks"][0] if len(metrics["networks"]) == 1 else None,
+        }
+        for who, numbers in reached.items():
+            if numbers and "single_query" in numbers:
+                found.append((numbers["single_query"], who, record))
                 break
     if not found:
         return ""
-    single, label, record = max(found, key=lambda entry: entry[0]["mAP"])
-    who = "the ensemble" if label == "ensemble" else "the networks' mean"
+    single, who, record = max(found, key=lambda entry: entry[0]["mAP"])
     return (
         f"**mAP {percent(single['mAP'])} %, rank-1 {percent(single['cmc'][0])} %** (single query): {who} of "
         f"`{record['experiment']}`, {record['steps']:,} steps in {record['wall_seconds'] / 60:.1f} minutes on "
@@ -90,6 +94,12 @@ def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[s
         raise UserError(
             f"{runs[0]['experiment']}: two records of one seed; remove one, or name their experiments apart"
         )
+    for run in runs:
+        if run["networks"] != runs[0]["networks"]:
+            raise UserError(
+                f"{run['experiment']}: records of {' + '.join(runs[0]['networks'])} and of "
+                f"{' + '.join(run['networks'])}; remove one, or name their experiments apart"
+            )
     (header, *means), (_, *deviations) = (
         table.rows(metrics, labels) for metrics in mean_and_sd(in_common([_measured(run) for run in runs]))
     )
@@ -99,8 +109,8 @@ def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[s
 
 
 def _measured(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's metrics without the deviations among its networks, of which a deviation says nothing."""
-    return {key: value for key, value in run["metrics"].items() if key != "sd"}
+    """A run's metrics without the deviations among its networks, of which a deviation says nothing, and words."""
+    return {key: value for key, value in run["metrics"].items() if key not in ("sd", "not_run")}
 
 
 def _how(record: Mapping[str, Any]) -> str:

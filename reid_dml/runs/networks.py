@@ -242,10 +242,19 @@ def _warn_of_differences(cfg: CfgNode, path: str | os.PathLike[str], keys: Seque
         return
     if known is None:
         return
-    compared = [(key, _of_each(known, key), _of_each(cfg, key)) for key in keys]
-    different = [f"{key} was {before!r}, is {now!r}" for key, before, now in compared if before != now]
-    if different:
+    if different := differences(known, cfg, keys):
         warnings.warn(f"{path}: trained otherwise than {how}: {'; '.join(different)}", stacklevel=3)
+
+
+def differences(before: CfgNode, now: CfgNode, keys: Sequence[str]) -> list[str]:
+    """Options that two configs do not have in common, in words.
+
+    Args:
+        before, now: the configs; the words say which value was and which is.
+        keys: the options to compare.
+    """
+    compared = [(key, _of_each(before, key), _of_each(now, key)) for key in keys]
+    return [f"{key} was {was!r}, is {value!r}" for key, was, value in compared if was != value]
 
 
 def _of_each(cfg: CfgNode, key: str) -> Any:

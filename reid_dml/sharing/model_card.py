@@ -47,7 +47,8 @@ def model_card(
 
     Args:
         cfg: the networks' config.
-        record: of their run (result.json); empty: nothing is known.
+        record: of their run (result.json); empty: nothing is known. Its numbers are of these networks; `left_out`, if
+            there, says how others were measured.
         summaries: of the networks by index.
         model: their fingerprint.
         card: what the config and the record do not say.
@@ -61,7 +62,7 @@ def model_card(
         _summary(summaries, record),
         "## Use\n\n" + _use(min(summaries), list(cfg.IMPORTS), without_roboflow),
         "## Networks\n\n" + _networks(cfg, summaries, model),
-        "## Measured\n\n" + _measured(cfg, record, list(summaries)),
+        "## Measured\n\n" + _measured(record, list(summaries)),
         "## Data and its terms\n\n" + _terms(record, card),
         "## Intended use\n" + _INTENDED,
         "## Limits\n" + _LIMITS,
@@ -144,15 +145,19 @@ def _networks(cfg: CfgNode, summaries: Mapping[int, NetworkSummary], model: str)
     return markdown_table(rows) + "\n" + "\n".join(lines)
 
 
-def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -> str:
+def _measured(record: Mapping[str, Any], indices: Sequence[int]) -> str:
     metrics = record.get("metrics", {})
     networks = metrics.get("networks", [])
     named = {f"network {index}": networks[index] for index in indices if index < len(networks)}
     ensembles = {**metrics.get("ensembles", {}), str(len(networks)): metrics.get("ensemble")}
     if together := ensembles.get(str(len(indices))) if list(indices) == list(range(len(indices))) else None:
         named["all together"] = together
+    left_out = record.get("left_out", "")
+    if not named and left_out:
+        return f"Nothing: the numbers of the run were measured otherwise than these networks are handed on: {left_out}."
     if not named:
-        return "Nothing: these weights came without the record of a run."
+        what = "with a record without numbers" if record else "without the record of a run"
+        return f"Nothing: these weights came {what}."
     retrieval, classes = [], []
     for label, found in named.items():
         for key, title in _PROTOCOLS.items():
@@ -173,8 +178,8 @@ def _measured(cfg: CfgNode, record: Mapping[str, Any], indices: Sequence[int]) -
     if flip is not None:
         text += " (each with its mirror image)" if flip else " (without mirror images)"
     text += f". One training: {trained}; {versions}. Everything else is in `result.json`."
-    if flip is not None and flip != cfg.TEST.FLIP:
-        text += " This folder's config sets TEST.FLIP otherwise: its features were not those measured."
+    if left_out:
+        text += f" All together were measured otherwise than they are handed on, and are left out: {left_out}."
     return text
 
 

@@ -1,8 +1,9 @@
 """Model folders: trained networks to hand on, in the layout of the Hugging Face hub.
 
 A model folder is a run folder without its training: `config.yml`, a `network_K.safetensors` for each network (the
-weights that evaluation uses, averages where there are any), `result.json` with the run's numbers and a `README.md`.
-Everything that takes a run folder takes it. It names no person of the training data and no folder of this machine.
+weights that evaluation uses, averages where there are any), `result.json` with the run's numbers, as far as they were
+measured with what is handed on, and a `README.md`. Everything that takes a run folder takes it. It names no person of
+the training data and no folder of this machine.
 """
 
 from __future__ import annotations
@@ -21,9 +22,20 @@ from reid_dml.files import read_json, save_folder, write_bytes, write_json, writ
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.safetensors_files import weights_bytes
 from reid_dml.models.summary import NetworkSummary, summarize_network
+from reid_dml.models.weights import read_metadata
 from reid_dml.outputs import check_folder
+from reid_dml.paths import given_path
 from reid_dml.runs.folder import RunFolder, config_text
-from reid_dml.runs.sources import MEMBERS_KEY, head_classes, header, members_text, without_place
+from reid_dml.runs.networks import INPUT_OPTIONS, differences, network_options, uses_average, weights_files
+from reid_dml.runs.sources import (
+    MEMBERS_KEY,
+    WEIGHTS_NAME,
+    head_classes,
+    header,
+    known_config,
+    members_text,
+    without_place,
+)
 from reid_dml.sharing.model_card import CardText, model_card
 from reid_dml.sharing.roboflow import roboflow_architecture, roboflow_config
 
@@ -62,6 +74,7 @@ def save_model(
     }
     own = handed_on_config(cfg)
     try:
+        record = _of_what_is_handed_on(record, cfg, len(networks))
         save_folder(folder, lambda draft: _write(draft, networks, own, model, record, classes, summaries, card))
     except _OTHER_TYPES as error:
         if not record:
@@ -75,7 +88,7 @@ def save_model(
 
 def check_new_folder(folder: str | os.PathLike[str]) -> Path:
     """The folder, if it is not there yet or empty. Raises `UserError` otherwise, or where nothing can be written."""
-    folder = Path(folder)
+    folder = given_path(folder, "folder")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder for the model")
     if folder.is_dir() and any(folder.iterdir()):
@@ -126,8 +139,54 @@ def _shortened(path: str) -> str:
 
 def _record(cfg: CfgNode) -> dict[str, Any]:
     """The record of the run that the networks are of; {} without one."""
+    if not cfg.MODEL.WEIGHTS:  # networks of the caller's own
+        return {}
     file = RunFolder.of(cfg.MODEL.WEIGHTS).result_file
     return read_json(file, _COPY) if file.is_file() else {}
+
+
+def _of_what_is_handed_on(record: dict[str, Any], cfg: CfgNode, networks: int) -> dict[str, Any]:
+    """The record without numbers that were measured otherwise; `left_out` says what was otherwise.
+
+    Args:
+        record: of the run that the networks are of.
+        cfg: what they were opened with.
+        networks: how many are handed on.
+    """
+    metrics = record.get("metrics")
+    if not metrics:
+        return record
+    measured = _measured_config(record, cfg)
+    options = (*INPUT_OPTIONS, *network_options(cfg), "TEST.FLIP")
+    left_out = [*_other_weights(measured, cfg), *differences(measured, cfg, options)]
+    if left_out:
+        metrics = {}
+    elif networks > 1 and "ensemble" in metrics and (left_out := differences(measured, cfg, ["TEST.ENSEMBLE"])):
+        metrics = {label: found for label, found in metrics.items() if label not in ("ensemble", "ensembles")}
+    return {**record, "metrics": metrics, "left_out": "; ".join(left_out)} if left_out else record
+
+
+def _measured_config(record: Mapping[str, Any], cfg: CfgNode) -> CfgNode:
+    """What a record's numbers were measured with: the run's own config, tested as the record says."""
+    measured = (known_config(cfg.MODEL.WEIGHTS) or cfg).clone()
+    measured.defrost()
+    for name, value in record.get("test", {}).items():
+        measured.TEST[name.upper()] = value
+    return measured
+
+
+def _other_weights(measured: CfgNode, cfg: CfgNode) -> list[str]:
+    """In words, whether the numbers are of the weights' averages and these weights are the last ones, or otherwise.
+
+    Those of a model folder are of the weights in it, or were left out when it was made.
+    """
+    file = next(iter(weights_files(cfg, cfg.MODEL.WEIGHTS).values()))
+    about, named = read_metadata(file), WEIGHTS_NAME.fullmatch(file.name)
+    average = about["average"] == "true" if "average" in about else bool(named and named[2])
+    if MEMBERS_KEY in about or average == uses_average(measured):
+        return []
+    was, now = ("the last ones", "averages") if average else ("averages", "the last ones")
+    return [f"the weights were {was}, are {now}"]
 
 
 def _write(

@@ -116,14 +116,17 @@ def test_the_control_run_is_shown_and_linked(tiny_run, make_config, command, tin
     (row,) = re.findall(r'<tr class="control">(.*?)</tr>', text)
     assert f'data-column="mAP">{100 * mean["single_query"]["mAP"]:.2f}<' in row
     assert (
-        "CONTROL: the record of the control run not found"
+        "the record of the control run not found; set CONTROL to the folder of a finished run"
         in command(*test, "--report", page, "CONTROL", tmp_path).error
     )
-    (tmp_path / "result.json").write_text('{"task": "classification", "metrics": {"networks": [{}]}}')
-    assert (
-        "a run of classification, this is one of retrieval"
-        in command(*test, "--report", page, "CONTROL", tmp_path).error
-    )
+    record = json.loads((tiny_run / "result.json").read_text())
+    for change, said in (
+        ({"task": "classification"}, f"{tmp_path}: a run of classification, this is one of retrieval; set CONTROL to"),
+        ({"metrics": {}}, f"{tmp_path}: a run that had nothing to test on; set CONTROL to"),
+        ({"networks": None}, f"{tmp_path / 'result.json'}: not a run record"),
+    ):
+        (tmp_path / "result.json").write_text(json.dumps(record | change))
+        assert said in command(*test, "--report", page, "CONTROL", tmp_path).error
 
 
 def test_published_rows_keep_their_place_behind_the_control():

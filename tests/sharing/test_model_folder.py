@@ -52,6 +52,23 @@ def test_what_a_killed_process_left_is_removed(tiny_run, tmp_path):
     assert not draft.exists()
 
 
+def test_home_and_links_lead_where_they_do_elsewhere(command, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    FeatureExtractor.from_run(tiny_run, device="cpu").save_pretrained("~/m")
+    assert (tmp_path / "home" / "m" / "config.yml").is_file()
+    for name in ("empty", "not_there"):
+        (tmp_path / f"to_{name}").symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "elsewhere" / "empty").mkdir(parents=True)
+    for name in ("empty", "not_there"):
+        result = command("save_model", "--run", tiny_run, "--to", tmp_path / f"to_{name}")
+        assert result.code == 0, result.err
+        assert (tmp_path / f"to_{name}").is_symlink()
+        assert (tmp_path / "elsewhere" / name / "config.yml").is_file()
+    assert "is not empty" in command("save_model", "--run", tiny_run, "--to", tmp_path / "to_empty").error
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["elsewhere", "home", "to_empty", "to_not_there"]
+
+
 def test_one_network_of_a_cohort_is_a_model_too(model, tiny_run, paths, tmp_path):
     FeatureExtractor.from_run(tiny_run, 1, device="cpu").save_pretrained(tmp_path / "one")
     assert not (tmp_path / "one" / "network_0.safetensors").exists()
@@ -100,6 +117,32 @@ def test_the_card_has_the_ensemble_of_the_first_networks(make_config):
         card = model_card(cfg, record, dict.fromkeys(indices, shown), "m", CardText(), without_roboflow="no")
         rows = [line for line in card.splitlines() if line.startswith("| all together")]
         assert [row.split("|")[3].strip() for row in rows] == ([together] if together else [])
+
+
+def test_numbers_that_were_measured_otherwise_are_left_out(command, tiny_run, tmp_path):
+    weights, input_size = "the weights were averages, are the last ones", "INPUT.SIZE was [32, 16], is [32, 32]"
+    raw = "TEST.ENSEMBLE was 'normalized', is 'raw'"
+    cases = [
+        (tiny_run, ("TEST.WEIGHTS", "last"), weights, None),
+        (tmp_path / "0", (), weights, None),  # handed on further
+        (tiny_run / "network_0.safetensors", (), weights, None),
+        (tiny_run, ("TEST.FLIP", "True"), "TEST.FLIP was False, is True", None),
+        (tiny_run, ("TEST.WEIGHTS", "last", "INPUT.SIZE", "[32,32]"), f"{weights}; {input_size}", None),
+        (tiny_run, ("MODEL.LAST_STRIDE", "1"), "MODEL.LAST_STRIDE was 2, is 1", None),
+        (tiny_run, ("TEST.ENSEMBLE", "raw"), raw, False),
+        (tmp_path / "6", (), raw, False),
+        (tiny_run / "network_1_ema.safetensors", ("TEST.ENSEMBLE", "raw"), "", False),
+    ]
+    for number, (run, options, left_out, together) in enumerate(cases):
+        folder = tmp_path / str(number)
+        result = command("save_model", "--run", run, "--to", folder, *options)
+        assert result.code == 0, result.err
+        card, record = (folder / "README.md").read_text(), json.loads((folder / "result.json").read_text())
+        assert record.get("left_out", "") == left_out
+        assert (f"handed on: {left_out}." in card or f"left out: {left_out}." in card) == bool(left_out)
+        shown = "## Measured\n\nNothing: the numbers of the run were measured otherwise" not in card
+        assert shown == (together is not None) == bool(record["metrics"])
+        assert ("| all together |" in card) == bool(together)
 
 
 def test_it_holds_no_folder_and_no_person_of_the_training(model, tiny_run, data_root):
