@@ -9,6 +9,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid_dml.cells import markdown_table, percent, rank_cells
+from reid_dml.cohort_metrics import metrics_by_label
 from reid_dml.data.sets import registered_as
 from reid_dml.models.summary import NetworkSummary
 from reid_dml.versions import __version__
@@ -62,7 +63,7 @@ def model_card(
         _summary(summaries, record),
         "## Use\n\n" + _use(min(summaries), list(cfg.IMPORTS), without_roboflow),
         "## Networks\n\n" + _networks(cfg, summaries, model),
-        "## Measured\n\n" + _measured(record, list(summaries)),
+        "## Measured\n\n" + _measured(record),
         "## Data and its terms\n\n" + _terms(record, card),
         "## Intended use\n" + _INTENDED,
         "## Limits\n" + _LIMITS,
@@ -145,13 +146,11 @@ def _networks(cfg: CfgNode, summaries: Mapping[int, NetworkSummary], model: str)
     return markdown_table(rows) + "\n" + "\n".join(lines)
 
 
-def _measured(record: Mapping[str, Any], indices: Sequence[int]) -> str:
-    metrics = record.get("metrics", {})
-    networks = metrics.get("networks", [])
-    named = {f"network {index}": networks[index] for index in indices if index < len(networks)}
-    ensembles = {**metrics.get("ensembles", {}), str(len(networks)): metrics.get("ensemble")}
-    if together := ensembles.get(str(len(indices))) if list(indices) == list(range(len(indices))) else None:
-        named["all together"] = together
+def _measured(record: Mapping[str, Any]) -> str:
+    metrics = record.get("metrics")
+    named = metrics_by_label(metrics) if metrics else {}
+    if "ensemble" in named:
+        named["all together"] = named.pop("ensemble")
     left_out = record.get("left_out", "")
     if not named and left_out:
         return f"Nothing: the numbers of the run were measured otherwise than these networks are handed on: {left_out}."

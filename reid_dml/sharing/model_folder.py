@@ -74,7 +74,7 @@ def save_model(
     }
     own = handed_on_config(cfg)
     try:
-        record = _of_what_is_handed_on(record, cfg, len(networks))
+        record = record_of(_of_what_is_handed_on(record, cfg, len(networks)), sorted(networks))
         save_folder(folder, lambda draft: _write(draft, networks, own, model, record, classes, summaries, card))
     except _OTHER_TYPES as error:
         if not record:
@@ -117,7 +117,7 @@ def record_of(record: Mapping[str, Any], members: Sequence[int]) -> dict[str, An
         record: of the run, or of a model folder that was made from it.
         members: the networks, by their index in the cohort.
     """
-    metrics = record["metrics"]
+    metrics = record.get("metrics")
     if not metrics or indices_of(metrics) == list(members):
         return dict(record)
     places = [place for place, index in enumerate(indices_of(metrics)) if index in members]
@@ -208,7 +208,7 @@ def _write(
         content = weights_bytes(network.state_dict(), {**header(cfg, index, classes), **about})
         write_bytes(run.weights_file(index), content)
     if record:
-        write_json(run.result_file, record_of(record, sorted(networks)))
+        write_json(run.result_file, record)
     first = min(networks)
     architecture, why = roboflow_architecture(cfg, first, networks[first])
     if architecture:

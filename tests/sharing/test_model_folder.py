@@ -21,7 +21,7 @@ from reid_dml.errors import UserError
 from reid_dml.models.summary import summarize
 from reid_dml.runs.networks import build_network
 from reid_dml.sharing.model_card import CardText, model_card
-from reid_dml.sharing.model_folder import save_model
+from reid_dml.sharing.model_folder import record_of, save_model
 from tests.conftest import REPOSITORY, killed_draft
 
 
@@ -101,6 +101,7 @@ def test_the_card_has_the_ensemble_of_the_first_networks(make_config):
         return {"single_query": {"mAP": value, "mINP": value, "cmc": [value] * 10}}
 
     record = {
+        "networks": ["osnet_x0_25"] * 3,
         "metrics": {
             "networks": [metrics(value) for value in (0.1, 0.2, 0.3)],
             "ensembles": {"2": metrics(0.4)},
@@ -114,7 +115,9 @@ def test_the_card_has_the_ensemble_of_the_first_networks(make_config):
     cfg = make_config("COHORT.NETWORKS", "[osnet_x0_25, osnet_x0_25, osnet_x0_25]")
     shown = summarize("osnet_x0_25", (32, 16), 5)
     for indices, together in (((0, 1), "40.00"), ((0, 1, 2), "50.00"), ((1, 2), "")):
-        card = model_card(cfg, record, dict.fromkeys(indices, shown), "m", CardText(), without_roboflow="no")
+        card = model_card(
+            cfg, record_of(record, indices), dict.fromkeys(indices, shown), "m", CardText(), without_roboflow="no"
+        )
         rows = [line for line in card.splitlines() if line.startswith("| all together")]
         assert [row.split("|")[3].strip() for row in rows] == ([together] if together else [])
 
