@@ -13,12 +13,12 @@ from reid_dml.analysis.curves import unit_of
 from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, point
 from reid_dml.models.summary import summarize
 from reid_dml.paper.artifacts import ARTIFACTS, experiments_of, run_of
+from reid_dml.paper.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.kinds import Analysis, Curves, Parameters, Posterior, Sweep, Table
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import RANKED_CLASSES, Place, Record, Records, value
-from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 
 
 class Part(NamedTuple):

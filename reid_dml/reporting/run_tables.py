@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reid_dml.cells import markdown_table, percent
+from reid_dml.cells import markdown_table, percent, with_sd
 from reid_dml.errors import UserError
 from reid_dml.reporting.data_names import data_of
 from reid_dml.reporting.tables import MetricsTable, network_labels, without_empty_columns
@@ -94,7 +94,7 @@ def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[s
         table.rows(metrics, labels) for metrics in mean_and_sd(in_common([_measured(run) for run in runs]))
     )
     both = [zip(mean[1:], deviation[1:], strict=True) for mean, deviation in zip(means, deviations, strict=True)]
-    cells = [[f"{mean} ± {deviation}" if mean else "" for mean, deviation in row] for row in both]
+    cells = [[with_sd(mean, deviation) for mean, deviation in row] for row in both]
     return [header, *([mean[0], *row] for mean, row in zip(means, cells, strict=True))]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
+from reid_dml.paper.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 
 CONTROL = Compared("alone", {"CVPR": {"mAP": 50.15, "rank-1": 76.87}}, {"mAP": [40.0, 41.0, 42.0], "rank-1": []})
 ROW = Compared("DML", {"CVPR": {"mAP": 54.71}}, {"mAP": [44.0, 46.0, 45.0], "rank-1": [70.0]}, control=0)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from reid_dml.cells import with_sd
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -68,10 +70,8 @@ def _gains(row: Compared, control: Compared, columns: Sequence[str]) -> list[lis
 
 def mean_and_sd_cell(values: Sequence[float]) -> str:
     """`mean ± sd` of the sample, or one number; empty for none."""
-    if not values:
-        return ""
-    mean = _printed(float(np.mean(values)))
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
+    mean = _printed(float(np.mean(values)) if values else None)
+    return with_sd(mean, _printed(float(np.std(values, ddof=1)) if len(values) > 1 else None))
 
 
 def _own_gain(row: Compared, control: Compared, column: str) -> str:
