@@ -167,7 +167,9 @@ def _end_results(artifact: Curves, records: Records, scale: str) -> str:
     """Of every curve the mean over the networks, and whether the first two differ."""
     found = {label: _measured(records, name, scale, "mean", artifact.column) for label, name in artifact.runs.items()}
     ends = ", ".join(
-        f"{label} {mean_and_sd_cell(values)} (n = {len(values)})" for label, values in found.items() if values
+        f"{label} {mean_and_sd_cell(values, artifact.column)} (n = {len(values)})"
+        for label, values in found.items()
+        if values
     )
     p = welch(*list(found.values())[:2])
     return f"At the end, {artifact.column} (%): {ends}" + ("." if p is None else f"; p = {p:.2g}.") if ends else ""
