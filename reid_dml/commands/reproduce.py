@@ -132,9 +132,11 @@ def run_experiments(
         The exit code: 2 where a run failed, which the others survive.
 
     Raises:
-        UserError: an unknown name, or options that do not fit.
+        UserError: an unknown name, options that do not fit, or a folder that cannot be written.
     """
     check_folder(place.runs, f"--output {place.runs}")
+    if place.keep:
+        check_folder(place.keep, f"--keep {place.keep}")
     chosen = choose(names)
     _check_recipes(chosen, scale)
     work = _Work(missing_jobs(chosen, place, scale, seeds, overrides))
@@ -146,7 +148,7 @@ def run_experiments(
                     draw_analysis(name, artifact, place, scale, overrides)
                 except Exception as error:
                     work.failed[name] = _told(error)
-    keep_copies(chosen, place, scale)
+    _keep(work, chosen, place, scale)
     for job in work.pending:
         if job.missing_teacher and job.title not in work.busy:
             work.failed[job.title] = f"{job.missing_teacher}: the teacher is missing"
@@ -163,7 +165,7 @@ class _Work:
 
     pending: list[Job]
     busy: set[str] = field(default_factory=set)  # titles of those that other processes work on
-    failed: dict[str, str] = field(default_factory=dict)  # why, by title
+    failed: dict[str, str] = field(default_factory=dict)  # why, by title; figures and copies, too
 
 
 def _run_jobs(work: _Work, chosen: Sequence[str], place: Place, scale: str, left: Callable[[], float]) -> None:
@@ -184,14 +186,25 @@ def _run_jobs(work: _Work, chosen: Sequence[str], place: Place, scale: str, left
         try:
             _check_data(job.cfg)
             train_and_evaluate(job.cfg, resume=None)
-            keep_copies(chosen, place, scale)
         except BusyError:
             work.pending.append(job)
             work.busy.add(job.title)
         except Exception as error:
             work.failed[job.title] = _told(error)
+        else:
+            _keep(work, chosen, place, scale)
         finally:
             _free_memory()
+
+
+def _keep(work: _Work, chosen: Sequence[str], place: Place, scale: str) -> None:
+    """Copy all that there is. A copy that fails takes nothing from the runs, and the next time makes up for it."""
+    title = f"--keep {place.keep}"
+    work.failed.pop(title, None)
+    try:
+        keep_copies(chosen, place, scale)
+    except Exception as error:
+        work.failed[title] = _told(error)
 
 
 def _check_recipes(chosen: Sequence[str], scale: str) -> None:
@@ -324,5 +337,7 @@ def print_config(name: str, place: Place, scale: str, seed: int) -> None:
     if name not in EXPERIMENTS:
         choose([name])  # says which is near
         runs = ", ".join(experiments_of(ARTIFACTS[name], scale)) if name in ARTIFACTS else "those that `list` shows"
+        if not runs:
+            raise UserError(f"{name}: nothing is run for it; see reid-dml reproduce report {name}")
         raise UserError(f"{name}: is made of several runs; name one of {runs}")
     print(config_text(recipe(EXPERIMENTS[run_of(name, scale)], scale, seed, place.runs)), end="")

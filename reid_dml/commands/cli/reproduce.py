@@ -92,6 +92,8 @@ def run(arguments: Namespace) -> int | None:
     names = arguments.names
     first = next((place for place, word in enumerate(names) if word.isupper() or "." in word), len(names))
     names, options = names[:first], names[first:]
+    if arguments.command == "run" and not names:
+        raise UserError(f"run: no name before {options[0]}; give one that reid-dml reproduce list shows, or all")
     for option in ("seeds", "jobs"):
         if getattr(arguments, option, 1) < 1:
             raise UserError(f"--{option} {getattr(arguments, option)}: must be at least 1")
