@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_dml.commands import reproduce
+from reid_dml.commands import reproduce, reproduce_jobs, reproduce_schedule
 from reid_dml.commands.reproduce import run_experiments
 from reid_dml.commands.reproduce_figures import draw_analysis
 from reid_dml.config import load_config
@@ -155,7 +155,7 @@ def test_only_what_fits_into_the_time_is_started(everything, monkeypatch, tmp_pa
     known.mkdir(parents=True)
     (known / "market_mobilenet_dml_seed5.json").write_text(json.dumps(slow))
     monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
-    monkeypatch.setattr(reproduce, "describe_device", lambda device: "slow")
+    monkeypatch.setattr(reproduce_jobs, "describe_device", lambda device: "slow")
     place = Place(tmp_path / "runs", None, tmp_path / "known")
     assert run_experiments(["market_mobilenet_independent"], place, scale="smoke", minutes=10) == 0
     assert "not run: market_mobilenet_independent, seed 0: does not fit into the time" in capsys.readouterr().out
@@ -214,7 +214,7 @@ def test_what_another_process_works_on_is_waited_for_and_its_student_run(everyth
             copy_run(everything, teacher)
 
     monkeypatch.setattr(reproduce, "train_and_evaluate", busy)
-    monkeypatch.setattr(reproduce.time, "sleep", wait)
+    monkeypatch.setattr(reproduce_schedule.time, "sleep", wait)
     place = Place(tmp_path / "runs", None, tmp_path / "none")
     assert run_experiments(["market_mobilenet_distilled"], place, scale="smoke") == 0
     assert "market_mobilenet_distilled" in started
@@ -312,7 +312,7 @@ def test_copies_that_fail_cost_no_run_and_are_said_at_the_end(monkeypatch, tmp_p
 def test_a_run_that_was_begun_is_continued_however_little_time_is_left(everything, monkeypatch, tmp_path):
     started: list[str] = []
     pretend(monkeypatch, everything, started)
-    monkeypatch.setattr(reproduce, "training_seconds", lambda cfg, records, scale: 3600.0)
+    monkeypatch.setattr(reproduce_schedule, "training_seconds", lambda cfg, records, scale: 3600.0)
     begun = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
     copy_run(everything, begun)
     (begun / "result.json").unlink()
@@ -458,8 +458,8 @@ def test_processes_side_by_side_take_a_gpu_each_and_one_that_was_killed_counts(m
             return -9
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(reproduce.subprocess, "Popen", Process)
-    assert reproduce.run_side_by_side(["tools/reproduce.py", "run", "table3", "--jobs", "3"], 3) == 1
+    monkeypatch.setattr(reproduce_schedule.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(reproduce_schedule.subprocess, "Popen", Process)
+    assert reproduce_schedule.run_side_by_side(["tools/reproduce.py", "run", "table3", "--jobs", "3"], 3) == 1
     assert [gpu for _, gpu in started] == expected
     assert started[0][0][-2:] == ["--jobs", "1"]  # the last one counts

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from reid_dml.commands.reproduce import missing_jobs, training_seconds
+from reid_dml.commands.reproduce_jobs import missing_jobs, training_seconds
 from reid_dml.errors import UserError
 from reid_dml.files import write_text
 from reid_dml.paper.artifacts import ARTIFACTS, choose, experiments_behind, run_of

@@ -104,7 +104,8 @@ def run(arguments: Namespace) -> int | None:
         raise UserError(f"--records {arguments.records}: no such folder; correct the path, or leave it out")
     place = Place(arguments.output, getattr(arguments, "keep", None), arguments.records)
     if arguments.command == "run":
-        from reid_dml.commands.reproduce import run_experiments, run_side_by_side
+        from reid_dml.commands.reproduce import run_experiments
+        from reid_dml.commands.reproduce_schedule import run_side_by_side
 
         if arguments.jobs > 1:
             return run_side_by_side(["-m", "reid_dml", "reproduce", *arguments.typed], arguments.jobs)
