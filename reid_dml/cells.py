@@ -15,6 +15,11 @@ def nats(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
+def with_sd(mean: str, sd: str) -> str:
+    """`mean ± sd` of their cells; the mean alone where it has no deviation, empty where there is no mean."""
+    return f"{mean} ± {sd}" if mean and sd else mean
+
+
 def rank_cells(curve: Sequence[float]) -> list[str]:
     """Rank-1, rank-5 and rank-10 of a CMC, which ends at the size of a small gallery and is flat from there."""
     return [percent(curve[min(rank, len(curve)) - 1]) for rank in (1, 5, 10)]

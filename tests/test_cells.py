@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reid_dml.cells import nats, percent, rank_cells
+from reid_dml.cells import nats, percent, rank_cells, with_sd
 
 
 def test_a_cmc_shorter_than_ten_ranks_is_flat_from_its_end():
@@ -13,3 +13,9 @@ def test_a_cmc_shorter_than_ten_ranks_is_flat_from_its_end():
 def test_what_was_not_measured_is_an_empty_cell():
     assert (percent(None), nats(None)) == ("", "")
     assert (percent(0.0), nats(0.0)) == ("0.00", "0.0000")
+
+
+def test_a_deviation_stands_behind_its_mean():
+    assert with_sd("51.50", "2.12") == "51.50 ± 2.12"
+    assert with_sd("51.50", "") == "51.50"
+    assert with_sd("", "") == ""

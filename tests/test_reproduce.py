@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
 import pytest
 
-from reid_dml.commands import reproduce
+from reid_dml.commands import reproduce, reproduce_jobs, reproduce_schedule
 from reid_dml.commands.reproduce import run_experiments
 from reid_dml.commands.reproduce_figures import draw_analysis
 from reid_dml.config import load_config
@@ -153,7 +155,7 @@ def test_only_what_fits_into_the_time_is_started(everything, monkeypatch, tmp_pa
     known.mkdir(parents=True)
     (known / "market_mobilenet_dml_seed5.json").write_text(json.dumps(slow))
     monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
-    monkeypatch.setattr(reproduce, "describe_device", lambda device: "slow")
+    monkeypatch.setattr(reproduce_jobs, "describe_device", lambda device: "slow")
     place = Place(tmp_path / "runs", None, tmp_path / "known")
     assert run_experiments(["market_mobilenet_independent"], place, scale="smoke", minutes=10) == 0
     assert "not run: market_mobilenet_independent, seed 0: does not fit into the time" in capsys.readouterr().out
@@ -212,7 +214,7 @@ def test_what_another_process_works_on_is_waited_for_and_its_student_run(everyth
             copy_run(everything, teacher)
 
     monkeypatch.setattr(reproduce, "train_and_evaluate", busy)
-    monkeypatch.setattr(reproduce.time, "sleep", wait)
+    monkeypatch.setattr(reproduce_schedule.time, "sleep", wait)
     place = Place(tmp_path / "runs", None, tmp_path / "none")
     assert run_experiments(["market_mobilenet_distilled"], place, scale="smoke") == 0
     assert "market_mobilenet_distilled" in started
@@ -274,10 +276,43 @@ def test_what_was_run_earlier_is_kept_too(everything, tmp_path):
     assert not (tmp_path / "kept" / "smoke" / "figures" / "fig5" / "tsne.html").exists()  # it holds images
 
 
+def test_a_folder_for_copies_that_cannot_be_written_is_refused_before_any_run(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
+    (tmp_path / "file").touch()
+    words = ("run", "table5", "--scale", "smoke", "--keep", tmp_path / "file", *places(tmp_path))
+    result = command("reproduce", *words)
+    assert result.code == 2
+    assert f"--keep {tmp_path / 'file'}: cannot be written in" in result.error
+
+
+@pytest.mark.parametrize("ends_well", [False, True])
+def test_copies_that_fail_cost_no_run_and_are_said_at_the_end(monkeypatch, tmp_path, capsys, ends_well):
+    started, kept = list[str](), tmp_path / "kept"
+
+    def train(cfg, resume):
+        started.append(cfg.EXPERIMENT)
+        Path(cfg.OUTPUT_DIR).mkdir(parents=True)
+        (Path(cfg.OUTPUT_DIR) / "result.json").touch()
+        kept.touch()  # where the folder would go
+        if ends_well and len(started) == 2:
+            kept.unlink()
+
+    monkeypatch.setattr(reproduce, "train_and_evaluate", train)
+    place = Place(tmp_path / "runs", kept, tmp_path / "none")
+    names = ["market_mobilenet_independent", "market_mobilenet_dml"]
+    assert run_experiments(names, place, scale="smoke") == (0 if ends_well else 2)
+    assert started == names
+    said = capsys.readouterr().err
+    assert f"error: {kept}" in said  # at once
+    assert (f"error: --keep {kept}: {kept}" in said) is not ends_well
+    assert not any(name in said.replace(str(kept), "") for name in names)
+    assert len(list(kept.glob("smoke/*_seed0.json"))) == (2 if ends_well else 0)
+
+
 def test_a_run_that_was_begun_is_continued_however_little_time_is_left(everything, monkeypatch, tmp_path):
     started: list[str] = []
     pretend(monkeypatch, everything, started)
-    monkeypatch.setattr(reproduce, "training_seconds", lambda cfg, records, scale: 3600.0)
+    monkeypatch.setattr(reproduce_schedule, "training_seconds", lambda cfg, records, scale: 3600.0)
     begun = tmp_path / "runs" / "smoke" / "market_mobilenet_dml_seed0"
     copy_run(everything, begun)
     (begun / "result.json").unlink()
@@ -323,6 +358,11 @@ def test_pace_knows_what_was_timed_and_estimates_others_by_their_operations():
         (("report", "table3", "--html", "x.html", "SEED", "1"), "report: takes no options such as SEED"),
         (("report",), "report: give --html FILE, --markdown FILE or both"),
         (("config", "table3"), "table3: is made of several runs; name one of market_mobilenet_independent"),
+        (("config", "table1"), "table1: nothing is run for it; see tools/reproduce.py report table1"),
+        (
+            ("run", "DATA.ROOT", "/data"),
+            "run: no name before DATA.ROOT; give one that tools/reproduce.py list shows, or all",
+        ),
         (("config", "imagenet_mobilenet_inception_dml", "--scale", "small"), "no recipe at the scale small"),
     ],
 )
@@ -333,11 +373,29 @@ def test_refusals(everything, command, tmp_path, words, expected):
     assert expected in result.err
 
 
-def test_a_report_without_records_is_refused(command, tmp_path):
+@pytest.mark.parametrize("names", [[], ["table1", "table3"]])
+def test_a_report_without_records_is_refused(command, tmp_path, names):
     html = tmp_path / "report.html"
-    result = command("reproduce", "report", *places(tmp_path), "--html", html)
+    result = command("reproduce", "report", *names, *places(tmp_path), "--html", html)
     assert "hold no record of a run; start with tools/reproduce.py run" in result.error
     assert not html.exists()
+
+
+def test_table_1_is_reported_without_any_run(command, tmp_path):
+    html, page = tmp_path / "report.html", tmp_path / "report.md"
+    words = ("--html", html, "--markdown", page)
+    assert command("reproduce", "report", "table1", *places(tmp_path), *words).code == 0
+    assert "| mobilenet_v1_cifar | 3.3M | 3,309,476 |" in page.read_text()
+    assert "<td>3,309,476</td>" in html.read_text()
+
+
+def test_the_figures_of_a_page_with_a_space_in_its_name_are_found(command, tmp_path):
+    page = tmp_path / "my (own) report.md"
+    words = ("--output", tmp_path / "runs", "--records", REPOSITORY / "results" / "paper", "--markdown", page)
+    assert command("reproduce", "report", "fig4a_market", *words).code == 0
+    (link,) = re.findall(r"!\[[^]]*\]\((\S+)\)\n", page.read_text())
+    assert "(" not in link  # which not every reader of Markdown takes
+    assert (tmp_path / unquote(link)).is_file()
 
 
 @pytest.mark.parametrize(
@@ -418,8 +476,8 @@ def test_processes_side_by_side_take_a_gpu_each_and_one_that_was_killed_counts(m
             return -9
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(reproduce.subprocess, "Popen", Process)
-    assert reproduce.run_side_by_side(["tools/reproduce.py", "run", "table3", "--jobs", "3"], 3) == 1
+    monkeypatch.setattr(reproduce_schedule.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(reproduce_schedule.subprocess, "Popen", Process)
+    assert reproduce_schedule.run_side_by_side(["tools/reproduce.py", "run", "table3", "--jobs", "3"], 3) == 1
     assert [gpu for _, gpu in started] == expected
     assert started[0][0][-2:] == ["--jobs", "1"]  # the last one counts

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
-from reid_dml.commands.reproduce import missing_jobs, training_seconds
+from reid_dml.commands.reproduce_jobs import missing_jobs, training_seconds
 from reid_dml.errors import UserError
 from reid_dml.files import write_text
 from reid_dml.paper.artifacts import ARTIFACTS, choose, experiments_behind, run_of
@@ -75,7 +76,9 @@ def _published(artifact: object, experiment: str, scale: str) -> str:
 
 
 def all_parts(place: Place, records: Records, names: Sequence[str]) -> dict[str, list[Part]]:
-    """Tables and figures by scale, of every scale that has a run; Table 1, which has none, stands in the first.
+    """Tables and figures by scale, of every scale that has a run; Table 1, which needs none, stands in the first.
+
+    Where nothing but Table 1 is asked for, it is there without any run.
 
     Args:
         place: where figures are.
@@ -88,8 +91,8 @@ def all_parts(place: Place, records: Records, names: Sequence[str]) -> dict[str,
     chosen = [name for name in choose(names) if name in ARTIFACTS]
     if not chosen:
         raise UserError(f"{', '.join(names)}: no table or figure, but experiments; name one of {', '.join(ARTIFACTS)}")
-    scales = [scale for scale in SCALES if any(own == scale for _, own in records)]
     later = [name for name in chosen if not isinstance(ARTIFACTS[name], Parameters)]
+    scales = [scale for scale in SCALES if any(own == scale for _, own in records)] or ([] if later else SCALES[:1])
     return {
         scale: list(paper_parts(later if number else chosen, records, place, scale))
         for number, scale in enumerate(scales)
@@ -111,10 +114,10 @@ def write_report(names: Sequence[str], place: Place, *, html: Path | None, markd
         UserError: no records, records that are damaged or of something else, or an output that cannot be written.
     """
     records = place.records()
-    if not records:
+    scales = all_parts(place, records, names)
+    if not scales:
         where = " and ".join(map(str, place.folders))
         raise UserError(f"{where}: hold no record of a run; start with reid-dml reproduce run")
-    scales = all_parts(place, records, names)
     if html:
         write_text(html, html_page(scales, records))
         print(html)
@@ -122,7 +125,7 @@ def write_report(names: Sequence[str], place: Place, *, html: Path | None, markd
         links, files = figure_files(scales, markdown.with_suffix(""))
         for path, text in files.items():
             write_text(path, text)
-        page = markdown_page(scales, records, {key: f"{markdown.stem}/{link}" for key, link in links.items()})
+        page = markdown_page(scales, records, {key: f"{quote(markdown.stem)}/{link}" for key, link in links.items()})
         write_text(markdown, f"# Published and measured\n\n{page}")
         print(markdown)
 

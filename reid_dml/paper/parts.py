@@ -13,12 +13,12 @@ from reid_dml.analysis.curves import unit_of
 from reid_dml.analysis.paper_figures import Point, draw_curves, draw_sweep, point
 from reid_dml.models.summary import summarize
 from reid_dml.paper.artifacts import ARTIFACTS, experiments_of, run_of
+from reid_dml.paper.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 from reid_dml.paper.experiments import EXPERIMENTS
 from reid_dml.paper.kinds import Analysis, Curves, Parameters, Posterior, Sweep, Table
 from reid_dml.paper.published import TABLE_1
 from reid_dml.paper.recipes import has_recipe
 from reid_dml.paper.records import RANKED_CLASSES, Place, Record, Records, value
-from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 
 
 class Part(NamedTuple):
@@ -167,7 +167,9 @@ def _end_results(artifact: Curves, records: Records, scale: str) -> str:
     """Of every curve the mean over the networks, and whether the first two differ."""
     found = {label: _measured(records, name, scale, "mean", artifact.column) for label, name in artifact.runs.items()}
     ends = ", ".join(
-        f"{label} {mean_and_sd_cell(values)} (n = {len(values)})" for label, values in found.items() if values
+        f"{label} {mean_and_sd_cell(values, artifact.column)} (n = {len(values)})"
+        for label, values in found.items()
+        if values
     )
     p = welch(*list(found.values())[:2])
     return f"At the end, {artifact.column} (%): {ends}" + ("." if p is None else f"; p = {p:.2g}.") if ends else ""

@@ -1,1 +1,1 @@
-"""Tables of metrics, figures and the report page."""
+"""Tables of metrics, figures and Markdown pages."""

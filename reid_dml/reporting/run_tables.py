@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reid_dml.cells import markdown_table, percent
+from reid_dml.cells import markdown_table, percent, with_sd
 from reid_dml.cohort_metrics import in_common, mean_and_sd
 from reid_dml.errors import UserError
 from reid_dml.reporting.data_names import data_of
@@ -104,7 +104,7 @@ def _rows(runs: Sequence[Mapping[str, Any]], table: MetricsTable) -> list[list[s
         table.rows(metrics, labels) for metrics in mean_and_sd(in_common([_measured(run) for run in runs]))
     )
     both = [zip(mean[1:], deviation[1:], strict=True) for mean, deviation in zip(means, deviations, strict=True)]
-    cells = [[f"{mean} ± {deviation}" if mean else "" for mean, deviation in row] for row in both]
+    cells = [[with_sd(mean, deviation) for mean, deviation in row] for row in both]
     return [header, *([mean[0], *row] for mean, row in zip(means, cells, strict=True))]
 
 

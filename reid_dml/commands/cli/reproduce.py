@@ -92,6 +92,8 @@ def run(arguments: Namespace) -> int | None:
     names = arguments.names
     first = next((place for place, word in enumerate(names) if word.isupper() or "." in word), len(names))
     names, options = names[:first], names[first:]
+    if arguments.command == "run" and not names:
+        raise UserError(f"run: no name before {options[0]}; give one that reid-dml reproduce list shows, or all")
     for option in ("seeds", "jobs"):
         if getattr(arguments, option, 1) < 1:
             raise UserError(f"--{option} {getattr(arguments, option)}: must be at least 1")
@@ -102,7 +104,8 @@ def run(arguments: Namespace) -> int | None:
         raise UserError(f"--records {arguments.records}: no such folder; correct the path, or leave it out")
     place = Place(arguments.output, getattr(arguments, "keep", None), arguments.records)
     if arguments.command == "run":
-        from reid_dml.commands.reproduce import run_experiments, run_side_by_side
+        from reid_dml.commands.reproduce import run_experiments
+        from reid_dml.commands.reproduce_schedule import run_side_by_side
 
         if arguments.jobs > 1:
             return run_side_by_side(["-m", "reid_dml", "reproduce", *arguments.typed], arguments.jobs)

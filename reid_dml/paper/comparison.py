@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from reid_dml.cells import with_sd
+from reid_dml.paper.records import COLUMNS
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -45,13 +48,13 @@ def comparison_rows(rows: Sequence[Compared], columns: Sequence[str]) -> list[li
 
 def _lines(row: Compared, columns: Sequence[str]) -> list[list[str]]:
     """What was published and what was measured."""
-    lines = [[paper, *(_printed(cells.get(c)) for c in columns), ""] for paper, cells in row.published.items()]
+    lines = [[paper, *(_printed(cells.get(c), c) for c in columns), ""] for paper, cells in row.published.items()]
     if not row.ours:
         return lines
     counts = sorted({len(values) for values in row.measured.values() if values})
     if counts:
         n = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))  # a column may be measured in some runs only
-        return [*lines, ["ours", *(mean_and_sd_cell(row.measured.get(column, ())) for column in columns), n]]
+        return [*lines, ["ours", *(mean_and_sd_cell(row.measured.get(column, ()), column) for column in columns), n]]
     why = "not run" if row.run else "not at this scale"
     return [*lines, ["ours", why, *[""] * (len(columns) - 1), ""]]
 
@@ -61,17 +64,16 @@ def _gains(row: Compared, control: Compared, columns: Sequence[str]) -> list[lis
     lines = []
     for paper, cells in row.published.items():
         against = control.published.get(paper, {})
-        lines.append([f"gain, {paper}", *(_gain(cells.get(c), against.get(c)) for c in columns), ""])
+        lines.append([f"gain, {paper}", *(_gain(cells.get(c), against.get(c), c) for c in columns), ""])
     lines.append(["gain, ours", *(_own_gain(row, control, column) for column in columns), ""])
     return [line for line in lines if any(line[1:])]
 
 
-def mean_and_sd_cell(values: Sequence[float]) -> str:
-    """`mean ± sd` of the sample, or one number; empty for none."""
-    if not values:
-        return ""
-    mean = _printed(float(np.mean(values)))
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
+def mean_and_sd_cell(values: Sequence[float], column: str) -> str:
+    """`mean ± sd` of the sample in a column, or one number; empty for none."""
+    mean = float(np.mean(values)) if values else None
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return with_sd(_printed(mean, column), _printed(sd, column))
 
 
 def _own_gain(row: Compared, control: Compared, column: str) -> str:
@@ -79,13 +81,19 @@ def _own_gain(row: Compared, control: Compared, column: str) -> str:
     if not ours or not theirs:
         return ""
     p = welch(ours, theirs)
-    gain = _gain(float(np.mean(ours)), float(np.mean(theirs)))
+    gain = _gain(float(np.mean(ours)), float(np.mean(theirs)), column)
     return gain if p is None else f"{gain} (p = {p:.2g})"
 
 
-def _gain(value: float | None, control: float | None) -> str:
-    return "" if value is None or control is None else f"{value - control:+.2f}"
+def _gain(value: float | None, control: float | None, column: str) -> str:
+    return "" if value is None or control is None else f"{value - control:+.{_decimals(column)}f}"
 
 
-def _printed(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _printed(value: float | None, column: str) -> str:
+    return "" if value is None else f"{value:.{_decimals(column)}f}"
+
+
+def _decimals(column: str) -> int:
+    """As the papers print it: two of percentages, four of entropies."""
+    _, factor = COLUMNS[column]
+    return 2 if factor == 100 else 4

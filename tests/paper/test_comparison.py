@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reid_dml.reporting.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
+from reid_dml.paper.comparison import Compared, comparison_rows, mean_and_sd_cell, welch
 
 CONTROL = Compared("alone", {"CVPR": {"mAP": 50.15, "rank-1": 76.87}}, {"mAP": [40.0, 41.0, 42.0], "rank-1": []})
 ROW = Compared("DML", {"CVPR": {"mAP": 54.71}}, {"mAP": [44.0, 46.0, 45.0], "rank-1": [70.0]}, control=0)
@@ -54,7 +54,20 @@ def test_what_was_not_run_says_so_and_others_methods_have_no_line_of_ours():
 
 
 def test_one_run_has_no_deviation_and_no_test():
-    assert mean_and_sd_cell([1.0]) == "1.00"
-    assert mean_and_sd_cell([]) == ""
+    assert mean_and_sd_cell([1.0], "mAP") == "1.00"
+    assert mean_and_sd_cell([], "mAP") == ""
     one = Compared("DML", {}, {"mAP": [45.0]}, control=0)
     assert comparison_rows([CONTROL, one], ["mAP"])[-1] == ["", "gain, ours", "+4.00", ""]
+
+
+def test_entropies_have_four_decimals_as_in_the_papers():
+    alone = Compared("alone", {"CVPR": {"train entropy": 0.2602}}, {"train entropy": [0.0043, 0.0045]})
+    dml = Compared("DML", {"CVPR": {"train entropy": 0.1562}}, {"train entropy": [0.0051]}, control=0)
+    assert comparison_rows([alone, dml], ["train entropy"])[1:] == [
+        ["alone", "CVPR", "0.2602", ""],
+        ["", "ours", "0.0044 ± 0.0001", "2"],
+        ["DML", "CVPR", "0.1562", ""],
+        ["", "ours", "0.0051", "1"],
+        ["", "gain, CVPR", "-0.1040", ""],
+        ["", "gain, ours", "+0.0007", ""],
+    ]
