@@ -8,6 +8,8 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -413,6 +415,18 @@ class TestDisk:
             (lambda p: (p / "manifest.json").write_text("{"), "damaged, or not of an index"),
             (lambda p: (p / "manifest.json").write_text('{"format": "x"}'), "damaged, or not of an index"),
             (lambda p: (p / "manifest.json").write_text("[1]"), "damaged, or not of an index"),
+            (lambda p: edit(p, parameters=True), "damaged, or not of an index"),
+            (lambda p: edit(p, model=True), "damaged, or not of an index"),
+            (lambda p: edit(p, metric="x"), "damaged, or not of an index"),
+            (lambda p: edit(p, next_id=None), "damaged, or not of an index"),
+            (lambda p: edit(p, next_id=10**30), "damaged, or not of an index"),
+            (lambda p: edit(p, generation=True), "damaged, or not of an index"),
+            (lambda p: edit(p, bytes={"index.faiss": "570", "images.parquet": 1}), "damaged, or not of an index"),
+            (lambda p: edit(p, digests={"index.faiss": 1, "images.parquet": "2"}), "damaged, or not of an index"),
+            (lambda p: edit_images(p, lambda t: t.drop_columns(["id"])), "images.parquet: damaged .not the columns id"),
+            (lambda p: edit_images(p, lambda t: t.drop_columns(["path"])), "damaged .not the columns id, path"),
+            (lambda p: edit_images(p, lambda t: emptied(t, "path")), "images.parquet: damaged .empty entries of path"),
+            (lambda p: edit_images(p, lambda t: t.take(list(range(19, -1, -1)))), "damaged .ids that do not rise"),
             (lambda p: edit(p, format_version=2), "written by a newer version"),
             (lambda p: edit(p, count=7), "do not belong to"),
             (lambda p: edit(p, dimension=7), "do not belong to"),
@@ -476,6 +490,20 @@ def edit(path, **changes):
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["sha256"]  # as in earlier versions
     (path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def edit_images(path, change):
+    file = next(path.glob("*/images.parquet"))
+    pq.write_table(change(pq.read_table(file)), file)
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["sha256"], manifest["digests"]  # as in earlier versions
+    manifest["bytes"]["images.parquet"] = file.stat().st_size
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def emptied(table, name):
+    place = table.column_names.index(name)
+    return table.set_column(place, name, pa.nulls(len(table), table.schema.field(name).type))
 
 
 def flip_generation(path):
