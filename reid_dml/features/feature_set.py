@@ -18,7 +18,7 @@ from reid_dml.data.times import moment_of
 from reid_dml.digests import digest_of
 from reid_dml.errors import UserError
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_finite, check_text
+from reid_dml.features.validation import check_finite, check_list, check_text
 from reid_dml.files import save_with
 from reid_dml.paths import require_file
 
@@ -106,7 +106,11 @@ class FeatureSet:
             features: (N, D) float32.
             records: N, in the same order.
             model: fingerprint of the networks that made the features; empty: unknown.
+
+        Raises:
+            ValueError: what are no records, and as on construction.
         """
+        check_list("records", records, ImageRecord)
         return FeatureSet(
             features,
             np.array([record.person_id for record in records], np.int64),

@@ -60,6 +60,12 @@ class TestFile:
         np.testing.assert_array_equal(after.camera_ids, before.camera_ids)
         assert after.person_ids.dtype == np.int64
 
+    def test_what_are_no_records_is_refused(self, rng):
+        features = random_set(rng).features
+        for records, got in ((None, "NoneType"), ([1] * 20, "one of int"), ("a" * 20, "str")):
+            with pytest.raises(ValueError, match=f"records: must be a list of ImageRecord, got {got}"):
+                FeatureSet.of(features, records)
+
     def test_names_of_any_bytes_and_any_characters_come_back(self, rng, tmp_path):
         paths = np.array([f"\udc80\udcff{row} \uffff \U0001f600 größe.jpg" for row in range(20)], ">U40")
         replace(random_set(rng), paths=paths).save(tmp_path / "f.npz")

@@ -161,6 +161,22 @@ class TestSearch:
         with pytest.raises(ValueError, match="no image of the gallery has"):
             gallery.images([3, 10])
 
+    def test_wrong_calls_are_refused(self, rng, tmp_path):
+        gallery = Gallery.build(tmp_path / "i", images(rng, 20))
+        for call, words in (
+            (lambda: gallery.find(5), "paths: must be a list of str, got int"),
+            (lambda: gallery.find("a.jpg"), "paths: must be a list of str, got str"),
+            (lambda: gallery.called([5]), "names: must be a list of str, got one of int"),
+            (lambda: gallery.some("x"), "count: must be a whole number of at least 0, got 'x'"),
+            (lambda: gallery.remove(5), "names: must be a list of str, got int"),
+            (lambda: gallery.remove("*"), "names: must be a list of str, got str"),
+            (lambda: Gallery.open(tmp_path / "i", parameters=5), "parameters: must be a text, got int"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                call()
+        assert len(Gallery.open(tmp_path / "i")) == 20
+        assert list(gallery.find(np.array(["folder/0000_c0.jpg"]))) == ["folder/0000_c0.jpg"]
+
 
 class TestChange:
     @pytest.mark.parametrize(
