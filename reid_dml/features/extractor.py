@@ -20,7 +20,7 @@ from reid_dml.features.extraction import extract_features
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.fingerprint import fingerprint
 from reid_dml.features.input_images import InputImage, InputImages
-from reid_dml.features.validation import check_text
+from reid_dml.features.validation import check_list, check_text
 from reid_dml.models import ReIDNetwork
 from reid_dml.paths import given_path
 from reid_dml.runs.hub import PREFIX, is_hub_id
@@ -167,7 +167,9 @@ class FeatureExtractor:
 
         Raises:
             UserError: an image that cannot be read, or whose feature is not finite.
+            ValueError: what are no records.
         """
+        check_list("records", records, ImageRecord)
         images = ImageFiles(records, self.cfg.DATA.STORED_SIZE, self.cfg.DATA.PIXEL_LIMIT)
         return FeatureSet.of(self._extract(images, workers=self.cfg.DATA.WORKERS, title=title), records, self.model)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from reid_dml.data.times import moment_of
 from reid_dml.digests import digest_of
 from reid_dml.errors import UserError
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_finite, check_text
+from reid_dml.features.validation import check_finite, check_list, check_text
 from reid_dml.files import save_with
 from reid_dml.paths import require_file
 
@@ -105,7 +106,11 @@ class FeatureSet:
             features: (N, D) float32.
             records: N, in the same order.
             model: fingerprint of the networks that made the features; empty: unknown.
+
+        Raises:
+            ValueError: what are no records, and as on construction.
         """
+        check_list("records", records, ImageRecord)
         return FeatureSet(
             features,
             np.array([record.person_id for record in records], np.int64),
@@ -179,8 +184,10 @@ class FeatureSet:
             with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite below
                 arrays["features"] = arrays["features"].astype(np.float32, copy=False)
         arrays.setdefault("paths", row_names(len(np.atleast_1d(arrays["features"]))))
-        model, names = (str(arrays.pop(name, "")) for name in ("model", "names"))
         try:
+            for name in ("paths", "model", "times", "names"):
+                _check_characters(name, arrays.get(name, np.array("")))
+            model, names = (str(arrays.pop(name, "")) for name in ("model", "names"))
             arrays |= {name: whole_ids(name, arrays[name]) for name in ("person_ids", "camera_ids")}
             features = FeatureSet(**arrays, model=model, names=Names.read(names))
         except ValueError as error:
@@ -266,6 +273,26 @@ def _check_times(times: np.ndarray) -> None:
             moment_of(str(times[row]))
         except ValueError:
             raise ValueError(f"times must be ISO 8601, row {row} is {str(times[row])!r}") from None
+
+
+def _check_characters(name: str, texts: np.ndarray) -> None:
+    """Raise `ValueError` naming the first text with characters that no file can be given: numpy takes any number.
+
+    Those that stand for bytes of file names (U+DC80 to U+DCFF, as `os.fsdecode` makes them) are allowed, but for a
+    model, whose text is none of a file system's.
+    """
+    width = texts.dtype.itemsize // 4
+    if texts.dtype.kind != "U" or not width:
+        return
+    flat = np.ascontiguousarray(texts.ravel(), texts.dtype.newbyteorder("="))
+    codes = flat.view(np.uint32).reshape(texts.size, width)
+    for row in np.flatnonzero(codes.max(axis=1) >= 0xD800).tolist():  # most texts have none of so high a number
+        found = codes[row]
+        byte = (found >= 0xDC80) & (found <= 0xDCFF) & (name != "model")
+        surrogate = (found >= 0xD800) & (found <= 0xDFFF)
+        if (bad := found[surrogate & ~byte | (found > sys.maxunicode)]).size:
+            where = f"{name}, row {row}" if texts.ndim else name
+            raise ValueError(f"{where}: U+{bad[0]:04X} is no character that a text can hold")
 
 
 def is_npz(path: Path) -> bool:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reid_dml.digests import check_digest, verifies
@@ -35,6 +35,7 @@ SPLITS = {"query": "query_", "gallery": "gallery_", "multi_query": "mquery_"}
 SUFFIXES = (".npz", ".parquet", ".mat")
 _MODEL, _NAMES, _DIGEST = b"reid_dml.model", b"reid_dml.names", b"reid_dml.sha256"
 _REMEDY = "see docs/search.md for the layout"
+_LISTS = (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)
 _LARGEST = 2**31 - 1  # bytes of a variable in a .mat file
 
 
@@ -130,15 +131,17 @@ def _read_parquet(path: Path) -> FeatureSet:
         if name in table.column_names and table[name].null_count:
             raise UserError(f"{path}: column {name} has empty entries; fill them in")
     column = table["feature"].combine_chunks()
-    if not hasattr(column, "flatten"):
+    if not isinstance(column, _LISTS):
         raise UserError(f"{path}: column feature is {column.type}, not a list of numbers; {_REMEDY}")
     fixed = getattr(column.type, "list_size", 0)
     lengths = {fixed} if fixed else set(np.unique(column.value_lengths().to_numpy(zero_copy_only=False)).tolist())
+    if not lengths:
+        raise UserError(f"{path}: holds no images, and nothing says how wide their features are; write one row or more")
     if len(lengths) != 1:
         raise UserError(f"{path}: features have {len(lengths)} different widths; all must be equally wide")
     values = column.flatten()
-    paths = list(map(from_utf8, table["path"].to_pylist())) if "path" in table.column_names else None
-    times = [_time(time) for time in table["time"].to_pylist()] if "time" in table.column_names else None
+    paths, times = (_texts_of(path, table, name) for name in ("path", "time"))
+    paths = None if paths is None else list(map(from_utf8, paths))
     model, names, digest = (found.get(key.decode(), "") for key in (_MODEL, _NAMES, _DIGEST))
     return _assemble(
         path,
@@ -153,14 +156,28 @@ def _read_parquet(path: Path) -> FeatureSet:
     )
 
 
-def _time(value: Any) -> str:
-    """A time of a Parquet file: a text, a timestamp, or none."""
-    return value.isoformat() if isinstance(value, datetime) else str(value or "")
+def _texts_of(path: Path, table: pa.Table, name: str) -> list[str] | None:
+    """A column of texts or of what can be written as text, as timestamps; None where the file has no such column."""
+    if name not in table.column_names:
+        return None
+    column = table[name]
+    moments = pa.types.is_timestamp(column.type)
+    try:
+        if not moments:
+            return [text or "" for text in column.cast(pa.string()).to_pylist()]
+        # Python's times have microseconds; data frames write nanoseconds.
+        microseconds = pc.CastOptions(pa.timestamp("us", column.type.tz), allow_time_truncate=True)
+        return [moment.isoformat() if moment else "" for moment in column.cast(options=microseconds).to_pylist()]
+    except (pa.ArrowException, ValueError, OverflowError, KeyError):  # Arrow's and Python's, that of unknown time zones
+        wanted = "but not all of years 1 to 9999 in a known time zone" if moments else "not texts"
+        raise UserError(f"{path}: column {name} is {column.type}, {wanted}; {_REMEDY}") from None
 
 
 def _variables(features: FeatureSet, prefix: str) -> dict[str, Any]:
     if features.features.nbytes > _LARGEST:
         raise UserError(f"features of {features.features.nbytes:,} bytes do not fit a .mat file; use .parquet or .npz")
+    if odd := [path for path in features.paths.tolist() if "\0" in path]:
+        raise UserError(f"path {odd[0]!r}: a .mat file holds no zero characters; rename it, or use .parquet or .npz")
     names = ("f", "label", "cam") if prefix else ("feature", "label", "cam")
     columns = (features.features, features.person_ids, features.camera_ids)
     found: dict[str, Any] = {prefix + name: column for name, column in zip(names, columns, strict=True)}
@@ -213,8 +230,11 @@ def _read_mat(path: Path, split: str) -> FeatureSet:
 
 
 def _texts(cells: Any) -> list[str] | None:
-    # A matrix of characters, as lists of texts become when Python writes them, pads its rows with blanks.
-    return None if cells is None else [_text(cell).rstrip(" \0") for cell in np.ravel(cells)]
+    if cells is None:
+        return None
+    texts = [_text(cell) for cell in np.ravel(cells)]
+    # A matrix of characters, as lists of texts become when Python writes them, pads its rows with blanks; cells do not.
+    return [text.rstrip(" \0") for text in texts] if np.asarray(cells).dtype.kind == "U" else texts
 
 
 def _text(cell: Any) -> str:

@@ -57,7 +57,8 @@ def as_rgb(image: InputImage, pixel_limit: int = PIXEL_LIMIT) -> np.ndarray:
 
     Raises:
         UserError: a file that cannot be read. ValueError: an array of another shape or type, something that is no
-        image, or an image of mode `I` or `F` whose values lie elsewhere, or, so that it would be black, all below 1.
+        image, a PIL image without pixels or of a truncated file, or an image of mode `I` or `F` whose values lie
+        elsewhere, or, so that it would be black, all below 1.
     """
     if isinstance(image, (str, os.PathLike)):
         return read_image(image, pixel_limit)
@@ -68,9 +69,15 @@ def as_rgb(image: InputImage, pixel_limit: int = PIXEL_LIMIT) -> np.ndarray:
     if not hasattr(image, "convert"):
         raise ValueError(f"an image must be a path, a PIL image or an array, got {type(image).__name__}")
     check_size(*image.size, "PIL image", pixel_limit)
+    if not all(image.size):
+        raise ValueError(f"a PIL image must have pixels, got {image.size[0]} x {image.size[1]}")
     from PIL import ImageOps  # comes with torchvision and timm
 
-    upright = ImageOps.exif_transpose(image)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        upright.load()  # the first time, of an image that was only opened, it decodes the file
+    except Exception as error:  # the decoders fail in a dozen ways
+        raise ValueError(f"a PIL image cannot be decoded ({error}); its file may be truncated or closed") from None
     if image.mode[0] not in "IF":
         return np.asarray(upright.convert("RGB"))
     grey = _grey_levels(np.asarray(upright), image.mode)

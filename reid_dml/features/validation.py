@@ -10,7 +10,7 @@ an index refuses doubtful features, which it would keep or answer with arbitrary
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -96,6 +96,21 @@ def check_text(where: str, value: object) -> None:
     """Raise `ValueError` for an argument that is no text."""
     if not isinstance(value, str):
         raise ValueError(f"{where}: must be a text, got {type(value).__name__}")
+
+
+def check_list(where: str, values: object, kind: type) -> None:
+    """Raise `ValueError` for an argument that is no list, or another collection, of things of one kind.
+
+    Args:
+        where: what the argument is called.
+        values: as the caller gave it.
+        kind: what each must be.
+    """
+    wanted = f"must be a list of {kind.__name__}"
+    if isinstance(values, (str, bytes)) or not isinstance(values, Collection):
+        raise ValueError(f"{where}: {wanted}, got {type(values).__name__}")
+    if strange := next((type(value) for value in values if not isinstance(value, kind)), None):
+        raise ValueError(f"{where}: {wanted}, got one of {strange.__name__}")
 
 
 def check_metric(metric: str) -> None:

@@ -87,11 +87,19 @@ def _read_file(given: str | os.PathLike[str]) -> Threshold:
     path = require_file(given, "the threshold, a number or a file of reid-dml calibrate,", _MAKE)
     try:
         found = json.loads(path.read_text())
-        value, metric, model = float(found["threshold"]), str(found["metric"]), str(found["model"])
+        value, metric, model = _finite(found["threshold"]), str(found["metric"]), str(found["model"])
         line = found.get("same_person")  # files of earlier versions have none
-        same_person = SamePerson(float(line["slope"]), float(line["intercept"])) if line else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        same_person = SamePerson(_finite(line["slope"]), _finite(line["intercept"])) if line else None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise UserError(f"{path}: not a threshold file of reid-dml calibrate; {_MAKE}") from None
-    if metric not in METRICS or not math.isfinite(value):
-        raise UserError(f"{path}: metric {metric!r} and threshold {value} make no sense; {_MAKE}")
+    if metric not in METRICS:
+        raise UserError(f"{path}: metric {metric!r} is not one of {', '.join(METRICS)}; {_MAKE}")
     return Threshold(value, metric, model, same_person, str(path))
+
+
+def _finite(number: object) -> float:
+    """A number of a file. Raises `ValueError` for NaN and infinity, which JSON of Python's own making may hold."""
+    value = float(number)  # type: ignore[arg-type]  # whatever stands there: `float` refuses what is no number
+    if not math.isfinite(value):
+        raise ValueError
+    return value

@@ -21,7 +21,7 @@ from reid_dml.digests import file_digest
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
-from reid_dml.features.validation import check_metric, check_models, check_text, check_widths
+from reid_dml.features.validation import check_list, check_metric, check_models, check_text, check_widths
 from reid_dml.files import remove_folder, save_with, write_json
 from reid_dml.search.index_folder import IMAGES, PLAN, Contents, IndexFolder, IndexSpec, read_index, write_index
 from reid_dml.search.index_types import (
@@ -185,8 +185,9 @@ def named(paths: Sequence[str], names: Sequence[str], where: object) -> np.ndarr
         (N,) bool.
 
     Raises:
-        UserError: a name fits no image.
+        UserError: a name fits no image. ValueError: what are no names.
     """
+    check_list("names", names, str)
     rows = {entry: row for row, entry in enumerate(paths)}
     gone = np.zeros(len(paths), bool)
     for name in names:

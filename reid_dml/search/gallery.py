@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from reid_dml.data.records import ImageRecord
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
+from reid_dml.features.validation import check_list, check_whole_number
 from reid_dml.search.build import add_images, build_index, remove_images
 from reid_dml.search.filters import ImageFilter
 from reid_dml.search.index_folder import Contents, IndexFolder, IndexSpec
@@ -181,12 +182,14 @@ class Gallery:
 
     def find(self, paths: Sequence[str]) -> dict[str, int]:
         """The ids of the images of these paths; a path that no image has is left out."""
+        check_list("paths", paths, str)
         images = self._opened.contents.images
         rows = {path: pc.index(images["path"], to_utf8(path)).as_py() for path in paths}
         return {path: images["id"][row].as_py() for path, row in rows.items() if row >= 0}
 
     def called(self, names: Sequence[str]) -> dict[str, int]:
         """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
+        check_list("names", names, str)
         images = self._opened.contents.images
         files = pc.replace_substring_regex(images["path"], "(?s)^.*/", "")
         found = images.filter(pc.is_in(files, pa.array([to_utf8(name) for name in names], pa.string())))
@@ -198,6 +201,7 @@ class Gallery:
 
     def some(self, count: int) -> list[int]:
         """Ids of at most so many images, spread over all."""
+        check_whole_number("count", count, least=0)
         ids = self._opened.ids
         return ids[np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int))].tolist()
 

@@ -19,15 +19,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import faiss
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid_dml.digests import check_file, file_digest, seal_holds, sealed
 from reid_dml.errors import UserError, absolute
 from reid_dml.features.names import Names
+from reid_dml.features.validation import METRICS
 from reid_dml.files import is_draft, remove_drafts, remove_folder, sync, write_json
 from reid_dml.locks import exclusive
 from reid_dml.outputs import check_folder
@@ -164,12 +166,13 @@ class IndexFolder:
         try:
             images = pq.read_table(os.path.abspath(folder / _IMAGES))  # a colon would make a URI of it
             names = Names.read((images.schema.metadata or {}).get(_NAMES, b"").decode())
+            if "time" not in images.column_names:
+                images = images.append_column(IMAGES.field("time"), pa.nulls(len(images), pa.string()))
+            _check_images(images)
         except Exception as error:  # Arrow raises its own errors, and Python's for damage that it does not notice
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "", str(folder / _IMAGES)) from None
             raise UserError(f"{folder / _IMAGES}: damaged ({error}); build the index anew") from None
-        if "time" not in images.column_names:
-            images = images.append_column(IMAGES.field("time"), pa.nulls(len(images), pa.string()))
         spec = IndexSpec(**{field.name: manifest[field.name] for field in fields(IndexSpec)})
         if not (index.ntotal == len(images) == manifest["count"] and index.d == spec.dimension):
             raise UserError(
@@ -191,10 +194,7 @@ class IndexFolder:
             ours = manifest["format"] == _FORMAT
             newer = ours and manifest["format_version"] > _VERSION
             if ours and not newer:
-                needed = {"generation", "count", "bytes", *(field.name for field in fields(IndexSpec))}
-                ours = needed <= manifest.keys() and manifest["bytes"].keys() == {_INDEX, _IMAGES}
-                ours = ours and manifest.get("digests", manifest["bytes"]).keys() == {_INDEX, _IMAGES}
-                ours = ours and isinstance(manifest["generation"], int) and seal_holds(manifest)
+                ours = _is_whole(manifest) and seal_holds(manifest)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             ours = newer = False
         if newer:
@@ -249,6 +249,32 @@ def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
         raise UserError(
             f"{path}: not a whole FAISS index ({' '.join(str(error).split())[-120:]}); build the index anew"
         ) from None
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether everything that is read of a manifest is there, each of its type."""
+    kinds = {"generation": int, "count": int, **get_type_hints(IndexSpec)}
+    files = {"bytes": int, "digests": str} if "digests" in manifest else {"bytes": int}  # none: of an earlier version
+    return (
+        all(_is_a(kind, manifest[name]) for name, kind in kinds.items())
+        and manifest["metric"] in METRICS
+        and all(manifest[name].keys() == {_INDEX, _IMAGES} for name in files)
+        and all(_is_a(kind, value) for name, kind in files.items() for value in manifest[name].values())
+    )
+
+
+def _is_a(kind: type, value: object) -> bool:
+    return type(value) is kind and not (isinstance(value, int) and not 0 <= value < 2**63)
+
+
+def _check_images(images: pa.Table) -> None:
+    """Raise `ValueError` unless a table of images is one that an index writes."""
+    if not images.schema.equals(IMAGES):
+        raise ValueError(f"not the columns {', '.join(IMAGES.names)}")
+    if empty := [name for name in IMAGES.names if name != "time" and images[name].null_count]:
+        raise ValueError(f"empty entries of {', '.join(empty)}")
+    if not (np.diff(images["id"].to_numpy()) > 0).all():
+        raise ValueError("ids that do not rise")
 
 
 def _is_generation(entry: Path) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet, normalize
-from reid_dml.features.validation import check_features
+from reid_dml.features.validation import check_features, check_text
 
 _GPU_NEIGHBOURS = 2048  # FAISS finds no more on a GPU
 _ENOUGH = 39  # vectors per centroid below which FAISS calls a training poor
@@ -148,6 +148,7 @@ def set_parameters(index: faiss.Index, parameters: str) -> None:
 
     Raises `UserError` for any that this type of index does not have, and for values that are no numbers from 1 up.
     """
+    check_text("parameters", parameters)
     if not parameters:
         return
     for name, value in re.findall(r"([^\s,=]+)=([^\s,]*)", parameters):

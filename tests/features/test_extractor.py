@@ -17,7 +17,7 @@ from reid_dml.data.images import read_image
 from reid_dml.data.sets import load_data
 from reid_dml.data.tables import read_table
 from reid_dml.errors import UserError
-from reid_dml.features.input_images import as_rgb
+from reid_dml.features.input_images import InputImages, as_rgb
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,24 @@ def test_grey_images_of_more_than_8_bits(tmp_path, rng):
             as_rgb(Image.fromarray(values))
 
 
+def test_pil_images_that_cannot_be_decoded_are_refused_by_their_number(tmp_path, rng):
+    good = Image.fromarray(rng.integers(0, 256, (64, 32, 3), dtype=np.uint8))
+    for name in ("a.jpg", "a.png"):
+        good.save(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    (closed := Image.open(tmp_path / "a.png")).close()
+    for image, words in (
+        (Image.open(tmp_path / "a.jpg"), "cannot be decoded .* may be truncated"),
+        (Image.open(tmp_path / "a.png"), "cannot be decoded .* may be truncated"),
+        (closed, "cannot be decoded .* or closed"),
+        (Image.new("RGB", (0, 5)), "must have pixels, got 0 x 5"),
+    ):
+        images = InputImages([good, image], (32, 16))
+        with pytest.raises(ValueError, match=f"^image 1: a PIL image {words}"):
+            images.read([0, 1], np.empty((2, 3, 32, 16), np.uint8))
+
+
 def test_wrong_calls_are_refused(tiny_run, tmp_path, paths):
     extract = FeatureExtractor.from_run(tiny_run)
     with pytest.raises(ValueError, match=r"\[image\]"):
@@ -148,6 +166,10 @@ def test_wrong_calls_are_refused(tiny_run, tmp_path, paths):
         extract([paths[0], None])
     with pytest.raises(ValueError, match=r"\[image\]"):
         extract(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match="records: must be a list of ImageRecord, got int"):
+        extract.extract(5)
+    with pytest.raises(ValueError, match="records: must be a list of ImageRecord, got one of str"):
+        extract.extract(["a.jpg"])
     with pytest.raises(UserError, match="is a folder"):
         extract([tmp_path])
     with pytest.raises(ValueError, match="uint8 RGB"):

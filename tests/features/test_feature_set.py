@@ -60,6 +60,17 @@ class TestFile:
         np.testing.assert_array_equal(after.camera_ids, before.camera_ids)
         assert after.person_ids.dtype == np.int64
 
+    def test_what_are_no_records_is_refused(self, rng):
+        features = random_set(rng).features
+        for records, got in ((None, "NoneType"), ([1] * 20, "one of int"), ("a" * 20, "str")):
+            with pytest.raises(ValueError, match=f"records: must be a list of ImageRecord, got {got}"):
+                FeatureSet.of(features, records)
+
+    def test_names_of_any_bytes_and_any_characters_come_back(self, rng, tmp_path):
+        paths = np.array([f"\udc80\udcff{row} \uffff \U0001f600 größe.jpg" for row in range(20)], ">U40")
+        replace(random_set(rng), paths=paths).save(tmp_path / "f.npz")
+        np.testing.assert_array_equal(FeatureSet.load(tmp_path / "f.npz").paths, paths)
+
     def test_the_model_stays_with_its_features(self, rng, tmp_path):
         before = replace(random_set(rng), model="ab12")
         before.save(tmp_path / "f.npz")
@@ -80,6 +91,10 @@ class TestFile:
             (lambda a: a["features"].__setitem__((3, 1), np.nan), "1 of 20 features are NaN or infinite, first rows 3"),
             (lambda a: a.update(paths=np.array([object()] * 20)), "pickled objects"),
             (lambda a: a.update(times=np.array(["0001-01-01T00:00+14:00"] * 20)), "times must be ISO 8601, row 0 is"),
+            (lambda a: a["paths"].__setitem__(3, "\ud800.jpg"), r"paths, row 3: U\+D800 is no character"),
+            (lambda a: a.update(model=np.array("\udc80")), r"model: U\+DC80 is no character"),
+            (lambda a: a["paths"].view(np.uint32).__setitem__(-1, 0x7FFFFFFF), r"paths, row 19: U\+7FFFFFFF is no"),
+            (lambda a: a.update(times=np.array(["\udc00"] * 20)), r"times, row 0: U\+DC00 is no character"),
         ],
     )
     def test_a_wrong_file_is_refused_by_name(self, rng, tmp_path, change, words):

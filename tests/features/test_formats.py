@@ -97,6 +97,12 @@ def test_other_people_s_files_are_read(rng, tmp_path):
     columns = {"feature": lists, "person_id": labels, "camera_id": labels, "time": times}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     assert read_features(tmp_path / "t.parquet").times.tolist() == ["2026-01-31T12:30:00", *[""] * 6]
+    times = pa.array([1_769_862_600_000_000_001, *[None] * 6], pa.timestamp("ns"))  # as pandas writes them
+    columns |= {"time": times, "path": [b"a.jpg"] * 7}
+    pq.write_table(pa.table(columns), tmp_path / "n.parquet")
+    found = read_features(tmp_path / "n.parquet")
+    assert found.times.tolist() == ["2026-01-31T12:30:00", *[""] * 6]
+    assert found.paths.tolist() == ["a.jpg"] * 7
 
 
 def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
@@ -112,6 +118,13 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         "half": {**good, "camera_id": ids + 0.5},
         "nan": {**good, "feature": [[np.nan, 1.0]] * 7},
         "time": {**good, "time": ["2026-01-31", *["noon"] * 6]},
+        "far": {**good, "time": pa.array([4 * 10**17] * 7, pa.timestamp("us"))},
+        "farther": {**good, "time": pa.array([10**15] * 7, pa.timestamp("ms"))},
+        "zone": {**good, "time": pa.array([0] * 7, pa.timestamp("us", "Mars/Phobos"))},
+        "struct": {**good, "feature": [{"x": 1.0}] * 7},
+        "bytes": {**good, "path": [b"\xff"] * 7},
+        "lists": {**good, "path": [["a"]] * 7},
+        "none": {"feature": pa.array([], pa.list_(pa.float32())), "person_id": ids[:0], "camera_id": ids[:0]},
     }
     for name, columns in tables.items():
         pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
@@ -131,6 +144,13 @@ def test_files_that_do_not_fit_are_refused_by_name(rng, tmp_path):
         ("half.parquet", "", "camera ids must be whole numbers"),
         ("nan.parquet", "", "7 of 7 features are NaN or infinite"),
         ("time.parquet", "", "times must be ISO 8601, row 1 is 'noon'"),
+        ("far.parquet", "", r"column time is timestamp\[us\], but not all of years 1 to 9999"),
+        ("farther.parquet", "", r"column time is timestamp\[ms\], but not all of years 1 to 9999"),
+        ("zone.parquet", "", r"column time is timestamp\[us, tz=Mars/Phobos\], but not all .* in a known time zone"),
+        ("struct.parquet", "", "column feature is struct<x: double>, not a list"),
+        ("bytes.parquet", "", "column path is binary, not texts"),
+        ("lists.parquet", "", "column path is list<.*>, not texts"),
+        ("none.parquet", "", "holds no images, and nothing says how wide"),
         ("names.npz", "", 'names must be JSON such as {"persons"'),
         ("nan.parquet", "query", "--split query: holds one set of features only"),
         ("nolabel.mat", "", "has no variable label"),
@@ -155,6 +175,16 @@ def test_padded_paths_of_a_mat_file_are_stripped_and_case_of_its_name_does_not_m
     assert read_features(tmp_path / "F.MAT").paths.tolist() == paths
     with pytest.raises(UserError, match=r"F\.MAT: not a \.npz file; read it with .*read_features"):
         FeatureSet.load(tmp_path / "F.MAT")
+
+
+def test_paths_that_end_in_blanks_come_back_and_what_a_mat_file_cannot_hold_is_refused(rng, tmp_path):
+    before = replace(some(rng, 3), paths=["a.jpg ", " b.jpg", "  "])
+    for kind in ("npz", "parquet", "mat"):
+        write_features(before, tmp_path / f"f.{kind}")
+        assert_same(read_features(tmp_path / f"f.{kind}"), before)
+    with pytest.raises(UserError, match=r"path 'a\\x00b': a \.mat file holds no zero characters"):
+        write_features(replace(before, paths=["c", "a\0b", "d"]), tmp_path / "f.mat")
+    assert_same(read_features(tmp_path / "f.mat"), before)
 
 
 def test_a_npz_file_may_have_any_name(rng, tmp_path):

@@ -8,6 +8,8 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,6 +160,22 @@ class TestSearch:
             )
         with pytest.raises(ValueError, match="no image of the gallery has"):
             gallery.images([3, 10])
+
+    def test_wrong_calls_are_refused(self, rng, tmp_path):
+        gallery = Gallery.build(tmp_path / "i", images(rng, 20))
+        for call, words in (
+            (lambda: gallery.find(5), "paths: must be a list of str, got int"),
+            (lambda: gallery.find("a.jpg"), "paths: must be a list of str, got str"),
+            (lambda: gallery.called([5]), "names: must be a list of str, got one of int"),
+            (lambda: gallery.some("x"), "count: must be a whole number of at least 0, got 'x'"),
+            (lambda: gallery.remove(5), "names: must be a list of str, got int"),
+            (lambda: gallery.remove("*"), "names: must be a list of str, got str"),
+            (lambda: Gallery.open(tmp_path / "i", parameters=5), "parameters: must be a text, got int"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                call()
+        assert len(Gallery.open(tmp_path / "i")) == 20
+        assert list(gallery.find(np.array(["folder/0000_c0.jpg"]))) == ["folder/0000_c0.jpg"]
 
 
 class TestChange:
@@ -413,6 +431,18 @@ class TestDisk:
             (lambda p: (p / "manifest.json").write_text("{"), "damaged, or not of an index"),
             (lambda p: (p / "manifest.json").write_text('{"format": "x"}'), "damaged, or not of an index"),
             (lambda p: (p / "manifest.json").write_text("[1]"), "damaged, or not of an index"),
+            (lambda p: edit(p, parameters=True), "damaged, or not of an index"),
+            (lambda p: edit(p, model=True), "damaged, or not of an index"),
+            (lambda p: edit(p, metric="x"), "damaged, or not of an index"),
+            (lambda p: edit(p, next_id=None), "damaged, or not of an index"),
+            (lambda p: edit(p, next_id=10**30), "damaged, or not of an index"),
+            (lambda p: edit(p, generation=True), "damaged, or not of an index"),
+            (lambda p: edit(p, bytes={"index.faiss": "570", "images.parquet": 1}), "damaged, or not of an index"),
+            (lambda p: edit(p, digests={"index.faiss": 1, "images.parquet": "2"}), "damaged, or not of an index"),
+            (lambda p: edit_images(p, lambda t: t.drop_columns(["id"])), "images.parquet: damaged .not the columns id"),
+            (lambda p: edit_images(p, lambda t: t.drop_columns(["path"])), "damaged .not the columns id, path"),
+            (lambda p: edit_images(p, lambda t: emptied(t, "path")), "images.parquet: damaged .empty entries of path"),
+            (lambda p: edit_images(p, lambda t: t.take(list(range(19, -1, -1)))), "damaged .ids that do not rise"),
             (lambda p: edit(p, format_version=2), "written by a newer version"),
             (lambda p: edit(p, count=7), "do not belong to"),
             (lambda p: edit(p, dimension=7), "do not belong to"),
@@ -476,6 +506,20 @@ def edit(path, **changes):
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["sha256"]  # as in earlier versions
     (path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def edit_images(path, change):
+    file = next(path.glob("*/images.parquet"))
+    pq.write_table(change(pq.read_table(file)), file)
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["sha256"], manifest["digests"]  # as in earlier versions
+    manifest["bytes"]["images.parquet"] = file.stat().st_size
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def emptied(table, name):
+    place = table.column_names.index(name)
+    return table.set_column(place, name, pa.nulls(len(table), table.schema.field(name).type))
 
 
 def flip_generation(path):

@@ -14,6 +14,7 @@ from reid_dml.data.records import ImageRecord
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
 from reid_dml.features.names import Names
+from reid_dml.features.validation import check_list, check_whole_number
 from reid_dml.search.filters import ImageFilter, camera_ids, image_times
 from reid_dml.search.index_folder import IMAGES, IndexSpec
 from reid_dml.search.index_types import prepare
@@ -178,10 +179,12 @@ class PostgresGallery:
 
     def find(self, paths: Sequence[str]) -> dict[str, int]:
         """The ids of the images of these paths; a path that no image has is left out."""
+        check_list("paths", paths, str)
         return self._found("path", paths)
 
     def called(self, names: Sequence[str]) -> dict[str, int]:
         """The paths and ids of the images whose files have these names, in whatever folder; slower than `find`."""
+        check_list("names", names, str)
         return self._found("regexp_replace(path, '^.*/', '')", names)
 
     def _found(self, what: str, values: Sequence[str]) -> dict[str, int]:
@@ -196,6 +199,7 @@ class PostgresGallery:
 
     def some(self, count: int) -> list[int]:
         """Ids of at most so many images, spread over all."""
+        check_whole_number("count", count, least=0)
         with self._reading() as (connection, head):
             if head.count <= count:
                 rows = connection.execute("SELECT id FROM images ORDER BY id").fetchall()
