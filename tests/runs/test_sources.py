@@ -55,7 +55,7 @@ def _records(folder):
 
 def test_testing_a_run_and_a_copied_file(command, alone, tiny_run, data_root, tmp_path):
     record = json.loads((tiny_run / "result.json").read_text())["metrics"]
-    for run, expected in ((tiny_run, record), (alone, {"networks": record["networks"][1:2]})):
+    for run, expected in ((tiny_run, record), (alone, {"networks": record["networks"][1:2], "indices": [1]})):
         result = command("test_net", "--run", run, "--json", tmp_path / "m.json", "DATA.ROOT", data_root, "THREADS", 1)
         assert result.code == 0, result.err
         assert "warning" not in result.err
