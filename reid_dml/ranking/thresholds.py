@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,9 +98,9 @@ def _read_file(given: str | os.PathLike[str]) -> Threshold:
     return Threshold(value, metric, model, same_person, str(path))
 
 
-def _finite(number: object) -> float:
+def _finite(number: Any) -> float:
     """A number of a file. Raises `ValueError` for NaN and infinity, which JSON of Python's own making may hold."""
-    value = float(number)  # type: ignore[arg-type]  # whatever stands there: `float` refuses what is no number
+    value = float(number)
     if not math.isfinite(value):
         raise ValueError
     return value
