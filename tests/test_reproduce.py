@@ -279,10 +279,12 @@ def test_what_was_run_earlier_is_kept_too(everything, tmp_path):
 def test_a_folder_for_copies_that_cannot_be_written_is_refused_before_any_run(command, monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "train_and_evaluate", lambda cfg, resume: pytest.fail("was started"))
     (tmp_path / "file").touch()
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("was started"))
     words = ("run", "table5", "--scale", "smoke", "--keep", tmp_path / "file", *places(tmp_path))
-    result = command("reproduce", *words)
-    assert result.code == 2
-    assert f"--keep {tmp_path / 'file'}: cannot be written in" in result.error
+    for jobs in (1, 2):
+        result = command("reproduce", *words, "--jobs", jobs)
+        assert result.code == 2
+        assert f"--keep {tmp_path / 'file'}: cannot be written in" in result.error
 
 
 @pytest.mark.parametrize("ends_well", [False, True])

@@ -302,6 +302,7 @@ def test_a_run_folder_is_no_features(command, tiny_run, features, folders, tmp_p
 @pytest.mark.parametrize(
     ("option", "words"),
     [
+        (("--index", ""), "--index '': names no index"),
         (("--k1", 5), "--k1 5: is of re-ranking; add --rerank, or leave it out"),
         (("--k2", 6), "--k2 6: is of re-ranking"),
         (("--lambda", 0.5), "--lambda 0.5: is of re-ranking"),

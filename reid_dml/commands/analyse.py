@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def analyse_tsne(
         write_text(output / name, text)
         print(output / name)
     for label, score in scores.items():
-        print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
+        if isfinite(score):  # of one identity alone there is none
+            print(f"{label}: mean silhouette of identities {score:.4f} (cosine, in feature space)")
 
 
 def _of_files(
@@ -190,7 +192,10 @@ def _figures(points: _Points, maps: _Maps, scores: Mapping[str, float], *, thumb
         "shape_names": points.shape_names,
         "images": points.images if thumbnails else (),
     }
-    titled = {f"{label}\nsilhouette {scores[label]:.3f}": places for label, places in maps.single.items()}
+    titled = {
+        f"{label}\nsilhouette {scores[label]:.3f}" if isfinite(scores[label]) else label: places
+        for label, places in maps.single.items()
+    }
     figures = {"tsne.svg": draw_maps(titled, title="t-SNE of pooled features, a map a network", **where)}
     if maps.common:
         title = f"One t-SNE map of all networks ({maps.together})"

@@ -14,7 +14,7 @@ import torch
 from yacs.config import CfgNode
 
 from reid_dml.config import default_config
-from reid_dml.data.image_paths import image_records
+from reid_dml.data.image_paths import image_records, is_of_images
 from reid_dml.data.records import ImageRecord, ReIDData, evenly_spread
 from reid_dml.data.sets import load_data
 from reid_dml.digests import file_digest
@@ -85,7 +85,9 @@ def export_and_print(
         raise UserError(f"{path}: int8 is for ONNX Runtime: name a file that ends in .onnx")
     if is_exported(cfg.MODEL.WEIGHTS):
         raise UserError(f"{cfg.MODEL.WEIGHTS}: is exported already; export the run or model folder it was made from")
-    if int8 and int8.calibration:
+    if int8 and int8.calibration:  # not found to be wrong behind minutes of export
+        if os.path.isfile(int8.calibration) and not is_of_images(int8.calibration):
+            raise UserError(f"--calibration {int8.calibration}: is no image, folder, video or table of images")
         image_records([int8.calibration], labels="none")
     use_threads(cfg.THREADS)
     cfg = _on_the_cpu(cfg)

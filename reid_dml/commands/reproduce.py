@@ -47,9 +47,7 @@ def run_experiments(
     Raises:
         UserError: an unknown name, options that do not fit, or a folder that cannot be written.
     """
-    check_folder(place.runs, f"--output {place.runs}")
-    if place.keep:
-        check_folder(place.keep, f"--keep {place.keep}")
+    check_places(place)
     chosen = choose(names)
     _check_recipes(chosen, scale)
     work = Work(missing_jobs(chosen, place, scale, seeds, overrides))
@@ -74,6 +72,13 @@ def run_experiments(
     for title, why in work.failed.items():
         print(f"error: {title}: {why}", file=sys.stderr)
     return 2 if work.failed else 0
+
+
+def check_places(place: Place) -> None:
+    """Raise `UserError` unless runs, records and figures can be written where they are to be."""
+    check_folder(place.runs, f"--output {place.runs}")
+    if place.keep:
+        check_folder(place.keep, f"--keep {place.keep}")
 
 
 def _keep(work: Work, chosen: Sequence[str], place: Place, scale: str) -> None:

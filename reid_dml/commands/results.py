@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from reid_dml.commands.reproduce_report import all_parts, figure_files
 from reid_dml.errors import UserError, absolute
@@ -71,7 +73,7 @@ def paper_section(page: str, folder: Path, figures: Path, path: Path) -> tuple[s
     records = place.records()
     scales = all_parts(place, records, ["all", "beside"])
     links, files = figure_files(scales, figures)
-    where = figures.relative_to(path.parent).as_posix()
+    where = quote(Path(os.path.relpath(figures, path.parent)).as_posix())
     shown = markdown_page(scales, records, {key: f"{where}/{name}" for key, name in links.items()})
     return fill_marks(page, "paper", below_a_heading(shown), path), files
 

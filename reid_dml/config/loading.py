@@ -43,7 +43,7 @@ def load_config(
     Raises:
         UserError: naming the key, the file and the nearest valid key.
     """
-    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    paths = path if isinstance(path, Sequence) and not isinstance(path, str) else [path]
     first, *others = [find_config(one) for one in paths]
     parts = [part for file in (first, *others) for part in read_with_bases(file)]
     return _assemble(parts, others[-1] if others else first, overrides, version, first.stem, handed_on=handed_on)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from yacs.config import CfgNode
 
 from reid_dml.cells import markdown_table, percent, rank_cells
@@ -55,10 +56,14 @@ def model_card(
         card: what the config and the record do not say.
         without_roboflow: why Roboflow's `reid` cannot load them; empty where it can.
     """
-    front = ["---", f"license: {card.licence}", "library_name: reid_dml", "pipeline_tag: image-feature-extraction"]
-    front += ["tags:", "- person-re-identification", "- deep-mutual-learning", "---"]
+    front = {
+        "license": card.licence,
+        "library_name": "reid_dml",
+        "pipeline_tag": "image-feature-extraction",
+        "tags": ["person-re-identification", "deep-mutual-learning"],
+    }
     parts = [
-        "\n".join(front),
+        f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
         f"# {cfg.EXPERIMENT}",
         _summary(summaries, record),
         "## Use\n\n" + _use(min(summaries), list(cfg.IMPORTS), without_roboflow),

@@ -133,6 +133,9 @@ def test_persons_and_cameras_are_called_by_their_names(command, rng, tmp_path):
     points = [line.split(",") for line in (tmp_path / "out/tsne.csv").read_text().splitlines()[1:]]
     assert {(point[3], point[4]) for point in points} == {("anna", "hall"), ("3", "0")}  # 3 is what 2 is called
     assert "--persons berta: nobody has this name" in command(*ask, "berta").error
+    alone = command(*ask, "anna")  # one identity has no silhouette
+    assert alone.code == 0
+    assert "nan" not in (alone.out + (tmp_path / "out/tsne.svg").read_text()).lower()
 
 
 def test_a_run_of_other_classes_is_refused(command, tiny_run, tmp_path):

@@ -71,6 +71,12 @@ def test_command_line_values_take_the_option_s_type(tmp_path):
     assert isinstance(cfg.OPTIM.EPS, float)
 
 
+@pytest.mark.parametrize("path", [5, None, [5]])
+def test_what_is_no_path_is_said(path):
+    with pytest.raises(ValueError, match=r"the config: must be a path, got (int|NoneType)"):
+        load_config(path)
+
+
 def test_overrides_may_be_values_of_python(tmp_path):
     path = write(tmp_path / "a.yml", "")
     values = {"TRAIN.STEPS": 5, "OPTIM.EPS": 1, "INPUT.SIZE": (64, 32), "DATA.ROOT": tmp_path, "SEED": "3"}

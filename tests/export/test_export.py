@@ -308,6 +308,13 @@ class TestRefusals:
         assert words in command("export_model", "--run", tiny_run, *arguments).error
         assert list(tmp_path.iterdir()) == []
 
+    def test_calibration_on_what_is_no_image(self, command, tiny_run, tmp_path):
+        pytest.importorskip("onnxruntime")
+        (tmp_path / "q.npz").write_bytes(b"features")
+        ask = ("export_model", "--run", tiny_run, "--output", tmp_path / "m.onnx", "--int8", "--calibration")
+        assert "q.npz: is no image, folder, video or table of images" in command(*ask, tmp_path / "q.npz").error
+        assert [entry.name for entry in tmp_path.iterdir()] == ["q.npz"]
+
     def test_other_features(self, command, tiny_run, tmp_path, monkeypatch):
         usual = FeatureGraph.forward
 

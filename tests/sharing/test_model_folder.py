@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from reid_dml import FeatureExtractor, FeatureSet
 from reid_dml.config import load_config
@@ -234,6 +235,9 @@ def test_the_command_and_its_refusals(command, model, tiny_run, tmp_path):
     assert result.code == 0, result.err
     assert "license: mit" in (tmp_path / "m" / "README.md").read_text()
     assert "Trained on synthetic. Ours." in (tmp_path / "m" / "README.md").read_text()
+    licence = "ours: as agreed #1"  # a hub reads the lines between the dashes as YAML
+    assert command("save_model", "--run", tiny_run, "--to", tmp_path / "called", "--licence", licence).code == 0
+    assert yaml.safe_load((tmp_path / "called" / "README.md").read_text().split("---")[1])["license"] == licence
     before = (tmp_path / "m" / "README.md").read_bytes()
     assert "is not empty" in command("save_model", "--run", model, "--to", tmp_path / "m").error
     assert (tmp_path / "m" / "README.md").read_bytes() == before
@@ -245,7 +249,7 @@ def test_the_command_and_its_refusals(command, model, tiny_run, tmp_path):
     assert "is neither `ensemble` nor one of" in many.error
     (tmp_path / "file").write_text("")
     assert "is a file" in command("save_model", "--run", model, "--to", tmp_path / "file").error
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "m"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["called", "file", "m"]
 
 
 def test_a_network_that_fails_is_not_laid_to_the_record(tiny_run, tmp_path):

@@ -104,10 +104,11 @@ def run(arguments: Namespace) -> int | None:
         raise UserError(f"--records {arguments.records}: no such folder; correct the path, or leave it out")
     place = Place(arguments.output, getattr(arguments, "keep", None), arguments.records)
     if arguments.command == "run":
-        from reid_dml.commands.reproduce import run_experiments
+        from reid_dml.commands.reproduce import check_places, run_experiments
         from reid_dml.commands.reproduce_schedule import run_side_by_side
 
         if arguments.jobs > 1:
+            check_places(place)  # once for all
             return run_side_by_side(["-m", "reid_dml", "reproduce", *arguments.typed], arguments.jobs)
         chosen = {"scale": arguments.scale, "seeds": arguments.seeds, "minutes": arguments.minutes}
         return run_experiments(names, place, **chosen, overrides=options)

@@ -101,6 +101,8 @@ def _fill_in(arguments: Namespace) -> None:
 def run(arguments: Namespace) -> None:
     if torchrun_rank() > 0:
         return  # under torchrun the first process scores for all
+    if arguments.index is not None and not arguments.index.strip():
+        raise UserError("--index '': names no index; give one such as Flat, or leave it out for the exact ranking")
     if arguments.search_parameters and not arguments.index:
         raise UserError("--search-parameters are those of an index: name one with --index")
     _fill_in(arguments)
