@@ -103,7 +103,7 @@ def in_common(metrics: Sequence[Any]) -> list[Any]:
     """Nested metrics without what not all of them have: records may be older than a metric, and metrics
     can fail."""
     first = metrics[0]
-    if isinstance(first, list) and len({len(one) for one in metrics}) == 1:
+    if isinstance(first, list) and first and len({len(one) for one in metrics}) == 1:
         return [list(one) for one in zip(*(in_common(column) for column in zip(*metrics, strict=True)), strict=True)]
     if not isinstance(first, dict):
         return list(metrics)

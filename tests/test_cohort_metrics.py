@@ -85,3 +85,7 @@ def test_some_networks_of_a_cohort_have_their_own_numbers_only():
     assert list(metrics_by_label(three)) == [
         *("network 0", "network 1", "network 2", "ensemble of the first 2", "ensemble")
     ]
+
+
+def test_lists_may_be_empty():
+    assert with_mean_and_sd({0: {"curve": [], "mAP": 0.5}, 1: {"curve": [], "mAP": 0.7}})["mean"]["curve"] == []

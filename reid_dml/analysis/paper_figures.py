@@ -11,7 +11,14 @@ from reid_dml.reporting.figures import draw_panels
 
 # Told apart in grey and by the colour-blind: dark to light (viridis), with a line and a marker of their own.
 _COLOURS = ("#440154", "#2a788e", "#5ec962", "#e6a100", "#7a5195")
-_LINES, _MARKERS = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1))), ("o", "s", "^", "D", "v")
+_LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def _style(number: int) -> dict[str, Any]:
+    """How the line of this number looks; the first 30 all differ."""
+    cycles = {"color": _COLOURS, "linestyle": _LINES, "marker": _MARKERS}
+    return {name: cycle[number % len(cycle)] for name, cycle in cycles.items()}
 
 
 class Point(NamedTuple):
@@ -60,9 +67,7 @@ def draw_sweep(
                 [at.mean for at in points],
                 [at.sd or 0.0 for at in points],
                 label=label,
-                color=_COLOURS[number % 5],
-                linestyle=_LINES[number % 6],
-                marker=_MARKERS[number % 5],
+                **_style(number),
                 markersize=4,
                 linewidth=1.4,
                 capsize=2.5,
@@ -90,9 +95,7 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *
                 steps,
                 values,
                 label=label,
-                color=_COLOURS[number % 5],
-                linestyle=_LINES[number % 6],
-                marker=_MARKERS[number % 5] if len(steps) <= 12 else None,
+                **_style(number) | ({} if len(steps) <= 12 else {"marker": None}),
                 markersize=4,
                 linewidth=1.4,
             )

@@ -25,7 +25,7 @@ def similarity_histogram(query: FeatureSet, gallery: FeatureSet) -> dict[str, Cu
     clothes = in_own_clothes(chosen.clothes[:, None], gallery.clothes)
     scores = normalize(chosen.features) @ vectors.T
     same = is_match(persons, cameras, gallery.person_ids, gallery.camera_ids, clothes)
-    same[own_images(chosen, gallery)] = False
+    same[own_images(chosen, gallery, metric="cosine")] = False
     kinds = {
         "same person": scores[same],
         "different persons": scores[is_negative(persons, gallery.person_ids)],

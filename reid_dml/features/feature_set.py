@@ -26,6 +26,7 @@ _FIELDS = {"features": "float32 (N, D)", "person_ids": "int64 (N,)", "camera_ids
 _OPTIONAL = ("paths", "model", "times", "names", "clothes")
 _REMEDY = "make it anew with reid-dml extract, or write the arrays that docs/evaluation.md names"
 _ROW_NAME = re.compile(r"row \d+")
+_ROWS = 8192  # looked at at a time
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
 
@@ -308,6 +309,24 @@ def normalize(features: np.ndarray) -> np.ndarray:
     scaled = features / np.maximum(np.abs(features).max(axis=1, keepdims=True, initial=0), tiny)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     return (scaled / np.maximum(norms, tiny)).astype(np.float32, copy=False)
+
+
+def common_offset(features: np.ndarray) -> np.ndarray:
+    """The mean of features (N, D), (D,) float32: without it, Euclidean distances are computed of smaller numbers.
+
+    Whole numbers where all features are: what is exact stays exact.
+    """
+    total = np.zeros(features.shape[1])
+    for start in range(0, len(features), _ROWS):
+        total += features[start : start + _ROWS].sum(axis=0, dtype=np.float64)
+    mean = total / max(len(features), 1)
+    return (np.rint(mean) if whole_numbers(features) else mean).astype(np.float32)
+
+
+def whole_numbers(features: np.ndarray) -> bool:
+    """Whether all entries are whole numbers; answers at the first part that has others."""
+    parts = (features[start : start + _ROWS] for start in range(0, len(features), _ROWS))
+    return all(bool((part[:1] == np.rint(part[:1])).all() and (part == np.rint(part)).all()) for part in parts)
 
 
 def power_of_two_scale(largest: float) -> np.float32:

@@ -99,4 +99,4 @@ def _grey_levels(values: np.ndarray, mode: str) -> np.ndarray:
             f"a PIL image of mode F with values from {low:g} to {high:g} would be black; multiply it by 255 and "
             "convert it to mode L"
         )
-    return np.rint(values if high <= 255 else np.floor(values / 256)).astype(np.uint8)
+    return np.rint(values if np.rint(high) <= 255 else np.floor(values / 256)).astype(np.uint8)

@@ -20,10 +20,20 @@ class Names:
     Attributes:
         persons: of person ids from 1 on.
         cameras: of camera ids from 0 on.
+
+    Raises:
+        ValueError: on construction, if two ids have one name.
     """
 
     persons: Mapping[int, str] = field(default_factory=dict)
     cameras: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, called in (("person", self.persons), ("camera", self.cameras)):
+            numbers = dict[str, int]()
+            for number, name in called.items():
+                if (other := numbers.setdefault(name, number)) != number:
+                    raise ValueError(f"names: {what}s {other} and {number} are both called {name!r}; give them one id")
 
     def __bool__(self) -> bool:
         return bool(self.persons or self.cameras)

@@ -21,7 +21,7 @@ from reid_dml.errors import UserError
 
 METRICS = ("cosine", "euclidean")
 _CHUNK = 256  # rows whose squares are held at a time: they stay in the cache
-_LARGEST_SQUARE = float(np.finfo(np.float32).max)
+_LARGEST_SQUARE = float(np.finfo(np.float32).max) / 5  # |a - b|^2 reaches four times as much, and a rounding
 _EXTRACT = "extract both with the same networks and options"
 
 

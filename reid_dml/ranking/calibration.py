@@ -7,8 +7,10 @@ clothes where matches wear others, are left out; so are images without a label a
 nobody knows whether they are the same person. A distractor and a person are different.
 
 Pairs are counted block by block, exactly: float32 scores are sorted into 65,536 bins by their upper 16 bits, then those
-of the bin that holds the threshold by their lower 16. The pair matrix is never held. All pairs of N images are N^2 / 2;
-where that takes too long, the pairs of some drawn images with all others are judged (`sample`).
+of the bin that holds the threshold by their lower 16. The threshold lies halfway between the last pair refused and the
+first accepted, where the rounding of whoever compares by it changes nothing. The pair matrix is never held. All pairs
+of N images are N^2 / 2; where that takes too long, the pairs of some drawn images with all others are judged
+(`sample`).
 
 Confidence intervals. The pairs of one person are not independent, so the rates' standard errors come from leaving out
 one person at a time with all its pairs (the delete-one jackknife; each distractor counts as a person). The interval of
@@ -26,15 +28,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
-from reid_dml.features.feature_set import FeatureSet
-from reid_dml.features.validation import check_features, check_metric, check_models, check_widths
+from reid_dml.features.feature_set import FeatureSet, common_offset
+from reid_dml.features.validation import check_features, check_metric, check_models, check_whole_number, check_widths
 from reid_dml.ranking.label_checks import check_labelled
 from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability, logistic
@@ -88,7 +90,8 @@ def calibrate(
     sample: int = 0,
     names: tuple[str, str] = ("features", "gallery"),
 ) -> Calibration:
-    """The most permissive threshold whose false-accept rate on these features is at most the wanted one.
+    """The most permissive threshold whose false-accept rate on these features is at most the wanted one, halfway to the
+    first pair refused.
 
     Args:
         features: labelled features; alone, all pairs among them are judged.
@@ -100,12 +103,16 @@ def calibrate(
         names: what messages call `features` and `gallery`, such as their files.
 
     Raises:
-        ValueError: unknown metric, a rate or confidence not in (0, 1).
+        ValueError: unknown metric, a rate or confidence not in (0, 1), or a sample that is no whole number.
         FeatureError: features that cannot be compared: different widths (it is a ValueError too) or models, not finite,
             too large. Under cosine, zero vectors count as similarity 0, with a warning.
         UserError: no pairs of the same or of different persons, or too few of them to measure so small a rate.
     """
     check_metric(metric)
+    check_whole_number("sample", sample, least=0)
+    for name, share in (("false_accept_rate", false_accept_rate), ("confidence", confidence)):
+        if not isinstance(share, (int, float, np.floating)):
+            raise ValueError(f"{name}: must be a number, got {share!r}")
     if not (0 < false_accept_rate < 1 and 0 < confidence < 1):
         raise ValueError(f"rate {false_accept_rate} and confidence {confidence} must lie between 0 and 1")
     pairs = _Pairs(features, gallery, metric, names, sample)
@@ -130,17 +137,18 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
             "there are no pairs of one person under different cameras (and in other clothes, where a data set asks for "
             "that); check the person and camera ids"
         )
-    (key,) = pairs.keys_above(histogram, [allowed])
-    (tar, tar_error), (far, far_error) = pairs.rates(key)
+    histograms = np.stack([same, histogram])
+    (edge,) = pairs.edges(histograms, [allowed])
+    (tar, tar_error), (far, far_error) = pairs.rates(edge.refused + 1)
     z = -NormalDist().inv_cdf((1 - confidence) / 2)  # the lower tail keeps its digits near a confidence of 1
     spread = z * far_error / far if far else 0.0
     far_interval = (far * math.exp(-spread), min(1.0, far * math.exp(min(spread, _LARGEST_EXPONENT))))
-    ends = pairs.keys_above(histogram, [_accepted(rate, count) for rate in far_interval])
+    ends = pairs.edges(histograms, [_accepted(rate, count) for rate in far_interval])
     thresholds = sorted(pairs.threshold(end) for end in ends)
     scores = pairs.bin_scores()
     return Calibration(
         metric=pairs.metric,
-        threshold=pairs.threshold(key),
+        threshold=pairs.threshold(edge),
         threshold_interval=(thresholds[0], thresholds[1]),
         wanted_false_accept_rate=false_accept_rate,
         false_accept_rate=far,
@@ -156,6 +164,13 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
         same_person=fit_probability(scores, same, histogram),
         sampled_images=pairs.sampled,
     )
+
+
+class _Edge(NamedTuple):
+    """Between pairs: the key of the last one refused, and one above it that all accepted reach; 0: none are."""
+
+    refused: int
+    accepted: int
 
 
 class _Pairs:
@@ -177,6 +192,9 @@ class _Pairs:
                 check_labelled(name, side)
         sides = [side.select(is_labelled(side.person_ids)) for side in (features, gallery) if side is not None]
         vectors = [as_vectors(side.features, metric) for side in sides]
+        if metric == "euclidean":
+            offset = common_offset(vectors[-1])
+            vectors = [side - offset for side in vectors]
         people = np.concatenate([side.person_ids for side in sides])
         # Whom to leave out at a time: persons, and every distractor by itself.
         unit_ids, units = np.unique(
@@ -194,7 +212,7 @@ class _Pairs:
         self.left = tuple(column[self.rows] for column in first)
         # Of rows that are drawn and columns, the pairs of an image with itself.
         none = np.empty(0, np.int64)
-        self.own = (none, none) if self.alone else own_images(sides[0].select(self.rows), sides[1])
+        self.own = (none, none) if self.alone else own_images(sides[0].select(self.rows), sides[1], metric=metric)
         self._bar = tqdm(disable=True)
 
     @contextmanager
@@ -229,26 +247,32 @@ class _Pairs:
                 counts += np.bincount(keys[mask] >> 16, minlength=_BINS)
         return total
 
-    def keys_above(self, histogram: np.ndarray, allowed: Sequence[int]) -> list[int]:
-        """For each number, the least key that at most so many pairs of different persons reach: one above the next.
+    def edges(self, histograms: np.ndarray, allowed: Sequence[int]) -> list[_Edge]:
+        """For each number, the edge above which at most so many pairs of different persons lie, and as many as can.
 
         Args:
-            histogram: of the pairs of different persons, see `histograms`.
+            histograms: (2, 65536) of the pairs, see `histograms`.
             allowed: the numbers.
         """
-        above = histogram[::-1].cumsum()[::-1]  # pairs in this bin or higher
+        above = histograms[1, ::-1].cumsum()[::-1]  # pairs of different persons in this bin or higher
         uppers = [int(np.flatnonzero(above > number)[-1]) for number in allowed]  # bins of the next highest
-        low = {upper: np.zeros(_BINS, np.int64) for upper in uppers}
-        for keys, _, _, _, different in self._blocks():
-            found = keys[different]
-            for upper, counts in low.items():
-                counts += np.bincount(found[found >> 16 == upper] & 0xFFFF, minlength=_BINS)
-        ends = []
+        low = {upper: np.zeros((2, _BINS), np.int64) for upper in uppers}
+        for keys, _, _, *masks in self._blocks():
+            for kind, mask in enumerate(masks):
+                found = keys[mask]
+                for upper, counts in low.items():
+                    counts[kind] += np.bincount(found[found >> 16 == upper] & 0xFFFF, minlength=_BINS)
+        filled = np.flatnonzero(histograms.any(0))
+        edges = []
         for upper, number in zip(uppers, allowed, strict=True):
-            rest = number - int(above[upper] - histogram[upper])
-            below = low[upper][::-1].cumsum()[::-1]
-            ends.append((upper << 16 | int(np.flatnonzero(below > rest)[-1])) + 1)
-        return ends
+            rest = number - int(above[upper] - histograms[1, upper])
+            reached = low[upper][1, ::-1].cumsum()[::-1]
+            refused = int(np.flatnonzero(reached > rest)[-1])
+            within, higher = np.flatnonzero(low[upper].any(0)), filled[filled > upper]
+            within = within[within > refused]
+            accepted = upper << 16 | int(within[0]) if len(within) else int(higher[0]) << 16 if len(higher) else 0
+            edges.append(_Edge(upper << 16 | refused, accepted))
+        return edges
 
     def rates(self, key: int) -> list[tuple[float, float]]:
         """Share of the pairs of the same, and of different, persons that reach a key, each with its jackknife error.
@@ -272,10 +296,18 @@ class _Pairs:
         with np.errstate(invalid="ignore"):
             return values.astype(float) if self.metric == "cosine" else np.sqrt(np.maximum(-values.astype(float), 0))
 
-    def threshold(self, key: int) -> float:
-        """The similarity or distance of a key; -1 is a distance that no pair has."""
-        if self.metric == "euclidean" and key > 0x80000000:  # above a score of 0; asked of the key, as a process that
-            return -1.0  # flushes denormal numbers, as training does, would see 0
+    def threshold(self, edge: _Edge) -> float:
+        """The similarity or distance halfway, of float32, that refuses all up to the edge; -1 is a distance of none."""
+        if self.metric == "euclidean" and edge.refused >= 0x80000000:  # a score of 0; asked of the key, as a process
+            return -1.0  # that flushes denormal numbers, as training does, would see 0
+        refused = self._score(edge.refused)
+        halfway = np.float32((refused + self._score(edge.accepted)) / 2 if edge.accepted else refused)
+        nearest, inwards = np.float32(refused), np.float32(math.inf if self.metric == "cosine" else 0)
+        apart = halfway > nearest if self.metric == "cosine" else halfway < nearest
+        return float(halfway if apart else np.nextafter(nearest, inwards))
+
+    def _score(self, key: int) -> float:
+        """The similarity or distance of a key."""
         bits = np.uint32(key)
         value = float((bits ^ (np.uint32(0x80000000) if bits >> 31 else np.uint32(0xFFFFFFFF))).view(np.float32))
         return value if self.metric == "cosine" else math.sqrt(0.0 - value)

@@ -121,7 +121,7 @@ def evaluate_rankings(
     for name, value in (("index", index), ("parameters", parameters), ("device", device)):
         check_text(name, value)
     check_feature_sets(query=query, gallery=gallery)
-    scorer, relevance = Scorer(query, gallery, metric), _relevance(query, gallery, own)
+    scorer, relevance = Scorer(query, gallery, metric), _relevance(query, gallery, own, metric)
     pairs = _pairs(fpr, relevance, scorer.comparable)
     if backend == "faiss":
         ahead = search_ahead(scorer, relevance, metric, factory=index, parameters=parameters)
@@ -199,7 +199,7 @@ def evaluate_mean_distances(
     fpr = _rates(fpr)
     _check_members(queries, galleries)
     scorers = [Scorer(*sides, metric) for sides in zip(queries, galleries, strict=True)]
-    relevance = _relevance(queries[0], galleries[0], own)
+    relevance = _relevance(queries[0], galleries[0], own, metric)
     pairs = _pairs(fpr, relevance)
     ahead = count_ahead(partial(mean_scores, scorers), relevance, pairs)
     return _summarise(ahead, max_rank, unmatched, pairs)
@@ -213,7 +213,7 @@ def average_precisions(query: FeatureSet, gallery: FeatureSet, *, metric: str = 
         metric: `cosine` or `euclidean`.
     """
     check_feature_sets(query=query, gallery=gallery)
-    relevance = Relevance(query, gallery, own_images(query, gallery))
+    relevance = Relevance(query, gallery, own_images(query, gallery, metric=metric))
     ahead = count_ahead(Scorer(query, gallery, metric).scores, relevance)
     found = np.full(len(query), np.nan)
     matched = ahead.lengths > 0
@@ -261,10 +261,10 @@ def _own_pairs(own: Pairs, query: FeatureSet, gallery: FeatureSet) -> Pairs:
     return places, rows
 
 
-def _relevance(query: FeatureSet, gallery: FeatureSet, own: Pairs | None) -> Relevance:
+def _relevance(query: FeatureSet, gallery: FeatureSet, own: Pairs | None, metric: str = "euclidean") -> Relevance:
     """What every image is to every query; own images that nobody named are found, and said."""
     if own is None:
-        own = own_images(query, gallery)
+        own = own_images(query, gallery, metric=metric)
         warn_of_own_images(query, gallery, own, stacklevel=3)
     else:
         own = _own_pairs(own, query, gallery)

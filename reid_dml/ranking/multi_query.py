@@ -39,12 +39,12 @@ def pool_multi_query(query: FeatureSet, boxes: FeatureSet, *, how: str = "mean")
     for row, key in enumerate(zip(boxes.person_ids.tolist(), boxes.camera_ids.tolist(), strict=True)):
         if key[0] > DISTRACTOR and key[1] != UNKNOWN_CAMERA:
             rows.setdefault(key, []).append(row)
-    pool = np.mean if how == "mean" else np.max
     pooled = query.features.copy()
     alone = 0
     for number, key in enumerate(zip(query.person_ids.tolist(), query.camera_ids.tolist(), strict=True)):
         if key in rows:
-            pooled[number] = pool(boxes.features[rows[key]], axis=0)
+            own = boxes.features[rows[key]]
+            pooled[number] = own.mean(axis=0, dtype=np.float64) if how == "mean" else own.max(axis=0)
         else:
             alone += 1
     if alone:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from reid_dml.data.records import UNKNOWN_CAMERA
-from reid_dml.features.feature_set import FeatureSet, check_feature_sets, is_row_name
+from reid_dml.features.feature_set import FeatureSet, check_feature_sets, is_row_name, normalize
+from reid_dml.features.validation import check_metric
 from reid_dml.ranking.protocol import in_own_camera
 
 _CHUNK = 1 << 14  # pairs compared at a time
@@ -16,19 +18,25 @@ _FEW = 4  # entries that tell most pairs apart
 _ROUNDING = 1e-3  # of a feature's largest entry: one image in two batches differs by less
 
 
-def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
+def own_images(query: FeatureSet, gallery: FeatureSet, *, metric: str = "euclidean") -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a query and the gallery image that is itself: of one path, with one feature.
 
-    A path alone would not do: files of features name images relative to different folders. Still less does the number
-    of a row, which stands for the path where a file has none: rows of two known, different cameras are two images.
+    A path alone would not do: files of features name images relative to different folders. Still
+    less does the number of a row, which stands for the path where a file has none: rows of two known, different cameras
+    are two images.
+
+    Args:
+        query, gallery: the two sides.
+        metric: by which features will be compared: under `cosine` their lengths do not matter here either.
 
     Returns:
         (n,) int64 query rows and (n,) int64 gallery rows.
 
     Raises:
-        ValueError: something else than feature sets.
+        ValueError: something else than feature sets, or an unknown metric.
     """
     check_feature_sets(query=query, gallery=gallery)
+    check_metric(metric)
     queries: dict[str, list[int]] = {}
     for number, path in enumerate(query.paths.tolist()):
         if path:
@@ -44,7 +52,13 @@ def own_images(query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, np.n
     cameras = query.camera_ids[places], gallery.camera_ids[rows]
     apart = (cameras[0] != cameras[1]) & (np.minimum(*cameras) != UNKNOWN_CAMERA)
     apart &= np.array([is_row_name(path) for path in query.paths[places].tolist()], bool)
-    return with_equal_features(query, gallery, places[~apart], rows[~apart], _ROUNDING)
+    scaled = normalize if metric == "cosine" else np.asarray
+
+    def equal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        left, right = scaled(left), scaled(right)
+        return np.abs(left - right).max(axis=1) <= _ROUNDING * np.abs(left).max(axis=1)
+
+    return _pairs_that(equal, query, gallery, places[~apart], rows[~apart])
 
 
 def warn_of_own_images(
@@ -75,27 +89,38 @@ def warn_of_own_images(
 
 
 def with_equal_features(
-    query: FeatureSet, gallery: FeatureSet, places: np.ndarray, rows: np.ndarray, rounding: float = 0.0
+    query: FeatureSet, gallery: FeatureSet, places: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of some pairs of a query and a gallery image those with the same feature.
+    """Of some pairs of a query and a gallery image those with the same feature, bit for bit.
 
     Args:
         query, gallery: the two sides.
         places: (n,) int64 query rows.
         rows: (n,) int64 gallery rows.
-        rounding: share of a feature's largest entry by which others may differ; 0: the same bit for bit.
     """
-    if not len(places) or query.features.shape[1] != gallery.features.shape[1]:
-        return places[:0], rows[:0]
-    largest = np.abs(query.features).max(axis=1) if rounding else np.empty(0)
-    for width in (_FEW, query.features.shape[1]):
-        kept = [np.empty(0, bool)]
-        for start in range(0, len(places), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            left, right = query.features[places[part], :width], gallery.features[rows[part], :width]
-            allowed = rounding * largest[places[part]] if rounding else 0
-            differences = np.abs(left - right).max(axis=1, initial=0)
-            kept.append(differences <= allowed)
-        mask = np.concatenate(kept)
-        places, rows = places[mask], rows[mask]
+
+    def equal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return (left == right).all(axis=1)
+
+    for width in (_FEW, None):
+        places, rows = _pairs_that(equal, query, gallery, places, rows, width)
     return places, rows
+
+
+def _pairs_that(
+    equal: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    query: FeatureSet,
+    gallery: FeatureSet,
+    places: np.ndarray,
+    rows: np.ndarray,
+    width: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs whose features, or their first `width` entries, are equal; none where there are two widths."""
+    if query.features.shape[1] != gallery.features.shape[1]:
+        return places[:0], rows[:0]
+    kept = [np.empty(0, bool)]
+    for start in range(0, len(places), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        kept.append(equal(query.features[places[part], :width], gallery.features[rows[part], :width]))
+    mask = np.concatenate(kept)
+    return places[mask], rows[mask]

@@ -46,7 +46,7 @@ def ranked_rows(
     if len(kept) < len(gallery):
         gallery = gallery.select(kept)
     index = ExactIndex(gallery.features, metric)
-    places, copies = own_images(query, gallery)
+    places, copies = own_images(query, gallery, metric=metric)
     own = places * len(gallery) + copies
     waiting, depth = np.arange(len(query)), min(len(gallery), 2 * k)
     while len(waiting):  # deeper only for the queries whose list came out short

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import sparse
 
-from reid_dml.features.feature_set import power_of_two_scale
+from reid_dml.features.feature_set import common_offset, power_of_two_scale
 from reid_dml.features.validation import as_numbers, check_not_empty, check_vectors, check_whole_number, check_widths
 from reid_dml.ranking.threads import row_parts
 from reid_dml.threads import cpu_threads
@@ -58,13 +58,14 @@ def k_reciprocal_distances(
         check_whole_number(name, value)
     if not isinstance(lambda_value, (int, float, np.floating)) or not 0 <= lambda_value <= 1:
         raise ValueError(f"lambda_value must lie between 0 and 1, got {lambda_value!r}")
-    query_features = as_numbers("query_features", query_features, "(Q, D)")
-    gallery_features = as_numbers("gallery_features", gallery_features, "(G, D)")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        query_features = as_numbers("query_features", query_features, "(Q, D)").astype(np.float32, copy=False)
+        gallery_features = as_numbers("gallery_features", gallery_features, "(G, D)").astype(np.float32, copy=False)
     check_widths("gallery", gallery_features.shape[1], "query", query_features.shape[1])
     for name, side in (("query", query_features), ("gallery", gallery_features)):
         check_not_empty(name, len(side))
         check_vectors(name, side)
-    features = _centred(np.concatenate([query_features, gallery_features]).astype(np.float32, copy=False))
+    features = _centred(np.concatenate([query_features, gallery_features]))
     queries, count = len(query_features), len(features)
     depth = min(max(k1 + 1, k2), count)
     half = int(np.around(k1 / 2))
@@ -83,9 +84,7 @@ def _centred(features: np.ndarray) -> np.ndarray:
     """Features moved and scaled, which distances divided by their maximum do not depend on: float32 squares stay in
     range, and a common offset costs no digits. Whole numbers stay whole, so that ties stay ties."""
     features *= power_of_two_scale(float(max(features.max(initial=0), -features.min(initial=0))))
-    mean = features.mean(axis=0, dtype=np.float64)
-    whole = (features[:1] == np.rint(features[:1])).all() and (features == np.rint(features)).all()
-    features -= (np.rint(mean) if whole else mean).astype(np.float32)
+    features -= common_offset(features)
     return features
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 def accepted_pairs(rate: float, negatives: int) -> int:
     """The most pairs that may be accepted of `negatives` pairs of different persons at a false-positive rate."""
-    return int(rate * negatives + 1e-6)  # 0.29 * 100 is a little less than 29
+    return int(rate * negatives * (1 + 1e-12))  # 0.29 * 100 is a little less than 29
 
 
 class LargestValues:
@@ -98,5 +98,5 @@ class PairScores:
             accepted = accepted_pairs(rate, self._negatives_count)
             threshold = negatives[len(negatives) - 1 - accepted] if accepted < len(negatives) else -np.inf
             above = len(positives) - np.searchsorted(positives, threshold, side="right")
-            found[f"{rate:g}"] = float(above / len(positives))
+            found[f"{rate:.15g}"] = float(above / len(positives))
         return found

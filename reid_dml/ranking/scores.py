@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reid_dml.features.feature_set import FeatureSet, normalize, power_of_two_scale
+from reid_dml.features.feature_set import FeatureSet, common_offset, normalize, power_of_two_scale, whole_numbers
 from reid_dml.features.validation import (
     check_features,
     check_metric,
@@ -17,16 +17,17 @@ from reid_dml.features.validation import (
 )
 from reid_dml.ranking.protocol import is_junk
 
-_CHUNK = 8192  # rows compared at a time
+_OFFSET = 0.9  # share of the mean square that lies in a common offset, above which it costs digits of distances
 
 
 class Scorer:
     """Scores, larger is nearer: |q| times the cosine similarity, or q.g - |g|^2 / 2, which falls as the distance rises.
 
     Within a query both order the gallery as cosine similarity and Euclidean distance do; `comparable` makes scores of
-    different queries comparable. Features of common scale are used where they lie, without a copy of the gallery.
-    Bitwise equal gallery rows score equally for every query, and where float32 holds all products exactly (whole
-    numbers), equal similarities and distances do. Junk scores NaN: whatever is compared with it is not reached.
+    different queries comparable. Features of common scale are used where they lie, without a copy of the gallery,
+    unless Euclidean distances are small beside an offset that all share, which is taken away. Bitwise equal gallery
+    rows score equally for every query, and where float32 holds all products exactly (whole numbers), equal similarities
+    and distances do. Junk scores NaN: whatever is compared with it is not reached.
 
     Args:
         query, gallery: features of equal width.
@@ -69,7 +70,7 @@ class Scorer:
                 self.gallery = normalize(self.gallery)
                 lengths = np.where(junk, np.nan, np.sqrt(row_squares(self.gallery)))
             self.divisor = np.where(lengths == 0, 1, lengths)
-            if not (_whole_numbers(query.features) and _whole_numbers(gallery.features)):
+            if not (whole_numbers(query.features) and whole_numbers(gallery.features)):
                 self.divisor = self.divisor.astype(np.float32)
         else:
             largest = max(_largest(norms["query"]), _largest(norms["gallery"]))
@@ -81,6 +82,10 @@ class Scorer:
                     )
                 with np.errstate(over="ignore"):  # of junk
                     self.query, self.gallery = self.query * self.scale, self.gallery * self.scale
+            offset = common_offset(self.gallery[~junk] if junk.any() else self.gallery)
+            squares = row_squares(self.gallery)[~junk]
+            if len(squares) and (offset.astype(np.float64) ** 2).sum() > _OFFSET * squares.mean():
+                self.query, self.gallery = self.query - offset, self.gallery - offset
             with np.errstate(over="ignore"):
                 self.subtrahend = (row_squares(self.gallery) / 2).astype(np.float32)
             self.subtrahend[junk] = np.nan
@@ -140,12 +145,6 @@ def _largest(norms: np.ndarray) -> float:
 def _smallest(norms: np.ndarray) -> float:
     """The smallest that is not 0; inf if there is none."""
     return float(norms.min(initial=np.inf, where=norms > 0))
-
-
-def _whole_numbers(features: np.ndarray) -> bool:
-    """Whether all entries are whole numbers; answers at the first chunk that has others."""
-    chunks = (features[start : start + _CHUNK] for start in range(0, len(features), _CHUNK))
-    return all(bool((chunk[:1] == np.rint(chunk[:1])).all() and (chunk == np.rint(chunk)).all()) for chunk in chunks)
 
 
 def _duplicates(features: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,15 +6,23 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reid_dml.errors import UserError
 from reid_dml.features.ensemble import concatenate_features
-from reid_dml.features.feature_set import FeatureSet, normalize
+from reid_dml.features.feature_set import FeatureSet, is_row_name, normalize
 from reid_dml.features.formats import read_features
-from reid_dml.features.validation import check_features, check_models, check_not_empty, check_widths, warned_before
+from reid_dml.features.validation import (
+    METRICS,
+    check_features,
+    check_models,
+    check_not_empty,
+    check_widths,
+    warned_before,
+)
 from reid_dml.ranking.label_checks import check_scored, warn_of_copies
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_mean_distances, evaluate_rankings
 from reid_dml.ranking.multi_query import pool_multi_query
@@ -58,11 +66,21 @@ class ScoringOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        for name, choices in (
+            ("metric", METRICS),
+            ("pooling", ("mean", "max")),
+            ("unmatched", ("skip", "zero")),
+            ("backend", ("counting", "faiss")),
+        ):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
         if self.rerank:
             k1, k2, lambda_value = self.rerank
-            if k1 < 1 or k2 < 1 or not 0 <= lambda_value <= 1:
+            whole = all(isinstance(number, (int, np.integer)) and number >= 1 for number in (k1, k2))
+            if not whole or not 0 <= lambda_value <= 1:
                 raise UserError(
-                    f"re-ranking needs k1 and k2 of at least 1 and lambda in [0, 1], got {k1}, {k2} and {lambda_value}"
+                    f"re-ranking needs whole k1 and k2 of at least 1 and lambda in [0, 1], got {k1}, {k2} and "
+                    f"{lambda_value}"
                 )
         if self.expand and self.metric != "cosine":
             raise UserError("query expansion adds up features by cosine similarity; leave it out, or the other metric")
@@ -130,7 +148,7 @@ def _check(members: Mapping[str, Sequence[FeatureSet]], names: Mapping[str, Sequ
 
 def _score_checked(members: Mapping[str, Sequence[FeatureSet]], options: ScoringOptions) -> dict[str, Any]:
     queries, galleries, boxes = members["query"], members["gallery"], members.get("boxes")
-    own = own_images(queries[0], galleries[0])
+    own = own_images(queries[0], galleries[0], metric=options.metric)
     with stage("single query"):
         metrics = {"single_query": _rank(queries, galleries, options, own)}
     if boxes is not None:
@@ -140,7 +158,7 @@ def _score_checked(members: Mapping[str, Sequence[FeatureSet]], options: Scoring
     if not (options.rerank or options.expand):
         return metrics
     query, gallery = _prepared(queries[0], options), _prepared(without_junk(galleries[0]), options)
-    own = own_images(query, gallery)
+    own = own_images(query, gallery, metric=options.metric)
     if options.expand:
         with stage("query expansion"):
             features = expand_queries(query.features, gallery.features, count=options.expand, alpha=options.alpha)
@@ -242,14 +260,22 @@ def _load_members(
                 f"{path}: holds {len(member)} images, {paths[0]} holds {len(members[0])}; an ensemble needs features "
                 "of the same images"
             )
-        for ids in ("person_ids", "camera_ids"):
-            different = np.flatnonzero(getattr(member, ids) != getattr(members[0], ids))
-            if len(different):
+        for what in ("person_ids", "camera_ids", "clothes", "paths"):
+            ours, theirs = getattr(members[0], what), getattr(member, what)
+            different = np.flatnonzero(ours != theirs).tolist()
+            if what == "paths":
+                different = [row for row in different if _of_two_images(ours[row], theirs[row])]
+            if different:
                 raise UserError(
-                    f"{path}: {ids} differ from those of {paths[0]}, first in row {different[0]}; an ensemble needs "
+                    f"{path}: {what} differ from those of {paths[0]}, first in row {different[0]}; an ensemble needs "
                     "features of the same images in the same order"
                 )
     return members
+
+
+def _of_two_images(path: str, other: str) -> bool:
+    """Whether two names say so; folders may be named from different places, and files be copies in other formats."""
+    return not (is_row_name(path) or is_row_name(other)) and Path(path).stem != Path(other).stem
 
 
 def _concatenated(members: Sequence[FeatureSet], how: str, metric: str) -> FeatureSet:

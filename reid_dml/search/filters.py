@@ -160,7 +160,7 @@ def image_times(images: pa.Table, pattern: str = "") -> list[datetime | None]:
 def _name_time(path: str, find: re.Pattern[str], pattern: str) -> datetime | None:
     for found in find.finditer(os.path.basename(path)):
         try:
-            return datetime.strptime(found.group(), pattern)
+            return datetime.strptime(found.group(1), pattern)
         except ValueError:  # digits that are no time
             continue
     return None
@@ -174,4 +174,4 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             f"time pattern {pattern!r}: made of %Y %m %d %H %M %S and what stands between, such as %Y%m%d_%H%M%S"
         )
     texts = [re.escape(part) if place % 2 == 0 else rf"\d{{{_DIGITS[part]}}}" for place, part in enumerate(parts)]
-    return re.compile("".join(texts))
+    return re.compile(f"(?=({''.join(texts)}))")  # places may overlap: the first one may be of digits that are no time

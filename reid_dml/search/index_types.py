@@ -17,6 +17,7 @@ from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet, normalize
 from reid_dml.features.validation import check_features, check_text
 
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 _GPU_NEIGHBOURS = 2048  # FAISS finds no more on a GPU
 _ENOUGH = 39  # vectors per centroid below which FAISS calls a training poor
 _BATCH = 16384  # vectors read back at a time
@@ -102,6 +103,11 @@ def add_vectors(index: faiss.Index, vectors: np.ndarray, ids: np.ndarray, factor
     Raises:
         UserError: this type does not take them.
     """
+    if "fp16" in factory and max(vectors.max(initial=0), -vectors.min(initial=0)) > _LARGEST_HALF:
+        raise UserError(
+            f"index type {factory!r}: its numbers of 16 bits end at {_LARGEST_HALF:,.0f}, and features go beyond; "
+            "scale them down, or use Flat"
+        )
     try:
         index.add_with_ids(vectors, ids)
     except RuntimeError as error:
@@ -120,7 +126,7 @@ def search(index: faiss.Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray,
         k: neighbours of each.
 
     Returns:
-        FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first.
+        FAISS's scores (Q, k) float32 and ids (Q, k) int64, nearest first, equally near ones by rising id.
 
     Raises:
         UserError: the index cannot be searched so.
@@ -132,6 +138,9 @@ def search(index: faiss.Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray,
             f"FAISS cannot search this index for {k:,} neighbours ({_reason(error)}); check the search parameters, or "
             "use another type"
         ) from None
+    if (scores[:, 1:] == scores[:, :-1]).any():  # FAISS orders equal ones by how its heap happened to be filled
+        order = np.lexsort((ids, scores if index.metric_type == faiss.METRIC_L2 else -scores))
+        scores, ids = (np.take_along_axis(values, order, 1) for values in (scores, ids))
     return scores, ids
 
 

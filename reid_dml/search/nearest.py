@@ -7,7 +7,7 @@ import numpy as np
 
 from reid_dml.errors import UserError
 from reid_dml.features.validation import check_metric, check_vectors, check_widths
-from reid_dml.search.index_types import as_vectors
+from reid_dml.search.index_types import as_vectors, search
 
 
 def nearest(query: np.ndarray, gallery: np.ndarray, k: int, *, metric: str = "cosine") -> tuple[np.ndarray, np.ndarray]:
@@ -53,4 +53,4 @@ class ExactIndex:
         count = self._index.ntotal
         if not 0 < k <= count:
             raise UserError(f"{k} neighbours were asked for, the gallery has {count} images; ask for 1 to {count}")
-        return self._index.search(as_vectors(query, self._metric), k)
+        return search(self._index, as_vectors(query, self._metric), k)

@@ -161,6 +161,13 @@ class TestMultiQuery:
             np.testing.assert_allclose(pooled.features[row], expected, atol=1e-6)
         np.testing.assert_array_equal(pooled.paths, query.paths)
 
+    def test_the_mean_of_large_features_stays_in_float32(self, rng):
+        boxes = random_set(rng)
+        boxes = replace(
+            boxes, features=np.full_like(boxes.features, 2e38), person_ids=np.ones(20, int), camera_ids=np.ones(20, int)
+        )
+        np.testing.assert_array_equal(pool_multi_query(boxes, boxes).features, boxes.features)
+
     def test_a_query_without_boxes_keeps_its_feature_and_is_counted(self, rng):
         query, boxes = random_set(rng), random_set(rng)
         boxes = boxes.select(boxes.camera_ids != query.camera_ids[0])

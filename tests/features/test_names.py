@@ -83,3 +83,8 @@ def test_numbers_that_were_given_apart_are_refused(features, tmp_path):
             Gallery.build(tmp_path / "i", [tmp_path / "q.npz", tmp_path / "g.npz"], overwrite=True)
         with pytest.raises(UserError, match=rf"q\.npz: {words} .*g\.npz; number them in one way"):
             score_files({"query": [tmp_path / "q.npz"], "gallery": [tmp_path / "g.npz"]})
+
+
+def test_one_name_for_two_ids_is_refused(features):
+    with pytest.raises(ValueError, match="names: cameras 1 and 2 are both called 'hall'"):
+        replace(features, names=Names({}, {1: "hall", 2: "hall"}))

@@ -17,6 +17,7 @@ from reid_dml.errors import UserError
 from reid_dml.features import FeatureSet
 from reid_dml.ranking import calibration
 from reid_dml.ranking.calibration import calibrate
+from reid_dml.ranking.thresholds import Threshold
 
 
 def labelled(rng, count, persons=6, width=3, low=-1, outfits=0):
@@ -257,3 +258,37 @@ def test_a_long_calibration_says_how_long(rng, monkeypatch, caplog):
     (said,) = caplog.messages
     assert said.startswith("judging 1,800 pairs 4 times takes about ")
     assert "--sample N" in said
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("rate", [0.001, 0.2, 0.3])
+def test_the_promised_rate_holds_for_whoever_computes_tied_scores_otherwise(rng, metric, rate):
+    codes = rng.integers(0, 3, (400, 24)).astype(np.float32)  # many pairs of one distance, or similarity
+    features = FeatureSet(codes, np.repeat(np.arange(1, 101), 4), np.tile(range(4), 100), ["x"] * 400)
+    found = calibrate(features, false_accept_rate=rate, metric=metric)
+    unit = codes / np.linalg.norm(codes, axis=1, keepdims=True) if metric == "cosine" else codes
+    first, second = np.triu_indices(400, 1)
+    different = features.person_ids[first] != features.person_ids[second]
+    if metric == "cosine":
+        scores = np.array([unit[i] @ unit[j] for i, j in zip(first[different], second[different], strict=True)])
+    else:
+        scores = np.linalg.norm(unit[first[different]] - unit[second[different]], axis=1)
+    accepted = Threshold(found.threshold, metric).accepts(scores, metric).mean()
+    if metric == "euclidean":  # of whole numbers, whose squares are exact
+        assert accepted == found.false_accept_rate <= rate
+    else:  # ties may come apart in the last bit on both sides, and the threshold stands between two of them
+        assert accepted == pytest.approx(found.false_accept_rate, rel=0.02)
+
+
+def test_an_offset_that_all_features_share_does_not_move_the_threshold(rng):
+    near = labelled(rng, 60, low=1)
+    far = replace(near, features=near.features + np.float32([4e3, -2e3, 1e3]))
+    found = [calibrate(side, false_accept_rate=0.1, metric="euclidean") for side in (near, far)]
+    assert found[0].threshold == found[1].threshold
+    assert found[0].true_accept_rate == found[1].true_accept_rate
+
+
+@pytest.mark.parametrize(("option", "value"), [("sample", -3), ("sample", 2.5), ("false_accept_rate", "x")])
+def test_options_of_another_kind_are_refused(rng, option, value):
+    with pytest.raises(ValueError, match=f"{option}: must be a"):
+        calibrate(labelled(rng, 40, low=1), **{option: value})

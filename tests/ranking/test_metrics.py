@@ -21,6 +21,7 @@ from reid_dml.ranking.counting import NegativeCounter
 from reid_dml.ranking.device_counting import count_ahead_on
 from reid_dml.ranking.metrics import evaluate_distances, evaluate_rankings
 from reid_dml.ranking.relevance import Relevance
+from reid_dml.ranking.roc import accepted_pairs
 from reid_dml.ranking.scores import Scorer
 
 SETS = count()
@@ -394,3 +395,25 @@ def test_the_first_query_of_bad_distances_is_named_whatever_the_order_they_are_c
     distances[1, 0] = distances[2, 3] = np.nan
     with pytest.raises(UserError, match=r"first in the row of query 1$"):
         evaluate_distances(distances, query, gallery)
+
+
+@pytest.mark.parametrize("offset", [np.full(16, 1e4), np.eye(16)[3] * 1e5, -np.full(16, 3e3)])
+def test_an_offset_that_all_features_share_costs_no_digits_of_distances(rng, offset):
+    persons, cameras = np.repeat(np.arange(1, 31), 4), np.tile([0, 1, 2, 3], 30)
+    features = (rng.normal(size=(31, 16))[persons] + 0.7 * rng.normal(size=(120, 16)) + offset).astype(np.float32)
+    whole = feature_set(features, persons, cameras)
+    query, gallery = whole.select(cameras == 0), whole.select(cameras > 0)
+    exact = ((query.features[:, None].astype(float) - gallery.features[None].astype(float)) ** 2).sum(2)
+    check(evaluate_rankings(query, gallery, metric="euclidean"), exact, query, gallery)
+    assert evaluate_rankings(query, gallery, metric="euclidean").mAP < 0.99  # not so easy that digits do not matter
+
+
+def test_true_positive_rates_of_near_false_positive_rates_stay_apart(rng):
+    features = feature_set(rng.normal(size=(40, 4)), np.repeat(np.arange(1, 11), 4), np.tile([0, 1], 20))
+    rates = [0.1234561, 0.1234564, 0.5]
+    assert list(evaluate_rankings(features, features, fpr=rates, own=([], [])).tpr_at_fpr) == list(map(str, rates))
+
+
+@pytest.mark.parametrize(("rate", "negatives", "accepted"), [(0.29, 100, 29), (1e-7, 9_999_999, 0), (0.0333333, 30, 0)])
+def test_no_more_negatives_are_accepted_than_the_rate_allows(rate, negatives, accepted):
+    assert accepted_pairs(rate, negatives) == accepted

@@ -19,7 +19,7 @@ from reid_dml.ranking.metrics import (
 )
 from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.ranked_list import exact_lists
-from reid_dml.ranking.scoring import score, score_files
+from reid_dml.ranking.scoring import ScoringOptions, score, score_files
 
 
 @pytest.fixture
@@ -151,3 +151,13 @@ def test_functions_of_python_leave_it_out_and_say_so(noise):
 def cosine(features):
     unit = features.features / np.linalg.norm(features.features, axis=1, keepdims=True)
     return unit @ unit.T
+
+
+def test_under_cosine_its_length_does_not_matter(noise):
+    # One file may hold the features normalised and the other not.
+    gallery = replace(noise, features=2 * noise.features)
+    options = ScoringOptions(rerank=(3, 2, 1.0))
+    found = score({"query": noise, "gallery": gallery}, options)
+    assert found == score({"query": noise, "gallery": noise}, options)
+    assert found["single_query"]["mAP"] == pytest.approx(found["reranked"]["mAP"])
+    assert len(own_images(noise, gallery)[0]) == 0  # distances of another metric do depend on it

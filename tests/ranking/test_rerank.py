@@ -78,5 +78,7 @@ def test_unusable_input_is_refused():
         k_reciprocal_distances(good, good[:, :1])
     with pytest.raises(ValueError, match="k1: must be a whole number of at least 1"):
         k_reciprocal_distances(good, good, k1=0)
+    with pytest.raises(UserError, match="query: 3 of 3 features are NaN or infinite"):
+        k_reciprocal_distances(good.astype(np.float64) * 1e39, good)
     with pytest.raises(ValueError, match="lambda_value"):
         k_reciprocal_distances(good, good, lambda_value=1.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +110,16 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
     members["query"][1].select(np.arange(49)).save(paths["query"][1])
     with pytest.raises(UserError, match=r"query_1\.npz: holds 49 images, .*query_0\.npz holds 50"):
         score_files(paths)
+    member = members["query"][1]
+    for changed, words in (
+        (replace(member, paths=[f"other/{row}.jpg" for row in np.arange(50)[::-1]]), "paths differ"),
+        (replace(member, clothes=np.arange(50)), "clothes differ"),
+    ):
+        changed.save(paths["query"][1])
+        with pytest.raises(UserError, match=rf"query_1\.npz: {words} .*first in row"):
+            score_files(paths)
+    replace(member, paths=[f"elsewhere/{Path(path).stem}.png" for path in member.paths]).save(paths["query"][1])
+    assert score_files(paths) == found  # the same images, named from elsewhere
     members["query"][1].select(np.arange(50)[::-1]).save(paths["query"][1])
     with pytest.raises(UserError, match=r"query_1\.npz: person_ids differ from those of .*first in row"):
         score_files(paths)
@@ -123,6 +134,11 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
         ({"expand": 2, "metric": "euclidean"}, "cosine similarity"),
         ({"fpr": [1.0]}, "false-positive rates"),
         ({"fpr": [0.1], "backend": "faiss"}, "all pairs"),
+        ({"metric": "l1"}, "metric: 'l1' is not one of cosine, euclidean"),
+        ({"pooling": "x"}, "pooling: 'x' is not one of mean, max"),
+        ({"unmatched": "foo"}, "unmatched: 'foo' is not one of skip, zero"),
+        ({"backend": "bar"}, "backend: 'bar' is not one of counting, faiss"),
+        ({"rerank": (1.5, 2, 0.3)}, "whole k1 and k2"),
     ],
 )
 def test_unusable_options_are_refused(options, words):

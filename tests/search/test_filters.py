@@ -52,15 +52,21 @@ def test_there_are_as_many_results_as_brute_force_finds_among_the_cameras(rng, t
 
 
 def test_times_come_from_the_list_first_and_then_from_names(rng, tmp_path):
-    names = ["a_20260101.jpg", "b_99999999_20260102.jpg", "c.jpg"]  # digits that are no day are passed over
-    times = ["2026-05-05T10:00:00", "", ""]
+    # Digits that are no day are passed over, be they of others that are one.
+    names = ["a_20260101.jpg", "b_99999999_20260102.jpg", "c.jpg", "7_120260131.jpg"]
+    times = ["2026-05-05T10:00:00", "", "", ""]
     records = [ImageRecord(str(tmp_path / name), 1, 1, time=time) for name, time in zip(names, times, strict=True)]
     for record in records:
         Path(record.path).touch()
-    features = FeatureSet.of(np.eye(3, dtype=np.float32), records)
+    features = FeatureSet.of(np.eye(4, dtype=np.float32), records)
     index_build.build_index(tmp_path / "i", ImageFeatures(records, lambda *_: features, ""))
     gallery = Gallery.open(tmp_path / "i")
-    assert image_times(gallery.table, "%Y%m%d") == [datetime(2026, 5, 5, 10), datetime(2026, 1, 2), None]
+    assert image_times(gallery.table, "%Y%m%d") == [
+        datetime(2026, 5, 5, 10),
+        datetime(2026, 1, 2),
+        None,
+        datetime(2026, 1, 31),
+    ]
     assert [image.time for image in gallery.images([0, 1])] == ["2026-05-05T10:00:00", ""]
     day = ImageFilter(since=parse_moment("2026-05-05"), until=parse_moment("2026-05-05", end=True))
     assert day.ids(gallery.table, "i").tolist() == [0]

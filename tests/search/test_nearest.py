@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from reid_dml.errors import UserError
+from reid_dml.features import FeatureSet
 from reid_dml.features.feature_set import normalize
 from reid_dml.ranking.query_expansion import expand_queries
+from reid_dml.search import Gallery
 from reid_dml.search.nearest import nearest
 
 
@@ -44,3 +46,26 @@ def test_what_cannot_be_found_is_refused(sides):
     gallery[3, 1] = np.nan
     with pytest.raises(UserError, match="gallery: 1 of 50 features are NaN or infinite, first rows 3;"):
         nearest(query, gallery, 1)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_of_equal_images_the_first_comes_first(rng, metric, tmp_path):
+    gallery = rng.normal(size=(300, 8)).astype(np.float32)
+    gallery[[41, 200]] = gallery[7]
+    assert nearest(gallery[7:8], gallery, 3, metric=metric)[1].tolist() == [[7, 41, 200]]
+    features = FeatureSet(gallery, np.arange(1, 301), np.zeros(300, int), [f"{row}.jpg" for row in range(300)])
+    found = Gallery.build(tmp_path / "i", features, metric=metric).search(gallery[7:8], 3)
+    assert found.ids.tolist() == [[7, 41, 200]]
+
+
+def test_distances_that_leave_float32_are_refused():
+    query, gallery = np.float32([[1.5e19, 0]]), np.float32([[-1.5e19, 0], [1.4e19, 0], [1.3e19, 0]])
+    with pytest.raises(UserError, match="query: 1 of 1 features are too large for Euclidean distances"):
+        nearest(query, gallery, 3, metric="euclidean")
+
+
+def test_numbers_of_16_bits_that_features_leave_are_refused(rng, tmp_path):
+    large = FeatureSet(np.float32(1e5) * np.eye(4, dtype=np.float32), np.arange(1, 5), np.zeros(4, int), list("abcd"))
+    with pytest.raises(UserError, match="'SQfp16': its numbers of 16 bits end at 65,504, and features go beyond"):
+        Gallery.build(tmp_path / "i", large, factory="SQfp16", metric="euclidean")
+    assert Gallery.build(tmp_path / "c", large, factory="SQfp16").search(large, 1).ids.tolist() == [[0], [1], [2], [3]]
