@@ -6,6 +6,8 @@ import os
 
 from reid_dml.text import small_number
 
+_TOGETHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what PyTorch needs to find the other processes
+
 
 def torchrun_world_size() -> int:
     """Number of processes of this command; 1 without torchrun."""
@@ -28,6 +30,6 @@ def torchrun_local_rank() -> int:
 
 
 def _number(variable: str, otherwise: int) -> int:
-    # What is no number was not set by torchrun: other programs use these names, too.
+    # What is no number, or stands alone, was not set by torchrun: other programs use these names, too.
     number = small_number(os.environ.get(variable, ""))
-    return otherwise if number is None else number
+    return otherwise if number is None or not all(map(os.environ.get, _TOGETHER)) else number

@@ -59,6 +59,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: places.get(item.path.stem, len(_LONG)))
 
 
+def launched(processes: str) -> dict[str, str]:
+    """Variables that torchrun sets for the first of so many processes."""
+    return {"WORLD_SIZE": processes, "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+
+
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tiny synthetic data set is drawn, once for all tests."""

@@ -61,7 +61,9 @@ def test_a_reader_that_has_gone_ends_a_command_without_a_word(length):
     assert (done.stdout, done.stderr) == ("141\n", "")  # as of a process that SIGPIPE ended
 
 
-@pytest.mark.parametrize("before", ["WORLD_SIZE= RANK=", "WORLD_SIZE=auto LOCAL_WORLD_SIZE=x"])
+@pytest.mark.parametrize(
+    "before", ["WORLD_SIZE= RANK=", "WORLD_SIZE=auto LOCAL_WORLD_SIZE=x", "WORLD_SIZE=2", "RANK=1 LOCAL_RANK=1"]
+)
 def test_variables_that_torchrun_did_not_set_do_not_matter(before):
     words = f'{before} "{sys.executable}" -c "{PRINTING}" 3'
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=REPOSITORY, check=False)

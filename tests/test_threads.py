@@ -16,7 +16,7 @@ from reid_dml.data.sets import load_data
 from reid_dml.device import describe_device
 from reid_dml.threads import cpu_threads, use_threads
 from reid_dml.waiting import wait_briefly
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, launched
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +150,8 @@ def test_decoding_uses_the_threads_that_were_asked_for(make_config, monkeypatch,
     records = load_data(make_config()).train
     for number, others, workers in ((1, "1", 1), (3, "1", 3), (1, "2", min(2, threads.usable_cores()))):
         use_threads(number)
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", others)
+        for name, value in (("LOCAL_WORLD_SIZE", others), *launched(others).items()):
+            monkeypatch.setenv(name, value)
         cache.open_images(make_config("DATA.CACHE_DIR", str(tmp_path / f"{number}{others}")), records, "train")
         assert asked.pop() == workers
 

@@ -45,7 +45,7 @@ from reid_dml.reporting.task_tables import TABLES
 from reid_dml.runs.environment import add_segment, describe_environment, read_environment
 from reid_dml.runs.folder import RunFolder, run_fingerprint
 from reid_dml.runs.networks import uses_average
-from reid_dml.runs.record import write_record
+from reid_dml.runs.record import read_record, write_record
 from reid_dml.runs.weights import export_weights
 from reid_dml.tasks.light import evaluate_lightly, light_task
 from reid_dml.tasks.retrieval import SPLITS, RetrievalEvaluation
@@ -78,7 +78,7 @@ def train_and_evaluate(cfg: CfgNode, *, resume: bool | None = False) -> None:
             warn_of_idle_options(cfg)
         folder = RunFolder(cfg.OUTPUT_DIR)
         earlier = first_then_others(lambda: _open(folder, cfg, resume is not False, held))
-        if resume is None and earlier and earlier.finished:
+        if resume is None and earlier and _has_ended(folder, cfg):
             return
         if earlier:
             if not earlier.checkpoint and folder.has_networks():
@@ -155,7 +155,12 @@ class _Earlier:
     steps: int  # that the run was to have
     environment: dict[str, Any]
     checkpoint: int  # step of the last one; 0: none
-    finished: bool  # whether it has its record
+
+
+def _has_ended(folder: RunFolder, cfg: CfgNode) -> bool:
+    """Whether the run has the record of all its steps: one that is being lengthened has that of fewer."""
+    file = folder.result_file
+    return file.is_file() and read_record(file, "remove it to evaluate the run again")["steps"] >= cfg.TRAIN.STEPS
 
 
 def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Earlier | None:
@@ -176,7 +181,7 @@ def _open(folder: RunFolder, cfg: CfgNode, resume: bool, held: ExitStack) -> _Ea
             raise UserError(f"{checkpoints.path(last)}: is behind TRAIN.STEPS {cfg.TRAIN.STEPS}; remove it")
         if last and rank() == 0:
             checkpoints.check(last)
-        return _Earlier(steps, environment, last, folder.result_file.is_file())
+        return _Earlier(steps, environment, last)
     folder.check_free(SPLITS if cfg.TEST.SAVE_FEATURES else ())
     return None
 
@@ -211,7 +216,9 @@ def _train(
     if earlier:
         folder.check_data(training_data)
     has_checkpoint = earlier is not None and earlier.checkpoint > 0
-    training = build_training(cfg, task.data, device, plan=plan, initialise=not has_checkpoint)
+    segments = earlier.environment["segments"] if earlier else []
+    begun = segments[0].get("steps", cfg.TRAIN.STEPS) if segments and has_checkpoint else cfg.TRAIN.STEPS
+    training = build_training(cfg, task.data, device, plan=plan, initialise=not has_checkpoint, planned_steps=begun)
     task.prepare()
     run = (earlier.environment["run"] if earlier else "") or run_fingerprint(cfg, training_data)
     checkpoints = Checkpoints(folder.checkpoints, run)
@@ -243,7 +250,8 @@ def _train(
         if rank() == 0:
             loggers, progress = _open_logs(folder, cfg, run, trainer.step, held)
             stack.enter_context(progress)
-            callbacks = replace(callbacks, log=_while_there(folder, progress.log))
+            save = _behind(progress.sync, callbacks.save)  # a run that goes on there writes no earlier line again
+            callbacks = replace(callbacks, log=_while_there(folder, progress.log), save=save)
         trainer.train(callbacks)
     folder.check_there()
     if plan.placement.shard == 0:
@@ -273,14 +281,17 @@ def _callbacks(
     return Callbacks(test=test, save=_while_there(folder, checkpoints.save), failure=failure)
 
 
-def _while_there(folder: RunFolder, write: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """The function, which raises `UserError` if the folder was removed or replaced."""
-
-    def checked(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
-        folder.check_there()
+def _behind(first: Callable[[], None], write: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    def both(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
+        first()
         write(*arguments, **named)
 
-    return checked
+    return both
+
+
+def _while_there(folder: RunFolder, write: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """The function, which raises `UserError` if the folder was removed or replaced."""
+    return _behind(folder.check_there, write)
 
 
 def _open_logs(folder: RunFolder, cfg: CfgNode, run: str, step: int, held: ExitStack) -> tuple[Loggers, Progress]:
@@ -288,7 +299,13 @@ def _open_logs(folder: RunFolder, cfg: CfgNode, run: str, step: int, held: ExitS
     folder.cut_metrics(step)
     folder.write_config(cfg)  # options that may differ from before, as how to test, are these from now on
     loggers = Loggers(cfg.LOG.TO, LoggedRun(cfg.EXPERIMENT, folder.path, cfg.LOG.PROJECT, run, step, flatten(cfg)))
-    held.callback(loggers.close)
+
+    def close(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            loggers.abort(stopped=issubclass(kind, KeyboardInterrupt))
+        loggers.close()
+
+    held.push(close)
     return loggers, Progress(folder.metrics_file, loggers, start=step, total=cfg.TRAIN.STEPS)
 
 

@@ -71,7 +71,13 @@ def plan_training(cfg: CfgNode) -> Plan:
 
 
 def build_training(
-    cfg: CfgNode, data: TrainingData, device: str, *, plan: Plan | None = None, initialise: bool = True
+    cfg: CfgNode,
+    data: TrainingData,
+    device: str,
+    *,
+    plan: Plan | None = None,
+    initialise: bool = True,
+    planned_steps: int = 0,
 ) -> Training:
     """Everything that training on a data set works with, on this process. All processes call it together.
 
@@ -81,12 +87,14 @@ def build_training(
         device: where this process computes.
         plan: of the same config, where it was made before.
         initialise: False spares the starting weights, where a checkpoint will replace them.
+        planned_steps: those that the run was to have when it began; 0: `TRAIN.STEPS`.
 
     Raises:
         UserError: options that do not go with each other, with the data or with the number of processes.
     """
     plan = plan or plan_training(cfg)
-    cohort = _build_cohort(cfg, data.class_names, plan, device, initialise=initialise)
+    compiled = compiles(cfg, device, planned_steps)
+    cohort = _build_cohort(cfg, data.class_names, plan, device, initialise=initialise, compiled=compiled)
     # A graph cannot capture how `recompute` puts the state of torch's generator back. On GPUs several processes talk
     # through NCCL, whose messages can be captured; gloo's cannot.
     graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
@@ -113,12 +121,13 @@ def build_training(
     )
 
 
-def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: str, *, initialise: bool) -> Cohort:
+def _build_cohort(
+    cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: str, *, initialise: bool, compiled: bool
+) -> Cohort:
     """This process's share of the cohort, ready to train on the device, with the frozen teachers."""
     size, placement = len(cfg.COHORT.NETWORKS), plan.placement
     rates = per_network(cfg, "COHORT.LR")
     layout = torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
-    compiled = compiles(cfg, device)
     weigh = Compiled(assess, "the loss") if compiled else assess
     members = []
     for index in placement.networks:
@@ -161,11 +170,20 @@ def _build_cohort(cfg: CfgNode, class_names: Sequence[str], plan: Plan, device: 
     )
 
 
-def compiles(cfg: CfgNode, device: str) -> bool:
-    """Whether networks and losses go through torch.compile; for one config and kind of device always the same."""
+def compiles(cfg: CfgNode, device: str, planned_steps: int = 0) -> bool:
+    """Whether networks and losses go through torch.compile; for one config and kind of device always the same.
+
+    Args:
+        cfg: the config.
+        device: of the training.
+        planned_steps: those that the run was to have when it began, so that one that is lengthened goes on as it began;
+            0: `TRAIN.STEPS`.
+    """
     if cfg.TRAIN.COMPILE != "auto":
         return cfg.TRAIN.COMPILE == "True"
-    return device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE and cfg.TRAIN.STEPS >= _COMPILING_PAYS
+    return (
+        device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE and (planned_steps or cfg.TRAIN.STEPS) >= _COMPILING_PAYS
+    )
 
 
 def _warn_of_twins(cfg: CfgNode) -> None:
@@ -196,6 +214,11 @@ def _place(cfg: CfgNode, objective: Objective) -> Placement:
         if per_person > 1 and (shard % per_person or shard < 2 * per_person):
             raise UserError(
                 f"TRAIN.BATCH_SIZE: {refuse}, and each shard of a batch needs whole persons, two at least; raise it"
+            )
+        if cfg.SAMPLER.LABELLED_PER_BATCH:
+            raise UserError(
+                f"SAMPLER.LABELLED_PER_BATCH: {refuse}, and some would see labelled images only, others none; start at "
+                "most as many processes as networks, or set it to 0"
             )
         for term in objective.terms:
             if not term.shardable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,10 @@ class Progress:
         # What the error says is enough: a logger may have failed for the same reason.
         with suppress(*(() if kind is None else (OSError,))):
             self.close()
+
+    def sync(self) -> None:
+        """Bring the lines that were written to the disk."""
+        os.fsync(self.file.fileno())  # each line was flushed
 
     def log(self, interval: Interval) -> None:
         """Record an interval that ends here."""

@@ -58,7 +58,7 @@ def new_network(
         seed: of the starting weights.
         start: "" from scratch, "imagenet" (the library's download), or a weights file of the backbone, of which
             some layers may be missing or of another shape.
-        init_std: of the authors' truncated normal initialisation; None: the network's own initialisation.
+        init_std: of the authors' truncated normal initialisation of what starts anew; None: the network's own.
         last_stride: 1 keeps the resolution of the last stage.
         neck, dropout, recompute: see `ReIDNetwork`.
         bn_momentum, bn_eps: of batch norm; 0: the network's own.
@@ -73,8 +73,8 @@ def new_network(
         torch.default_generator.manual_seed(seed)
         backbone = build_backbone(name, size, last_stride=last_stride, pretrained=start == "imagenet")
         network = ReIDNetwork(backbone, num_classes, neck=neck, dropout=dropout, recompute=recompute)
-        if init_std is not None and start != "imagenet":
-            _truncated_normal(network, init_std)
+        if init_std is not None:  # of downloaded weights, what is not among them
+            _truncated_normal(network.head if start == "imagenet" else network, init_std)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum, module.eps = bn_momentum or module.momentum, bn_eps or module.eps

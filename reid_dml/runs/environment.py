@@ -9,7 +9,7 @@ from reid_dml.device import describe_device
 from reid_dml.errors import UserError
 from reid_dml.files import read_json, write_json
 from reid_dml.processes import world_size
-from reid_dml.runs.folder import RunFolder
+from reid_dml.runs.folder import START_KEYS, RunFolder
 from reid_dml.threads import cpu_threads
 from reid_dml.versions import git_revision, versions
 
@@ -71,7 +71,11 @@ def add_segment(folder: RunFolder, environment: Mapping[str, Any], step: int, no
     Returns:
         What is different, in words; nothing where bits do not change.
     """
-    segments = [part for part in environment["segments"] if part["step"] < step or part["step"] == 0]
+    if step == 0:  # nothing is left of what was trained before
+        start = {key: now[key] for key in START_KEYS}
+        write_json(folder.environment_file, {**environment, **start, "segments": [{"step": 0, **now}]})
+        return []
+    segments = [part for part in environment["segments"] if part["step"] < step]
     before = segments[-1] if segments else {}
     differences = _differences(before, now)
     if differences or not segments:

@@ -52,8 +52,8 @@ _LENGTH = "TRAIN.STEPS"
 # A data set's name, and behind it at most one bracket of words: `market1501`, `other (own)`, `viper (split 3)`.
 _PLAIN = re.compile(r"[^\W_][\w.-]*(?: \([\w.-]+(?:,? [\w.-]+)*\)|(?<!_))")
 # What environment.json and classes.json of a new run hold, whatever else.
-_FIRST_KEYS = ("device", "versions", "git_revision")
-_ENVIRONMENT_KEYS = (*_FIRST_KEYS, "run", "segments")
+START_KEYS = ("device", "versions", "git_revision")
+_ENVIRONMENT_KEYS = (*START_KEYS, "run", "segments")
 _CLASSES_KEYS = ("person_ids", "images")
 
 
@@ -179,7 +179,7 @@ class RunFolder:
             environment: see `runs.environment`.
             data: the content of classes.json (see `TrainingData.training_summary`).
         """
-        first = {key: environment[key] for key in _FIRST_KEYS}
+        first = {key: environment[key] for key in START_KEYS}
         run, segments = run_fingerprint(cfg, data), [{"step": 0, **environment}]
         write_json(self.environment_file, {**first, "run": run, "segments": segments})
         write_json(self.classes_file, data)

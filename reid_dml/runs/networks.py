@@ -18,7 +18,7 @@ from reid_dml.errors import UserError, absolute
 from reid_dml.models import ReIDNetwork
 from reid_dml.models.build import network_seed, new_network
 from reid_dml.models.exported import ExportedNetwork, is_exported, open_exported
-from reid_dml.models.weights import load_exact, load_neck, load_partial, read_tensors
+from reid_dml.models.weights import load_exact, load_neck, load_partial, read_metadata, read_tensors
 from reid_dml.runs.environment import run_of
 from reid_dml.runs.folder import RunFolder
 from reid_dml.runs.sources import (
@@ -154,6 +154,7 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
     run = RunFolder(first.parent)
     if named := WEIGHTS_NAME.fullmatch(first.name):
         check_cohort(files, run_of(run), ema=bool(named[2]))
+        _warn_of_lengthening(run, first)
     _warn_of_differences(cfg, path, (*INPUT_OPTIONS, *network_options(cfg)), "used here")
     networks = {}
     for index, file in files.items():
@@ -167,6 +168,20 @@ def load_networks(cfg: CfgNode, path: str | os.PathLike[str], device: str) -> di
             network = _foreign_network(cfg, index, file)
         networks[index] = network.to(device).to(memory_format=torch.channels_last).eval()
     return networks
+
+
+def _warn_of_lengthening(run: RunFolder, file: Path) -> None:
+    """Say so where a run was lengthened and has not come to its new end."""
+    step = small_number(read_metadata(file).get("step", ""))
+    if step is None or not run.environment_file.is_file() or not run.config_file.is_file():
+        return
+    known = known_config(run.path)
+    if known is not None and step < known.TRAIN.STEPS:
+        warnings.warn(
+            f"{file}: these weights are of step {step:,}; the run was lengthened to {known.TRAIN.STEPS:,} steps and "
+            "has not ended: resume it for its last ones",
+            stacklevel=3,
+        )
 
 
 def _exported_network(cfg: CfgNode, file: Path, device: str) -> Any:
@@ -219,6 +234,10 @@ def load_teachers(cfg: CfgNode, class_names: Sequence[str], device: str) -> list
             raise UserError(
                 f"COHORT.TEACHERS: {absolute(path)} not found; train the teacher to its end first, or name another run "
                 "folder or weights file"
+            )
+        if is_exported(path):
+            raise UserError(
+                f"COHORT.TEACHERS: {path}: an exported file gives features and no classes; name the run it is of"
             )
         if not (classes := head_classes(path)):
             RunFolder.of(path).class_names()  # says that it is not there

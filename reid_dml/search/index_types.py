@@ -140,7 +140,7 @@ def search(index: faiss.Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray,
         ) from None
     if (scores[:, 1:] == scores[:, :-1]).any():  # FAISS orders equal ones by how its heap happened to be filled
         order = np.lexsort((ids, scores if index.metric_type == faiss.METRIC_L2 else -scores))
-        scores, ids = (np.take_along_axis(values, order, 1) for values in (scores, ids))
+        scores, ids = np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
     return scores, ids
 
 

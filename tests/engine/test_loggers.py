@@ -11,6 +11,7 @@ import pytest
 
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.engine.loggers import LOGGERS, LoggedRun, Logger, Loggers, RunResult
+from reid_dml.engine.trainer import Trainer
 from tests.conftest import REPOSITORY
 
 SEEN: list[tuple] = []
@@ -30,6 +31,9 @@ class Listener(Logger):
 
     def result(self, result):
         SEEN.append(("result", result))
+
+    def abort(self, *, stopped):
+        SEEN.append(("abort", stopped))
 
     def close(self):
         SEEN.append(("close",))
@@ -139,6 +143,41 @@ def logged(tmp_path, name):
     assert result.returncode == 0, result.stderr
     assert "goes on without it" not in result.stderr
     return result
+
+
+ABORTED = """
+import sys
+from pathlib import Path
+from mlflow import MlflowClient
+from reid_dml.engine.loggers import LoggedRun, Loggers
+
+folder = Path(sys.argv[1])
+for number, stopped in enumerate((True, False)):
+    logged = Loggers(["mlflow"], LoggedRun("run", folder, "project", f"{number}" * 16))
+    logged.abort(stopped=stopped)
+    logged.close()
+client = MlflowClient((folder / "mlflow").resolve().as_uri())
+runs = client.search_runs([client.get_experiment_by_name("project").experiment_id], order_by=["start_time"])
+print(*sorted(run.info.status for run in runs))
+"""
+
+
+def test_mlflow_knows_that_a_run_was_stopped_or_failed(tmp_path):
+    pytest.importorskip("mlflow")
+    words = [sys.executable, "-c", ABORTED, tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert done.stdout.split() == ["FAILED", "KILLED"]
+
+
+@pytest.mark.parametrize(("error", "stopped"), [(KeyboardInterrupt, True), (ValueError, False)])
+def test_loggers_are_told_that_a_training_did_not_come_to_its_end(make_config, listener, monkeypatch, error, stopped):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Trainer, "advance", fail)
+    with pytest.raises(error):
+        train_and_evaluate(make_config("LOG.TO", "[listener]"))
+    assert listener[-2:] == [("abort", stopped), ("close",)]
 
 
 def test_mlflow_keeps_one_run_in_files(tmp_path):

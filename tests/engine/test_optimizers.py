@@ -32,6 +32,17 @@ def test_weight_decay_spares_biases_norms_and_if_asked_depthwise(depthwise):
     )
 
 
+def test_weight_decay_falls_on_all_weights_of_attention():
+    network = nn.Sequential(
+        nn.MultiheadAttention(8, 2), nn.MultiheadAttention(8, 2, kdim=4, vdim=6), nn.Conv1d(3, 4, 1)
+    )
+    chosen = {id(parameter) for parameter in decayed_parameters(network, depthwise=True)[0]}
+    assert {name for name, parameter in network.named_parameters() if id(parameter) in chosen} == {
+        *("0.in_proj_weight", "0.out_proj.weight", "2.weight", "1.out_proj.weight"),
+        *("1.q_proj_weight", "1.k_proj_weight", "1.v_proj_weight"),
+    }
+
+
 def test_weight_decay_on_everything_but_depthwise_convolutions():
     network = nn.Sequential(build_backbone("mobilenet_v1_0.25", (32, 32)), nn.Linear(256, 5))
     spared = {id(parameter) for parameter in decayed_parameters(network, depthwise=False, norm=True)[1]}

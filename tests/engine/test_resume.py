@@ -22,6 +22,7 @@ from reid_dml.engine import checkpoints, progress
 from reid_dml.engine.loggers import LoggedRun, Loggers
 from reid_dml.engine.progress import Interval, Progress
 from reid_dml.errors import UserError
+from reid_dml.features.extractor import FeatureExtractor
 from reid_dml.mutual.cohort import Member
 from reid_dml.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
@@ -182,6 +183,50 @@ def test_an_ended_run_without_checkpoints_is_not_trained_anew(make_config):
             train_and_evaluate(make_config("TRAIN.STEPS", steps), resume=True)
     train_and_evaluate(cfg, resume=None)  # leaves one alone that has ended
     assert (weights(folder), (folder / "metrics.jsonl").read_bytes()) == (before, log)
+
+
+def test_a_run_that_is_being_lengthened_has_not_ended(make_config, monkeypatch, capsys):
+    train_and_evaluate(make_config("TRAIN.STEPS", "2"))
+    cfg = make_config("TRAIN.STEPS", "6")
+    interrupt(monkeypatch, sources.BatchSource, "batch", 3)  # behind the checkpoint of step 4
+    with pytest.raises(Killed):
+        train_and_evaluate(cfg, resume=True)
+    monkeypatch.undo()
+    weights_of_step_2 = r"network_0_ema\.safetensors: these weights are of step 2; the run was lengthened to 6 steps"
+    with pytest.warns(UserWarning, match=weights_of_step_2):
+        FeatureExtractor.from_run(cfg.OUTPUT_DIR, device="cpu")
+    train_and_evaluate(cfg, resume=None)
+    assert json.loads((Path(cfg.OUTPUT_DIR) / "result.json").read_text())["steps"] == 6
+    assert "continues at step 4" in capsys.readouterr().out
+
+
+def test_what_was_trained_from_step_0_again_has_the_record_of_that_code(make_config, monkeypatch):
+    cfg = make_config("TRAIN.STEPS", "2")
+    interrupt(monkeypatch, sources.BatchSource, "batch", 1)
+    with pytest.raises(Killed):
+        train_and_evaluate(cfg)
+    monkeypatch.undo()
+    monkeypatch.setattr("reid_dml.runs.environment.git_revision", lambda: "another")
+    train_and_evaluate(cfg, resume=True)
+    found = json.loads((Path(cfg.OUTPUT_DIR) / "environment.json").read_text())
+    assert (found["git_revision"], [(part["step"], part["git_revision"]) for part in found["segments"]]) == (
+        "another",
+        [(0, "another")],
+    )
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_behind_it(make_config, monkeypatch):
+    done = []
+    monkeypatch.setattr(Progress, "sync", lambda self: done.append(("log", self.step)))
+    usual = checkpoints.Checkpoints.save
+    monkeypatch.setattr(
+        checkpoints.Checkpoints,
+        "save",
+        lambda self, step, *rest: (done.append(("checkpoint", step)), usual(self, step, *rest))[1],
+    )
+    train_and_evaluate(make_config("TRAIN.STEPS", "4"))
+    assert [entry for entry in done if entry[0] == "checkpoint"] == done[1::2]
+    assert [kind for kind, _ in done] == ["log", "checkpoint"] * 2
 
 
 def test_resuming_with_other_options_is_refused_by_name(make_config):

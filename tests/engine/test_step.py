@@ -175,6 +175,11 @@ def test_long_runs_on_a_gpu_are_compiled(make_config, options, device, expected)
     assert compiles(make_config(*options), device) == expected
 
 
+def test_a_run_that_is_lengthened_goes_on_as_it_began(make_config):
+    cfg = make_config("TRAIN.STEPS", "20000")
+    assert [compiles(cfg, "cuda:0", begun) for begun in (9000, 20000)] == [False, True]
+
+
 def test_a_network_that_cannot_be_compiled_goes_on_and_says_so(make_config, monkeypatch, caplog):
     def broken(*_):
         raise TorchDynamoException("no compiler")

@@ -215,6 +215,13 @@ def test_a_student_learns_from_a_frozen_teacher_of_another_architecture(make_con
     assert teacher.read_bytes() == before
 
 
+def test_an_exported_file_is_no_teacher(make_config, tiny_run, tmp_path):
+    shutil.copy(tiny_run / "classes.json", tmp_path)
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(UserError, match=r"TEACHERS: .*model\.onnx: an exported file gives features and no classes"):
+        train_and_evaluate(make_config("COHORT.TEACHERS", f"[{tmp_path / 'model.onnx'}]"))
+
+
 def test_a_teacher_of_other_persons_is_refused(make_config, tiny_run, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "teacher")
     (tmp_path / "teacher" / "classes.json").write_text(json.dumps({"person_ids": [1, 2, 3, 4, 6]}))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reid_dml.errors import UserError
-from reid_dml.models import BACKBONES, ReIDNetwork, build_backbone
+from reid_dml.models import BACKBONES, ReIDNetwork, build, build_backbone
 from reid_dml.models.activations import relu6
 from reid_dml.models.build import new_network
 from reid_dml.models.weights import load_exact, load_partial, read_tensors
@@ -194,6 +194,16 @@ def test_truncated_normal_initialisation(make_config):
     assert weight.abs().max() <= 0.18
     assert weight.std().item() == pytest.approx(0.09 * 0.8796, rel=0.02)  # sd of a normal cut at 2 sd
     assert not network.head.bias.any()
+
+
+def test_what_downloaded_weights_lack_is_initialised_as_asked(make_config, monkeypatch):
+    # Nothing is downloaded: what `pretrained` gives are the backbone's own starting weights.
+    monkeypatch.setattr(build, "build_backbone", lambda *args, pretrained, **rest: build_backbone(*args, **rest))
+    given = ("MODEL.INIT", "truncated_normal", "MODEL.INIT_STD", "0.01", "COHORT.INIT_WEIGHTS", "[imagenet]")
+    network, plain = build_network(make_config(*given), 0, 500), build_network(make_config(), 0, 500)
+    assert 0 < network.head.weight.abs().max() <= 0.02
+    for name, tensor in network.backbone.state_dict().items():
+        assert torch.equal(tensor, plain.backbone.state_dict()[name]), name
 
 
 def test_networks_of_a_cohort_are_built_each_in_its_own_way(make_config):

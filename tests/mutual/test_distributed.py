@@ -81,6 +81,10 @@ def test_impossible_placements_are_refused():
             r"TRAIN\.BATCH_SIZE: 2 processes share each network, and each shard of a batch needs whole persons",
         ),
         (
+            ["SEMI.LABELLED_SHARE", "0.5", "SAMPLER.LABELLED_PER_BATCH", "4"],
+            r"SAMPLER\.LABELLED_PER_BATCH: 2 processes share each network, and some would see labelled images only",
+        ),
+        (
             ["OBJECTIVE.CENTER_WEIGHT", "0.01"],
             r"OBJECTIVE\.CENTER_WEIGHT: 2 processes share each network, and its state would move apart",
         ),

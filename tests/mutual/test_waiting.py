@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from reid_dml.errors import UserError
 from reid_dml.processes import processes
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, launched
 
 LIMIT = 5  # seconds; two processes on a busy machine start that much apart
 
@@ -73,7 +73,7 @@ def test_a_stopped_or_killed_process_ends_the_others_in_a_line(start, tmp_path, 
 
 @pytest.mark.parametrize("given", ["soon", "0", "-3", "nan", "inf"])
 def test_a_timeout_that_is_none_is_refused(monkeypatch, given):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("REID_DML_TIMEOUT", given)
+    for name, value in {**launched("2"), "REID_DML_TIMEOUT": given}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="REID_DML_TIMEOUT"), processes("cpu"):
         pass

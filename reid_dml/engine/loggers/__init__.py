@@ -74,6 +74,9 @@ class Logger:
     def result(self, result: RunResult) -> None:
         """What the evaluation found, behind the training."""
 
+    def abort(self, *, stopped: bool) -> None:
+        """The run ends before its last step or its evaluation: it was stopped, and may go on, or it failed."""
+
     def close(self) -> None:
         """The end, also that of a run that failed."""
 
@@ -123,6 +126,10 @@ class Loggers:
     def result(self, result: RunResult) -> None:
         """See `Logger.result`."""
         self._each(lambda logger: logger.result(result))
+
+    def abort(self, *, stopped: bool) -> None:
+        """See `Logger.abort`."""
+        self._each(lambda logger: logger.abort(stopped=stopped))
 
     def close(self) -> None:
         """See `Logger.close`."""

@@ -27,7 +27,7 @@ class MLflow(Logger):
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
-        self._metric = Metric
+        self._metric, self._status = Metric, "FINISHED"
         place = os.environ.get("MLFLOW_TRACKING_URI") or (run.folder / "mlflow").resolve().as_uri()
         self._client = MlflowClient(tracking_uri=place)
         experiment = self._client.get_experiment_by_name(run.project)
@@ -53,8 +53,11 @@ class MLflow(Logger):
         for name, svg in result.figures.items():
             self._client.log_text(self._id, svg, f"figures/{name}.svg")
 
+    def abort(self, *, stopped: bool) -> None:
+        self._status = "KILLED" if stopped else "FAILED"
+
     def close(self) -> None:
-        self._client.set_terminated(self._id)
+        self._client.set_terminated(self._id, self._status)
 
 
 def _name(key: str) -> str:

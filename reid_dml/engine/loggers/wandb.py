@@ -18,7 +18,7 @@ class WandB(Logger):
     def __init__(self, run: LoggedRun) -> None:
         import wandb
 
-        self._wandb = wandb
+        self._wandb, self._exit_code = wandb, 0
         mode: Any = os.environ.get("WANDB_MODE", "offline")  # which wandb checks
         self._run = wandb.init(
             project=run.project,
@@ -42,5 +42,8 @@ class WandB(Logger):
         self._run.log({**result.metrics, **content})
         self._run.summary.update(dict(result.metrics))
 
+    def abort(self, *, stopped: bool) -> None:
+        self._exit_code = 1
+
     def close(self) -> None:
-        self._run.finish()
+        self._run.finish(self._exit_code)

@@ -33,9 +33,9 @@ def decayed_parameters(
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Trainable parameters with and without weight decay.
 
-    Decay falls on convolution and linear weights; on depthwise convolutions only if asked (TensorFlow's MobileNet
-    recipe leaves them out); with `norm` on everything else too, biases and normalisation (the Torch code of wide
-    residual networks, and most CIFAR code since).
+    Decay falls on convolution and linear weights, those of attention among them; on depthwise convolutions only if
+    asked (TensorFlow's MobileNet recipe leaves them out); with `norm` on everything else too, biases and normalisation
+    (the Torch code of wide residual networks, and most CIFAR code since).
 
     Args:
         network: whose parameters are meant.
@@ -45,9 +45,14 @@ def decayed_parameters(
     weights: set[int] = set()
     depthwise_weights: set[int] = set()
     for module in network.modules():
-        is_depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, nn.modules.conv._ConvNd):
+            is_depthwise = module.groups > 1 and module.groups == module.in_channels
             (depthwise_weights if is_depthwise else weights).add(id(module.weight))
+        elif isinstance(module, nn.Linear):
+            weights.add(id(module.weight))
+        elif isinstance(module, nn.MultiheadAttention):  # its layers in front are parameters, and no modules
+            for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+                weights.add(id(getattr(module, name)))
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for parameter in network.parameters():
