@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from reid_dml.data.pipeline.samplers.checks import check_size
 from reid_dml.data.pipeline.sources import Batch, BatchSource
 from reid_dml.engine.schedules.schedule import Schedule
 from reid_dml.engine.step import Step
@@ -46,17 +45,9 @@ class Training:
         return (*self.objective.names, "loss", "accuracy")
 
     def batches(self, number: int) -> list[Batch]:
-        """This process's shards of the batches of step `number`, counted from 0.
-
-        Raises `UserError` for a sampler that gives too few images.
-        """
+        """This process's shards of the batches of step `number`, counted from 0; see `BatchSource.batch`."""
         first = number * self.batches_per_step
-        return [self._batch(first + place) for place in range(self.batches_per_step)]
-
-    def _batch(self, step: int) -> Batch:
-        batch = self.source.batch(step)
-        check_size(self.source.sampler, step, len(batch.labels))
-        return self.placement.take_shard(batch)
+        return [self.source.batch(first + place) for place in range(self.batches_per_step)]
 
     def run_step(self, number: int) -> Tensor:
         """Take step `number`; its report, (members, columns), is valid until the next step. Never waits for a GPU."""

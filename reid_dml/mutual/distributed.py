@@ -7,14 +7,13 @@ their gradients (data parallelism).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from reid_dml.data.pipeline.sources import Batch
 from reid_dml.errors import UserError
 from reid_dml.models import Output
 
@@ -71,17 +70,6 @@ class Placement:
     def replica_ranks(self, place: int) -> list[int]:
         """Ranks with replicas of the same networks: they average gradients."""
         return [place * self.shards + shard for shard in range(self.shards)]
-
-    def take_shard(self, batch: Batch) -> Batch:
-        """This rank's shard of a batch, N / shards images in a row."""
-        if self.shards == 1:
-            return batch
-        size = len(batch.labels) // self.shards
-        mine = slice(self.shard * size, (self.shard + 1) * size)
-        # A mean over the labelled images of the whole batch is the mean over the shards of sums divided by this number.
-        count = (batch.labels >= 0).sum().clamp(min=1) / self.shards
-        shard = (tensor[mine] for tensor in (batch.images, batch.labels, batch.cameras, batch.draws))
-        return replace(Batch(*shard), label_count=count)
 
 
 class DistributedLinks:

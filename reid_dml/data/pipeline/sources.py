@@ -15,6 +15,7 @@ from reid_dml.data.broken import all_broken_named
 from reid_dml.data.pipeline.cache import open_images
 from reid_dml.data.pipeline.draws import augmentation_draws
 from reid_dml.data.pipeline.samplers import Sampler, sampler_kind
+from reid_dml.data.pipeline.samplers.checks import check_size
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.stored import ReadAhead, StoredImages, read_all
 from reid_dml.device import to_device
@@ -35,11 +36,34 @@ class Batch:
     label_count: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a process takes of every batch that several share: `number` of `count` equal parts, images in a row."""
+
+    number: int = 0
+    count: int = 1
+
+    def of(self, size: int) -> slice:
+        """Its places in a batch of so many images."""
+        share = size // self.count
+        return slice(self.number * share, (self.number + 1) * share)
+
+    def label_count(self, labels: Tensor) -> Tensor | None:
+        """`Batch.label_count`, from the labels (N,) of the whole batch.
+
+        A mean over the labelled images of the whole batch is the mean over its parts of sums divided by this number.
+        """
+        return None if self.count == 1 else (labels >= 0).sum().clamp(min=1) / self.count
+
+
+WHOLE = Part()
+
+
 class BatchSource(ABC):
     """`batch(step)` is a pure function of (seed, step): resume, ranks and both kinds of source agree bit for bit."""
 
     def __init__(
-        self, images: StoredImages, class_ids: Sequence[int], sampler: Sampler, num_draws: int, device: str
+        self, images: StoredImages, class_ids: Sequence[int], sampler: Sampler, num_draws: int, device: str, part: Part
     ) -> None:
         """Prepare labels and cameras on the device.
 
@@ -49,22 +73,34 @@ class BatchSource(ABC):
             sampler: says which images a batch holds.
             num_draws: random numbers that augmentation needs for an image.
             device: `cpu` or `cuda:N`.
+            part: of every batch that is this process's; only its images are read.
         """
-        self.sampler, self.num_draws, self.device = sampler, num_draws, device
+        self.sampler, self.num_draws, self.device, self.part = sampler, num_draws, device, part
         self.labels = torch.tensor(label_rows(images.records, class_ids), device=device)
         self.cameras = torch.tensor([record.camera_id for record in images.records], device=device)
 
     def batch(self, step: int) -> Batch:
-        """The batch of this step, on the device."""
+        """The batch of this step, or this process's part of it, on the device.
+
+        Raises `UserError` for a sampler that gives too few images, and for an image that cannot be read.
+        """
         indices = self.sampler.indices(step)
+        check_size(self.sampler, step, len(indices))
         draws = augmentation_draws(self.sampler.seed, step, len(indices), self.num_draws)
-        rows = to_device(torch.from_numpy(indices), self.device)
-        drawn = to_device(torch.from_numpy(draws), self.device)
-        return Batch(self._images(step, rows), self.labels[rows], self.cameras[rows], drawn)
+        whole, own = to_device(torch.from_numpy(indices), self.device), self.part.of(len(indices))
+        rows, labels = whole[own], self.labels[whole]
+        drawn = to_device(torch.from_numpy(draws[own]), self.device)
+        count = self.part.label_count(labels)
+        return Batch(self._images(step, rows), labels[own], self.cameras[rows], drawn, label_count=count)
+
+    def own_rows(self, step: int) -> np.ndarray:
+        """Positions of the images of the batch, or of this process's part of it: (n,) int64."""
+        indices = self.sampler.indices(step)
+        return indices[self.part.of(len(indices))]
 
     @abstractmethod
     def _images(self, step: int, rows: Tensor) -> Tensor:
-        """Stored images of a batch, of these positions, on the device: (N, 3, H0, W0) uint8."""
+        """Stored images of a batch, those of `own_rows`, on the device: (n, 3, H0, W0) uint8."""
 
 
 class ResidentSource(BatchSource):
@@ -87,7 +123,7 @@ class StreamingSource(BatchSource):
         """Let this many threads read; the other arguments are those of `BatchSource`."""
         super().__init__(images, *args)
         self.files, pinned = images, self.device.startswith("cuda")
-        self._ahead = ReadAhead(images, self.sampler.indices, workers, ahead=_LOOK_AHEAD, pinned=pinned)
+        self._ahead = ReadAhead(images, self.own_rows, workers, ahead=_LOOK_AHEAD, pinned=pinned)
 
     def _images(self, step: int, rows: Tensor) -> Tensor:
         with all_broken_named(self.files):
@@ -118,7 +154,12 @@ def make_sampler(cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequen
 
 
 def make_source(
-    cfg: CfgNode, records: Sequence[ImageRecord], class_ids: Sequence[int], num_draws: int, device: str
+    cfg: CfgNode,
+    records: Sequence[ImageRecord],
+    class_ids: Sequence[int],
+    num_draws: int,
+    device: str,
+    part: Part = WHOLE,
 ) -> BatchSource:
     """The training source of a config.
 
@@ -128,6 +169,7 @@ def make_source(
         class_ids: label of every row of the head.
         num_draws: random numbers that augmentation needs for an image.
         device: `cpu` or `cuda:N`.
+        part: of every batch that is this process's.
 
     Raises:
         UserError: a data set too small for its batches, or an image that cannot be read.
@@ -141,4 +183,4 @@ def make_source(
     fits = size <= limit
     resident = cfg.DATA.SOURCE == "resident" or (cfg.DATA.SOURCE == "auto" and fits)
     kind = ResidentSource if resident else StreamingSource
-    return kind(images, class_ids, sampler, num_draws, device, workers=cfg.DATA.WORKERS)
+    return kind(images, class_ids, sampler, num_draws, device, part, workers=cfg.DATA.WORKERS)
