@@ -78,6 +78,23 @@ def test_an_argument_of_several_words_may_be_repeated(command, features, tmp_pat
     assert len(Gallery.open(tmp_path / "a")) == len(Gallery.open(tmp_path / "b"))
 
 
+def test_several_paths_are_extracted_into_one_file(command, tiny_run, folders, features, tmp_path):
+    one, other = sorted(folders[0].iterdir())[:2]
+    ask = ("extract_features", "--run", tiny_run, "--images")
+    result = command(*ask, folders[1], "--output", tmp_path / "f.npz", "--images", one, other, "THREADS", "1")
+    assert result.code == 0, result.err
+    found = FeatureSet.load(tmp_path / "f.npz")
+    query, gallery = (FeatureSet.load(file) for file in features)
+    assert found.paths.tolist() == [*gallery.paths, str(one), str(other)]
+    expected = np.concatenate([gallery.features, query.features[query.paths.tolist().index(str(one))][None]])
+    np.testing.assert_allclose(found.features[:-1], expected, atol=2e-6)
+    twice = command(*ask, folders[0], one, "--output", tmp_path / "no.npz").error
+    assert f"1 images are named more than once, first {one}" in twice
+    (tmp_path / "list.csv").write_text(f"path\n{one}\n")
+    assert "is one of the inputs" in command(*ask, one, tmp_path / "list.csv", "--output", tmp_path / "list.csv").error
+    assert (tmp_path / "list.csv").read_text() == f"path\n{one}\n"
+
+
 def test_a_run_keeps_the_features_of_its_evaluation_as_they_would_be_extracted(features, make_config):
     cfg = make_config("TEST.SAVE_FEATURES", "True")
     train_and_evaluate(cfg)
