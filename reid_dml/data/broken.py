@@ -136,7 +136,13 @@ def _absent(record: ImageRecord) -> BrokenImage | None:
 
 
 def named(broken: Sequence[BrokenImage], seen: int, what: str) -> str:
-    """What is wrong with so many of the images, for a message: the first few by name."""
+    """What is wrong with images, for a message: how many there are, and the first few by name.
+
+    Args:
+        broken: the images.
+        seen: how many were looked at.
+        what: read behind their numbers, such as "cannot be read".
+    """
     shown = ", ".join(f"{error.path} ({error.why})" for error in broken[:_SHOWN])
     more = f" and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
     return f"{len(broken):,} of {seen:,} images {what}: {shown}{more}"
