@@ -17,7 +17,7 @@ help:
 	@echo "make serve        a page on this machine that searches the quickstart's gallery by image"
 	@echo "make test         environment and the whole test suite"
 	@echo "make lint         ruff and mypy"
-	@echo "make results      draw the tables of docs/results.md, docs/performance.md and docs/search.md from results/"
+	@echo "make results      write docs/performance.md and options.md, and what README.md and docs/results.md, networks.md and search.md show of results/"
 	@echo "make site         the documentation as a site: site/index.html"
 	@echo "make CPU=1 ...    the same in an environment without CUDA (torch from its own index)"
 	@echo "make clean        remove the environment, the quickstart's run and the site"

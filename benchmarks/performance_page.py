@@ -320,8 +320,7 @@ Optimiser, average and casts of the weights stay outside torch.compile: each is 
 it is, and next to the convolutions little is left to fuse."""
 _GPU = """`benchmarks/gpu.py`: the loop of `tools/train_net.py` (steps a second, the median of timings of 100 steps) and
 what else there was time for; `cifar`: 2 x resnet32_cifar, batch 64; `market_224`: 2 x mobilenet_v1, 224 x 224, batch
-16; `wide`: 2 x wrn_28_10, batch 64; "plain eager": mutual learning as a tutorial writes it, on batches that are on the
-GPU already; "two cohorts": steps a second of two together that share the GPU."""
+16; "plain eager": mutual learning as a tutorial writes it, on batches that are on the GPU already."""
 _EVALUATION = """`benchmarks/evaluation.py`: CMC, mAP and mINP of drawn 512-d features beside the bare float32 product
 of the same shapes, blocked into one reused buffer. "Sorting" is what ordering the gallery of every query takes, from
 the first 100 queries. Before each timing the machine rests for 0.1 s (in records of earlier revisions than `16ac925`

@@ -78,6 +78,23 @@ def test_an_argument_of_several_words_may_be_repeated(command, features, tmp_pat
     assert len(Gallery.open(tmp_path / "a")) == len(Gallery.open(tmp_path / "b"))
 
 
+def test_several_paths_are_extracted_into_one_file(command, tiny_run, folders, features, tmp_path):
+    one, other = sorted(folders[0].iterdir())[:2]
+    ask = ("extract_features", "--run", tiny_run, "--images")
+    result = command(*ask, folders[1], "--output", tmp_path / "f.npz", "--images", one, other, "THREADS", "1")
+    assert result.code == 0, result.err
+    found = FeatureSet.load(tmp_path / "f.npz")
+    query, gallery = (FeatureSet.load(file) for file in features)
+    assert found.paths.tolist() == [*gallery.paths, str(one), str(other)]
+    expected = np.concatenate([gallery.features, query.features[query.paths.tolist().index(str(one))][None]])
+    np.testing.assert_allclose(found.features[:-1], expected, atol=2e-6)
+    twice = command(*ask, folders[0], one, "--output", tmp_path / "no.npz").error
+    assert f"1 images are named more than once, first {one}" in twice
+    (tmp_path / "list.csv").write_text(f"path\n{one}\n")
+    assert "is one of the inputs" in command(*ask, one, tmp_path / "list.csv", "--output", tmp_path / "list.csv").error
+    assert (tmp_path / "list.csv").read_text() == f"path\n{one}\n"
+
+
 def test_a_run_keeps_the_features_of_its_evaluation_as_they_would_be_extracted(features, make_config):
     cfg = make_config("TEST.SAVE_FEATURES", "True")
     train_and_evaluate(cfg)
@@ -237,6 +254,7 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
     shutil.copytree(index, tmp_path / "half")
     (tmp_path / "half" / "manifest.json").unlink()
     (tmp_path / "half" / "building").mkdir()
+    (tmp_path / "photo.heic").write_bytes(b"heic")
     rows, short = tmp_path / "rows", ("--k", 3, "--show", 1)
     columns = ("features", "person_ids", "camera_ids")
     np.savez(f"{rows}.npz", **{name: getattr(gallery, name) for name in columns})
@@ -259,6 +277,8 @@ def test_refusals(command, tiny_config, tiny_run, folders, features, tmp_path):
             ("search_gallery", "--index", rows, "--query", f"{rows}.npz", "--picture", tmp_path / "x.png", *short),
         ),
         ("gone.jpg: the image or folder not found", (*search, "gone.jpg", "--run", tiny_run)),
+        ("photo.heic: is no image (.apng, ", (*search, tmp_path / "photo.heic", "--run", tiny_run)),
+        ("no feature file (.npz, .parquet, .mat); convert it", (*search, tmp_path / "photo.heic")),
         ("its building has not ended", ("search_gallery", "--index", tmp_path / "half", "--query", features[0])),
         ("SEED: options are of networks, but there are no images", (*search, features[0], "SEED", "1")),
         ("--run: there are no images to read; leave it out", (*search, features[0], "--run", tiny_run)),
@@ -363,6 +383,15 @@ def test_verifying_needs_two_images(command, tiny_run, folders):
         error = command("verify", *words, "--config", "quickstart").error
         assert "two images are compared; name two image files" in error
         assert "KEY VALUE" not in error
+
+
+def test_of_two_images_none_is_left_out(command, tiny_run, folders, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    ask = ("verify", tmp_path / "broken.png", sorted(folders[0].iterdir())[0], "--run", tiny_run)
+    for options in ((), ("DATA.SKIP_BROKEN", "True")):
+        error = command(*ask, *options).error
+        assert "1 of 2 images cannot be read" in error
+        assert "broken.png (corrupt or not an image); copy again what is broken, or name other images" in error
 
 
 def test_more_images_than_there_are_is_all_of_them(command, features, tmp_path):

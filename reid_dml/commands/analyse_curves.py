@@ -32,6 +32,11 @@ def analyse_curves(runs: Sequence[str], output: str | os.PathLike[str]) -> None:
     check_folder(output, f"--output {output}")
     logs = {}
     for name, folder in run_folders(runs).items():
+        if not folder.metrics_file.exists():
+            raise UserError(
+                f"{folder.path}: has no metrics.jsonl: a training writes it every TRAIN.LOG_INTERVAL steps, a model "
+                "folder has none; name a run folder"
+            )
         logs[printable(name)] = folder.read_metrics()
         if not logs[printable(name)]:
             raise UserError(

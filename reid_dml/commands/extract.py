@@ -1,9 +1,10 @@
-"""Extracting features: the feature file of a folder of images."""
+"""Extracting features: the feature file of images."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -28,9 +29,9 @@ from reid_dml.threads import use_threads
 logger = logging.getLogger(__name__)
 
 
-def extract_folder(
+def extract_images(
     cfg: CfgNode,
-    folder: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
     network: str = "ensemble",
@@ -38,34 +39,34 @@ def extract_folder(
     cameras: str = "use",
     frame_step: int = 0,
 ) -> FeatureSet | None:
-    """Write the feature file of a folder, or of a table of images, with the networks of `MODEL.WEIGHTS`.
+    """Write the feature file of images, videos, and folders and tables of images, with the networks of
+    `MODEL.WEIGHTS`.
 
     Until it is written, finished parts are kept beside it, and an interrupted extraction goes on behind them.
 
     Args:
         cfg: names the networks and how images become their inputs.
-        folder: of images, with sub-folders; or a table, an image or a video.
         output: a name that ends in .npz, .parquet or .mat; one without an ending is a folder of parts, see
             `extract_parts`.
         network: see `runs.networks.NetworkChoice`.
-        labels, cameras, frame_step: as for `data.image_paths.image_records`.
+        paths, labels, cameras, frame_step: as for `data.image_paths.image_records`.
 
     Returns:
         The features on process 0, None on others and for a folder of parts.
 
     Raises:
-        UserError: a file that cannot be written, a folder without images, networks that do not fit, an image that
+        UserError: a file that cannot be written, paths without images, networks that do not fit, an image that
             cannot be read, features that are not finite.
     """
     if not Path(output).suffix:
-        extract_parts(cfg, folder, output, network=network, labels=labels, cameras=cameras, frame_step=frame_step)
+        extract_parts(cfg, paths, output, network=network, labels=labels, cameras=cameras, frame_step=frame_step)
         return None
     check_name(output)
     keep_freed_memory()
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
         records = image_records(
-            [folder],
+            paths,
             labels=labels,
             cameras=cameras,
             frame_step=frame_step,
@@ -101,7 +102,7 @@ def extract_folder(
 
 def extract_parts(
     cfg: CfgNode,
-    folder: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
     network: str = "ensemble",
@@ -115,7 +116,7 @@ def extract_parts(
     processes.
 
     Args:
-        cfg, folder, network, labels, cameras, frame_step: as for `extract_folder`; so are the errors.
+        cfg, paths, network, labels, cameras, frame_step: as for `extract_images`; so are the errors.
         output: the folder, the same for all processes.
     """
     parts = PartFolder(output)
@@ -123,7 +124,7 @@ def extract_parts(
     use_threads(cfg.THREADS)
     with processes(resolve_device(cfg.DEVICE)):
         records = image_records(
-            [folder],
+            paths,
             labels=labels,
             cameras=cameras,
             frame_step=frame_step,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,10 +30,6 @@ def image_source(paths: Paths, inputs: Inputs) -> Source:
         if Path(path).suffix.lower() in SUFFIXES:
             raise UserError(f"{path}: is a feature file, not an image; give feature files with --features")
     records = inputs.records(paths)
-    if again := [path for path, count in Counter(record.path for record in records).items() if count > 1]:
-        raise UserError(
-            f"{len(again):,} images are named more than once, first {again[0]}; name every image and every folder once"
-        )  # before any is extracted
     return ImageFeatures(records, inputs.extractor.extract, inputs.extractor.model)
 
 

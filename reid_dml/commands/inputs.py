@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reid_dml.data.image_paths import image_records, is_of_images
+from reid_dml.data.listing import EXTENSIONS
 from reid_dml.data.records import UNKNOWN_CAMERA, ImageRecord
 from reid_dml.errors import UserError, absolute
 from reid_dml.features.feature_set import FeatureSet
@@ -69,9 +70,16 @@ class Inputs:
             paths: what is to be read.
 
         Raises:
-            UserError: for what would have no effect: networks, and labels of images, where all paths are feature files;
-                options of networks where none are named.
+            UserError: for a file that is neither of images nor of features by its name; for what would have no effect:
+                networks, and labels of images, where all paths are feature files; options of networks where none are
+                named.
         """
+        for path in paths:
+            if Path(path).is_file() and not is_of_images(path) and Path(path).suffix.lower() not in SUFFIXES:
+                raise UserError(
+                    f"{path}: is no image ({', '.join(sorted(EXTENSIONS))}), video or table (.csv), no "
+                    f"feature file ({', '.join(SUFFIXES)}); convert it, or name another file"
+                )
         given: dict[str, Any] = {entry.name: getattr(arguments, entry.name, entry.default) for entry in fields(cls)}
         if all(Path(path).is_file() and not is_of_images(path) for path in paths):
             for entry in fields(cls):

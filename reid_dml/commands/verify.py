@@ -8,7 +8,9 @@ from dataclasses import asdict
 
 from reid_dml.called import as_called
 from reid_dml.commands.networks import open_extractor
+from reid_dml.data.broken import find_broken, named
 from reid_dml.data.image_paths import image_records
+from reid_dml.data.stored import ImageFiles
 from reid_dml.errors import UserError
 from reid_dml.files import write_json
 from reid_dml.ranking.thresholds import Threshold
@@ -49,6 +51,9 @@ def verify_and_print(
     extractor = open_extractor(run, config_file, options, network)
     if limit:
         limit.check(metric, extractor.model, "the networks")
+    size, pixel_limit = extractor.cfg.DATA.STORED_SIZE, extractor.cfg.DATA.PIXEL_LIMIT
+    if broken := find_broken(ImageFiles(records, size, pixel_limit))[0]:  # of two, none can be left out
+        raise UserError(f"{named(broken, 2, 'cannot be read')}; copy again what is broken, or name other images")
     verdict = judge(extractor.extract(records, "images").features, metric, limit, prior)
     if json:
         write_json(json, asdict(verdict))

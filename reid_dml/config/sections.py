@@ -95,7 +95,7 @@ class Semi:
     labelled_share: float = option(
         1.0, "share of the training images of each class or person whose labels are used", above=0, most=1
     )
-    labelled_identities: int = option(0, "number of classes or persons whose labels are used; 0: all", least=0)
+    labelled_identities: int = option(0, "number of persons whose labels are used; 0: all", least=0)
     seed: int = option(0, "which ones; a smaller choice is part of a larger one", least=0)
     unlabelled: str = option(
         "use", "use (the others train without labels) | drop (they are left out)", choices=("use", "drop")
@@ -195,7 +195,7 @@ class Model:
 class Ema:
     """The exponential moving average of every network's weights."""
 
-    enabled: bool = option(False, "keep it; evaluation uses it")
+    enabled: bool = option(False, "keep an exponential moving average of the weights; evaluation uses it")
     decay: float = option(0.9999, "reached from below as (1 + s) / (10 + s)", least=0, below=1)
     counter: str = option(
         "steps",

@@ -40,7 +40,7 @@ def all_broken_named(images: StoredImages, workers: int = 2) -> Iterator[None]:
             broken = [first, *broken]
         if len(broken) == 1:
             raise
-        raise UserError(f"{_named(broken, seen, 'cannot be read')}; {_REMEDY}") from None
+        raise UserError(f"{named(broken, seen, 'cannot be read')}; {_REMEDY}") from None
 
 
 def find_broken(
@@ -62,9 +62,10 @@ def find_broken(
             return error
         return None
 
+    hidden = rank() > 0 or len(images) <= _PIECE  # it moves with the pieces
     with (
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(images), desc="looking for broken images", unit="image", leave=False, disable=rank() > 0) as bar,
+        tqdm(total=len(images), desc="looking for broken images", unit="image", leave=False, disable=hidden) as bar,
     ):
         while seen < len(images) and (seconds is None or time.monotonic() - began < seconds):
             rows = range(seen, min(seen + _PIECE, len(images)))
@@ -84,7 +85,7 @@ def usable_records(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[ImageRe
         if len(absent) == 1:
             raise absent[0]
         if absent:
-            raise UserError(f"{_named(absent, len(records), 'cannot be read')}; {_REMEDY}")
+            raise UserError(f"{named(absent, len(records), 'cannot be read')}; {_REMEDY}")
         return list(records)
     gone = {error.path for error in absent}
     there = [record for record in records if record.pixels is not None or os.path.abspath(record.path) not in gone]
@@ -96,8 +97,8 @@ def usable_records(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[ImageRe
     gone = {error.path for error in broken}
     kept = [record for record in there if record.pixels is not None or os.path.abspath(record.path) not in gone]
     if not kept:
-        raise UserError(f"{_named(broken, len(records), 'cannot be read')}; none is left")
-    warnings.warn(_named(broken, len(records), "are broken and left out (DATA.SKIP_BROKEN)"), stacklevel=2)
+        raise UserError(f"{named(broken, len(records), 'cannot be read')}; none is left")
+    warnings.warn(named(broken, len(records), "are broken and left out (DATA.SKIP_BROKEN)"), stacklevel=2)
     return kept
 
 
@@ -134,7 +135,14 @@ def _absent(record: ImageRecord) -> BrokenImage | None:
     return BrokenImage(record.path, "empty (0 bytes)") if not status.st_size else None
 
 
-def _named(broken: Sequence[BrokenImage], seen: int, what: str) -> str:
+def named(broken: Sequence[BrokenImage], seen: int, what: str) -> str:
+    """What is wrong with images, for a message: how many there are, and the first few by name.
+
+    Args:
+        broken: the images.
+        seen: how many were looked at.
+        what: read behind their numbers, such as "cannot be read".
+    """
     shown = ", ".join(f"{error.path} ({error.why})" for error in broken[:_SHOWN])
     more = f" and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
     return f"{len(broken):,} of {seen:,} images {what}: {shown}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def image_records(
         camera_pattern: of folders per person, see `person_folders.read_person_folders`.
 
     Raises:
-        UserError: a path that is neither, no images, or labels that contradict each other.
+        UserError: a path that is neither, no images, an image named by several paths, or labels that contradict each
+            other.
     """
     records: list[ImageRecord] = []
     labelled: list[LabelledImage] = []
@@ -95,6 +97,10 @@ def image_records(
     if labels == "none":
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
     records = with_frames([*records, *records_of(without_repeats(labelled))[0]], frame_step)
+    if again := [path for path, count in Counter(record.path for record in records).items() if count > 1]:
+        raise UserError(
+            f"{len(again):,} images are named more than once, first {again[0]}; name every image and every folder once"
+        )
     if cameras == "ignore":
         records = [record._replace(camera_id=UNKNOWN_CAMERA, camera="") for record in records]
     return records

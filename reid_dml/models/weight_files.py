@@ -31,6 +31,7 @@ _UNKNOWN = re.compile(r"GLOBAL (\S+) was not an allowed global")
 _MOST_UNKNOWN = 30
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")  # that weights files mostly have
 _MOST_NAMED = 4  # files of a folder, in a message
+_STARTING = ("datasets", "weights")  # where the configs that come along look for the weights they start from
 
 
 class Pickled:
@@ -58,6 +59,8 @@ def read_states(path: str | Path) -> dict[str, State]:
     """
     inside = _named_like_weights(Path(path))
     remedy = f"name one of its files: {', '.join(inside)}" if inside else "check MODEL.WEIGHTS or COHORT.INIT_WEIGHTS"
+    if Path(path).parts[-3:-1] == _STARTING:
+        remedy = 'make it as datasets/README.md says under "Starting weights", or name another in COHORT.INIT_WEIGHTS'
     path = require_file(path, "the weights file", remedy)
     if is_safetensors(path) or (path.suffix == ".safetensors" and not foreign_kind(path) and not _is_torch(path)):
         try:

@@ -123,7 +123,8 @@ features = extract(["a.jpg", "b.jpg"])  # (2, D) float32, rows of length 1
 print(features @ features.T)  # cosine similarities
 ```
 
-Every command of reid_dml that takes `--run` takes this folder, without a network connection."""
+Every command of reid_dml that takes `--run` takes this folder, without a network connection; only `analyse curves`
+needs the log of a run, which it does not hold."""
     if modules:
         text += _NEEDS.format(", ".join(f"`{module}`" for module in modules), ", ".join(modules))
     if without_roboflow:

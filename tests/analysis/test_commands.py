@@ -68,6 +68,8 @@ def test_courses_of_runs_that_have_ended_or_not_are_drawn_together(command, tiny
     begun.mkdir()
     shutil.copy(tiny_run / "config.yml", begun)
     ask = ("analyse", "curves", "--output", tmp_path / "out", "--run", tiny_run, "--run", begun)
+    assert "begun: has no metrics.jsonl: a training writes it" in command(*ask).error
+    (begun / "metrics.jsonl").touch()
     assert "holds no line yet" in command(*ask).error
     lines = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()][:2]
     lines[1]["test"] = {"networks": [{"mAP": 0.25}, {"mAP": 0.5}]}

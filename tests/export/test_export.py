@@ -300,6 +300,8 @@ class TestRefusals:
             (["--output", "m.pt2", "--int8"], "int8 is for ONNX Runtime"),
             (["--output", "m.pt2", "--network", "7"], "network '7' is neither `ensemble` nor one of 0, 1"),
             (["--output", "m.pt2", "--most-loss", "1"], "are for --int8"),
+            (["--output", "m.onnx", "--int8", "--most-loss", "-1"], "--most-loss -1.0: must be a number of at least 0"),
+            (["--output", "m.onnx", "--int8", "--most-loss", "nan"], "--most-loss nan: must be a number of at least 0"),
             (["--output", "."], ".: is a folder; name a file to write"),
         ],
     )

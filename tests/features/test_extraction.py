@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_dml.commands.extract import extract_folder
+from reid_dml.commands.extract import extract_images
 from reid_dml.data.pipeline.augment import AugmentSpec
 from reid_dml.data.records import ImageRecord
 from reid_dml.data.sets import load_data
@@ -73,7 +73,7 @@ def test_an_unreadable_image_ends_it_by_name(networks, images, make_config, tmp_
 def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_run, tmp_path, monkeypatch, caplog):
     cfg = make_config("MODEL.WEIGHTS", str(tiny_run), "TEST.BATCH_SIZE", "4")
     folder = load_data(cfg).root
-    whole = extract_folder(cfg, folder, tmp_path / "whole.npz")
+    whole = extract_images(cfg, [folder], tmp_path / "whole.npz")
     asked, read = [], ImageFiles.read
     monkeypatch.setattr(ImageFiles, "read", lambda self, rows, out: (asked.extend(rows), read(self, rows, out)))
     saved, save = [], PartStore.save
@@ -87,13 +87,13 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(make_config, tiny_ru
     monkeypatch.setattr(PartStore, "save", save_and_die)
     output = tmp_path / "features.npz"
     with pytest.raises(KeyboardInterrupt):
-        extract_folder(cfg, folder, output)
+        extract_images(cfg, [folder], output)
     assert not output.exists()
     monkeypatch.setattr(PartStore, "save", save)
     saved[1].write_bytes(saved[1].read_bytes()[:-20])  # a damaged part is done again
     del asked[:]
     with caplog.at_level("INFO", logger="reid_dml"):
-        extract_folder(cfg, folder, output)
+        extract_images(cfg, [folder], output)
     assert "8 images were done before" in caplog.text
     assert len(asked) == len(whole) - 8
     found = FeatureSet.load(output)
@@ -133,7 +133,7 @@ def test_parts_of_a_wrong_option_are_not_taken_once_it_is_right(make_config, tin
         for options in ((), ("MODEL.LAST_STRIDE", "1"))
     )
     folder, save = load_data(right).root, PartStore.save
-    expected = extract_folder(right, folder, tmp_path / "expected.npz").features
+    expected = extract_images(right, [folder], tmp_path / "expected.npz").features
 
     def save_and_die(*arguments):
         save(*arguments)
@@ -141,9 +141,9 @@ def test_parts_of_a_wrong_option_are_not_taken_once_it_is_right(make_config, tin
 
     monkeypatch.setattr(PartStore, "save", save_and_die)
     with pytest.warns(UserWarning, match="trained otherwise"), pytest.raises(KeyboardInterrupt):
-        extract_folder(wrong, folder, tmp_path / "features.npz")
+        extract_images(wrong, [folder], tmp_path / "features.npz")
     monkeypatch.setattr(PartStore, "save", save)
-    np.testing.assert_array_equal(extract_folder(right, folder, tmp_path / "features.npz").features, expected)
+    np.testing.assert_array_equal(extract_images(right, [folder], tmp_path / "features.npz").features, expected)
 
 
 def test_flipping_averages_the_image_and_its_mirror_image(networks, images, make_config, rng):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_dml.commands.extract import extract_folder
+from reid_dml.commands.extract import extract_images
 from reid_dml.config import load_config
 from reid_dml.errors import UserError
 from reid_dml.features.feature_set import FeatureSet
@@ -40,8 +40,8 @@ def joined(path):
 
 
 def test_parts_hold_what_one_file_holds_and_are_indexed_like_it(cfg, folder, tmp_path, command):
-    expected = extract_folder(cfg, folder, tmp_path / "one.npz")
-    extract_folder(cfg, folder, tmp_path / "parts")
+    expected = extract_images(cfg, [folder], tmp_path / "one.npz")
+    extract_images(cfg, [folder], tmp_path / "parts")
     assert len(part_files(tmp_path / "parts")) == 9
     found = joined(tmp_path / "parts")
     assert found.digest() == expected.digest()
@@ -51,7 +51,7 @@ def test_parts_hold_what_one_file_holds_and_are_indexed_like_it(cfg, folder, tmp
 
 
 def test_what_is_done_is_not_done_again_and_what_does_not_follow_is(cfg, folder, tmp_path):
-    extract_folder(cfg, folder, tmp_path / "parts")
+    extract_images(cfg, [folder], tmp_path / "parts")
     files = part_files(tmp_path / "parts")
     (tmp_path / "parts" / "parts.json").unlink()
     with pytest.raises(UserError, match="its extraction has not ended"):
@@ -60,14 +60,14 @@ def test_what_is_done_is_not_done_again_and_what_does_not_follow_is(cfg, folder,
     files[3].unlink()
     image = sorted(folder.iterdir())[-1]  # of the last part
     cv2.imwrite(str(image), np.zeros((32, 16, 3), np.uint8))
-    extract_folder(cfg, folder, tmp_path / "parts")
+    extract_images(cfg, [folder], tmp_path / "parts")
     after = part_files(tmp_path / "parts")
     assert after[:-1] == files[:-1]
     assert after[-1] != files[-1]
     assert not files[-1].exists()
     assert [file.stat().st_mtime_ns == before[file] for file in after[:-1]] == [place != 3 for place in range(8)]
     # Other labels are other parts.
-    extract_folder(cfg, folder, tmp_path / "parts", labels="none")
+    extract_images(cfg, [folder], tmp_path / "parts", labels="none")
     assert not {*after} & {*part_files(tmp_path / "parts")}
     assert (joined(tmp_path / "parts").person_ids == -2).all()
 
@@ -78,9 +78,9 @@ def test_broken_images_are_left_out_of_their_part(cfg, folder, tmp_path):
     cfg.defrost()
     cfg.DATA.SKIP_BROKEN = True
     with pytest.warns(UserWarning, match="left out"):
-        expected = extract_folder(cfg, folder, tmp_path / "one.npz")
+        expected = extract_images(cfg, [folder], tmp_path / "one.npz")
     with pytest.warns(UserWarning, match="left out"):
-        extract_folder(cfg, folder, tmp_path / "parts")
+        extract_images(cfg, [folder], tmp_path / "parts")
     found = joined(tmp_path / "parts")
     assert [len(read_features(file)) for file in part_files(tmp_path / "parts")] == [8, 7, 8, 8, 8, 8, 8, 8, 6]
     np.testing.assert_array_equal(found.paths, expected.paths)
@@ -93,13 +93,13 @@ def test_a_place_that_is_no_folder_of_parts_is_refused(cfg, folder, tmp_path):
     (tmp_path / "other" / "mine.txt").write_text("")
     for name, words in (("file", "is a file"), ("other", "holds other files than parts, such as mine.txt")):
         with pytest.raises(UserError, match=words):
-            extract_folder(cfg, folder, tmp_path / name)
+            extract_images(cfg, [folder], tmp_path / name)
     with pytest.raises(UserError, match="is a folder, not a feature file"):
         part_files(tmp_path / "other")
 
 
 def test_a_killed_process_loses_a_part_and_a_second_start_goes_on(cfg, folder, tmp_path, tiny_config, tiny_run):
-    extract_folder(cfg, folder, tmp_path / "alone")
+    extract_images(cfg, [folder], tmp_path / "alone")
     output = tmp_path / "parts"
     options = ("--config-file", tiny_config, "MODEL.WEIGHTS", tiny_run, "TEST.BATCH_SIZE", 8, "--images", folder)
     script = tmp_path / "dies.py"  # process 1 is killed after its second part
@@ -122,7 +122,7 @@ def test_a_killed_process_loses_a_part_and_a_second_start_goes_on(cfg, folder, t
     assert not (output / "parts.json").exists()
     before = {file: file.stat().st_mtime_ns for file in output.glob("part_*")}
     assert 2 <= len(before) < 9
-    extract_folder(cfg, folder, output)  # with another number of processes
+    extract_images(cfg, [folder], output)  # with another number of processes
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert [file.name for file in part_files(output)] == [file.name for file in part_files(tmp_path / "alone")]
     assert joined(output).digest() == joined(tmp_path / "alone").digest()

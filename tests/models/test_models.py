@@ -357,6 +357,8 @@ class TestWeights:
     def test_a_wrong_path_is_refused(self, tmp_path):
         with pytest.raises(UserError, match=r"gone\.safetensors: the weights file not found"):
             read_tensors(tmp_path / "gone.safetensors")
+        with pytest.raises(UserError, match=r'gone\.safetensors: .* not found; make it as .* under "Starting weights"'):
+            read_tensors("datasets/weights/gone.safetensors")
         (tmp_path / "empty.safetensors").touch()
         with pytest.raises(UserError, match="empty \\(0 bytes\\)"):
             read_tensors(tmp_path / "empty.safetensors")

@@ -48,6 +48,7 @@ def test_the_command_lists_every_name(command):
         (["resnet23_cifar"], "no network is called 'resnet23_cifar'; did you mean resnet32_cifar"),
         (["inception_v1", "--size", "14", "32"], "inputs of 14x32"),
         (["resnet18", "--size", "7", "32"], "--size: must be at least 8"),
+        (["resnet18", "--names"], "resnet18: --names prints every known name; leave out one or the other"),
         (["resnet18", "--classes", "0"], "--classes: 0 is not a number from 1 to 10,000,000"),
     ],
 )

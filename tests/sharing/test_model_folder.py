@@ -238,6 +238,9 @@ def test_the_command_and_its_refusals(command, model, tiny_run, tmp_path):
     licence = "ours: as agreed #1"  # a hub reads the lines between the dashes as YAML
     assert command("save_model", "--run", tiny_run, "--to", tmp_path / "called", "--licence", licence).code == 0
     assert yaml.safe_load((tmp_path / "called" / "README.md").read_text().split("---")[1])["license"] == licence
+    for blank in ("", " "):
+        refused = command("save_model", "--run", tiny_run, "--to", tmp_path / "n", "--licence", blank)
+        assert "--licence '': names no licence" in refused.error
     before = (tmp_path / "m" / "README.md").read_bytes()
     assert "is not empty" in command("save_model", "--run", model, "--to", tmp_path / "m").error
     assert (tmp_path / "m" / "README.md").read_bytes() == before

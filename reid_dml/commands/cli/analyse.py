@@ -55,7 +55,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     flatness = add("flatness", "rise of the training loss under Gaussian noise on the weights")
     flatness.add_argument(  # numbers: see `_sigmas`
-        "--sigmas", action="extend", nargs="+", default=[], metavar="S", help="of the noise"
+        "--sigmas",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="S",
+        help="of the noise (default: 0.001 to 0.02; relative: 0.02 to 0.2)",
     )
     flatness.add_argument("--relative", action="store_true", help="sigmas in units of each tensor's root mean square")
     flatness.add_argument("--draws", type=int, default=10, metavar="N", help="of the noise (default: 10)")

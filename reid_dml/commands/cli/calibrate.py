@@ -18,8 +18,10 @@ from reid_dml.outputs import OutputFile
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--features", required=True, metavar="FILE", help="feature file with person and camera ids")
-    parser.add_argument("--gallery", metavar="FILE", help="second feature file, to judge pairs between the two")
+    parser.add_argument(
+        "--features", required=True, metavar="PATH", help="feature file with person and camera ids, or images"
+    )
+    parser.add_argument("--gallery", metavar="PATH", help="second one, to judge pairs between the two")
     parser.add_argument(
         "--false-accept-rate",
         type=float,

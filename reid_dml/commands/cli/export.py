@@ -61,6 +61,8 @@ def run(arguments: Namespace) -> None:
         raise UserError("--calibration, --calibration-images and --most-loss: are for --int8")
     if given.get("images", 1) < 1:
         raise UserError(f"--calibration-images {given['images']}: must be at least 1")
+    if not given.get("most_loss", 0) >= 0:
+        raise UserError(f"--most-loss {given['most_loss']}: must be a number of at least 0")
 
     from reid_dml.commands.export import Int8, export_and_print
     from reid_dml.commands.networks import chosen_config

@@ -1,6 +1,6 @@
-"""Extract the features of a folder or table of images into one file, for search, scoring or your own use.
+"""Extract the features of images, of folders and of tables of them into one file, for search, scoring or your own use.
 
-    reid-dml extract --run runs/quickstart --images path/to/images --output features.npz
+    reid-dml extract --run runs/quickstart --images path/to/images [more ...] --output features.npz
     reid-dml extract --config FILE MODEL.WEIGHTS path --images DIR --output features.npz
     torchrun --nproc-per-node N -m -- reid_dml extract --run RUN --images list.csv --output parts
 
@@ -27,7 +27,14 @@ INTERRUPTED = GOES_ON
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or a table (.csv)")
+    parser.add_argument(
+        "--images",
+        required=True,
+        action="extend",
+        nargs="+",
+        metavar="PATH",
+        help="images, videos, folders or tables (.csv) of images",
+    )
     parser.add_argument(
         "--output",
         required=True,
@@ -46,11 +53,11 @@ def _output(text: str) -> str:
 
 
 def run(arguments: Namespace) -> None:
-    from reid_dml.commands.extract import extract_folder
+    from reid_dml.commands.extract import extract_images
     from reid_dml.commands.networks import chosen_config
 
     cfg = chosen_config(arguments.run, arguments.config_file, arguments.options)
-    extract_folder(
+    extract_images(
         cfg,
         arguments.images,
         arguments.output,

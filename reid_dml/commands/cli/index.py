@@ -33,7 +33,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--features", action="extend", nargs="+", metavar="FILE", help="feature files of reid-dml extract"
     )
     what.add_argument(
-        "--images", action="extend", nargs="+", metavar="PATH", help="images, folders or tables (.csv) of images"
+        "--images",
+        action="extend",
+        nargs="+",
+        metavar="PATH",
+        help="images, videos, folders or tables (.csv) of images",
     )
     what.add_argument(
         "--remove",

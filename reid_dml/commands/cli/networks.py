@@ -30,6 +30,8 @@ def run(arguments: Namespace) -> None:
     from reid_dml.paper.published import TABLE_1
     from reid_dml.reporting.tables import format_table
 
+    if arguments.names and arguments.networks:
+        raise UserError(f"{arguments.networks[0]}: --names prints every known name; leave out one or the other")
     if arguments.names:
         print("\n".join(known_names()))
         return

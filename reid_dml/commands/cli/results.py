@@ -1,4 +1,4 @@
-"""Write docs/performance.md, docs/options.md, and what docs/results.md, networks.md and search.md show of results/.
+"""Write docs/performance.md and options.md, and what README.md and docs/results.md, networks.md and search.md show.
 
 reid-dml results [--check]
 """

@@ -5,8 +5,8 @@
 
 The folder has the networks (.safetensors), their config, the numbers of their run (result.json), a model card
 (README.md) and, where Roboflow's package `reid` knows the architecture, the two files it reads. It names no person of
-the training data and no folder of this machine. Whatever takes --run takes the folder, offline; hf://owner/name is
-one on a hub.
+the training data and no folder of this machine. Whatever takes --run takes the folder, offline, but for
+`analyse curves`, which needs the log of a run; hf://owner/name is one on a hub.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from reid_dml.commands.arguments import add_network, add_no_verify, add_run
+from reid_dml.errors import UserError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,6 +29,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    if not arguments.licence.strip():
+        raise UserError("--licence '': names no licence; give one such as apache-2.0, or leave it out")
+
     from reid_dml.commands.networks import chosen_config
     from reid_dml.commands.save_model import save_model_folder
 

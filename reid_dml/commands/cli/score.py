@@ -23,18 +23,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         required=True,
         action="extend",
         nargs="+",
-        metavar="FILE",
-        help="feature file of the queries; several: an ensemble",
+        metavar="PATH",
+        help="feature file or images of the queries; several feature files: an ensemble",
     )
     parser.add_argument(
-        "--gallery", required=True, action="extend", nargs="+", metavar="FILE", help="feature file of the gallery"
+        "--gallery",
+        required=True,
+        action="extend",
+        nargs="+",
+        metavar="PATH",
+        help="feature file or images of the gallery",
     )
     parser.add_argument(
         "--multi-query",
         action="extend",
         nargs="+",
-        metavar="FILE",
-        help="feature file of further images of the query persons (gt_bbox)",
+        metavar="PATH",
+        help="feature file or images: further ones of the query persons (gt_bbox)",
     )
     parser.add_argument(
         "--ensemble",

@@ -4,6 +4,7 @@
     reid-dml test --run runs/market_mobilenet_dml/network_0.safetensors     one network
     reid-dml test --run runs/market_mobilenet_dml DATA.TEST "[msmt17, folder=path/to/own]"     other data sets
     reid-dml test --config market_mobilenet_dml MODEL.WEIGHTS runs/market_mobilenet_dml
+    torchrun --nproc-per-node N -m -- reid_dml test --run runs/market_mobilenet_dml
 
 Under torchrun the images are shared out over the processes; the metrics do not depend on their number.
 """
