@@ -51,7 +51,7 @@ class Circle(WeightedTerm):
 
     weight: float = option(0.0, "weight of the circle loss on pairs (Sun et al., 2020)", least=0)
     margin: float = option(0.25, "m of cosine similarities", least=0, most=1)
-    scale: float = option(128.0, "gamma", above=0)
+    scale: float = option(128.0, "factor of the weighted similarities, the paper's gamma", above=0)
 
     def loss(self, inputs: TermInputs) -> Tensor:
         return circle_loss(inputs.own.features, inputs.batch.labels, margin=self.margin, scale=self.scale)

@@ -51,7 +51,7 @@ class Triplet(WeightedTerm):
     needs_pairs: ClassVar[bool] = True
 
     weight: float = option(0.0, "weight of the batch-hard triplet loss (Hermans et al., 2017)", least=0)
-    margin: float = option(0.3, "of Euclidean distances", least=0)
+    margin: float = option(0.3, "by how much Euclidean distances to a person's own and to others must differ", least=0)
     soft_margin: bool = option(False, "log(1 + exp(difference)) instead of the margin")
 
     def loss(self, inputs: TermInputs) -> Tensor:
