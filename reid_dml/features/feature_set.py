@@ -311,15 +311,22 @@ def normalize(features: np.ndarray) -> np.ndarray:
     return (scaled / np.maximum(norms, tiny)).astype(np.float32, copy=False)
 
 
-def common_offset(features: np.ndarray) -> np.ndarray:
-    """The mean of features (N, D), (D,) float32: without it, Euclidean distances are computed of smaller numbers.
+def common_offset(features: np.ndarray, counted: np.ndarray | None = None) -> np.ndarray:
+    """The mean of features, without which Euclidean distances are computed of smaller numbers.
 
-    Whole numbers where all features are: what is exact stays exact.
+    Args:
+        features: (N, D) float32.
+        counted: (N,) bool, rows that matter; None: all.
+
+    Returns:
+        (D,) float32; whole numbers where all features are, so that what is exact stays exact.
     """
-    total = np.zeros(features.shape[1])
+    total, count = np.zeros(features.shape[1]), 0
     for start in range(0, len(features), _ROWS):
-        total += features[start : start + _ROWS].sum(axis=0, dtype=np.float64)
-    mean = total / max(len(features), 1)
+        part = features[start : start + _ROWS]
+        part = part if counted is None else part[counted[start : start + _ROWS]]
+        total, count = total + part.sum(axis=0, dtype=np.float64), count + len(part)
+    mean = total / max(count, 1)
     return (np.rint(mean) if whole_numbers(features) else mean).astype(np.float32)
 
 

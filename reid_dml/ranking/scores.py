@@ -82,12 +82,12 @@ class Scorer:
                     )
                 with np.errstate(over="ignore"):  # of junk
                     self.query, self.gallery = self.query * self.scale, self.gallery * self.scale
-            offset = common_offset(self.gallery[~junk] if junk.any() else self.gallery)
-            squares = row_squares(self.gallery)[~junk]
-            if len(squares) and (offset.astype(np.float64) ** 2).sum() > _OFFSET * squares.mean():
+            squares, offset = row_squares(self.gallery), common_offset(self.gallery, ~junk)
+            if (offset.astype(np.float64) ** 2).sum() * (~junk).sum() > _OFFSET * squares.sum(where=~junk):
                 self.query, self.gallery = self.query - offset, self.gallery - offset
+                squares = row_squares(self.gallery)
             with np.errstate(over="ignore"):
-                self.subtrahend = (row_squares(self.gallery) / 2).astype(np.float32)
+                self.subtrahend = (squares / 2).astype(np.float32)
             self.subtrahend[junk] = np.nan
             self._terms = (row_squares(self.query) / -2).astype(np.float32)
         self.copies, self.originals = _duplicates(self.gallery, norms["gallery"])
