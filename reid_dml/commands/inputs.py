@@ -16,7 +16,7 @@ from reid_dml.data.image_paths import image_records, is_of_images
 from reid_dml.data.listing import EXTENSIONS
 from reid_dml.data.records import UNKNOWN_CAMERA, ImageRecord
 from reid_dml.errors import UserError, absolute
-from reid_dml.features.feature_set import FeatureSet
+from reid_dml.features.feature_set import FeatureSet, is_npz
 from reid_dml.features.formats import SUFFIXES, read_features
 
 if TYPE_CHECKING:
@@ -70,12 +70,13 @@ class Inputs:
             paths: what is to be read.
 
         Raises:
-            UserError: for a file that is neither of images nor of features by its name; for what would have no effect:
+            UserError: for a file that is neither of images nor of features; for what would have no effect:
                 networks, and labels of images, where all paths are feature files; options of networks where none are
                 named.
         """
         for path in paths:
-            if Path(path).is_file() and not is_of_images(path) and Path(path).suffix.lower() not in SUFFIXES:
+            named = is_of_images(path) or Path(path).suffix.lower() in SUFFIXES
+            if Path(path).is_file() and not named and not is_npz(Path(path)):
                 raise UserError(
                     f"{path}: is no image ({', '.join(sorted(EXTENSIONS))}), video or table (.csv), no "
                     f"feature file ({', '.join(SUFFIXES)}); convert it, or name another file"

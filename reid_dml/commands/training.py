@@ -18,7 +18,7 @@ from reid_dml.config import per_network
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.samplers import sampler_kind
 from reid_dml.data.pipeline.samplers.checks import check_sampler
-from reid_dml.data.pipeline.sources import Batch, Part, make_source
+from reid_dml.data.pipeline.sources import Batch, Shard, make_source
 from reid_dml.data.records import TrainingData
 from reid_dml.engine.optimizers import build_optimizer
 from reid_dml.engine.schedules.schedule import Schedule
@@ -98,8 +98,8 @@ def build_training(
     # A graph cannot capture how `recompute` puts the state of torch's generator back. On GPUs several processes talk
     # through NCCL, whose messages can be captured; gloo's cannot.
     graph = cfg.TRAIN.GRAPH and device.startswith("cuda") and not cfg.TRAIN.RECOMPUTE
-    part = Part(plan.placement.shard, plan.placement.shards)
-    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device, part)
+    shard = Shard(plan.placement.shard, plan.placement.shards)
+    source = make_source(cfg, data.train, data.class_ids, AugmentSpec.num_draws, device, shard)
     check_sampler(source.sampler, len(data.train), cfg.TRAIN.BATCH_SIZE)
     return Training(
         cohort=cohort,
@@ -218,8 +218,8 @@ def _place(cfg: CfgNode, objective: Objective) -> Placement:
             )
         if cfg.SAMPLER.LABELLED_PER_BATCH:
             raise UserError(
-                f"SAMPLER.LABELLED_PER_BATCH: {refuse}, and some would see labelled images only, others none; start at "
-                "most as many processes as networks, or set it to 0"
+                f"SAMPLER.LABELLED_PER_BATCH: {refuse}, and labelled images would lie in the first shards only; start "
+                "at most as many processes as networks, or set it to 0"
             )
         for term in objective.terms:
             if not term.shardable:

@@ -27,6 +27,7 @@ _OPTIONAL = ("paths", "model", "times", "names", "clothes")
 _REMEDY = "make it anew with reid-dml extract, or write the arrays that docs/evaluation.md names"
 _ROW_NAME = re.compile(r"row \d+")
 _ROWS = 8192  # looked at at a time
+_HEAVY = 0.9  # share of the mean square that is the offset's
 _MAGIC = (b"PK", b"\x93NUMPY")  # how .npz and .npy files begin
 
 
@@ -328,6 +329,19 @@ def common_offset(features: np.ndarray, counted: np.ndarray | None = None) -> np
         total, count = total + part.sum(axis=0, dtype=np.float64), count + len(part)
     mean = total / max(count, 1)
     return (np.rint(mean) if whole_numbers(features) else mean).astype(np.float32)
+
+
+def heavy_offset(features: np.ndarray, squares: np.ndarray, counted: np.ndarray | None = None) -> np.ndarray | None:
+    """The offset that features share, where it costs digits of the distances between them; None where it does not.
+
+    Args:
+        features: (N, D) float32.
+        squares: (N,) float64, their squared lengths.
+        counted: (N,) bool, rows that matter; None: all.
+    """
+    offset = common_offset(features, counted)
+    count, total = (len(squares), squares.sum()) if counted is None else (counted.sum(), squares.sum(where=counted))
+    return offset if count * (offset.astype(np.float64) ** 2).sum() > _HEAVY * total else None
 
 
 def whole_numbers(features: np.ndarray) -> bool:

@@ -8,9 +8,8 @@ nobody knows whether they are the same person. A distractor and a person are dif
 
 Pairs are counted block by block, exactly: float32 scores are sorted into 65,536 bins by their upper 16 bits, then those
 of the bin that holds the threshold by their lower 16. The threshold lies halfway between the last pair refused and the
-first accepted, where the rounding of whoever compares by it changes nothing. The pair matrix is never held. All pairs
-of N images are N^2 / 2; where that takes too long, the pairs of some drawn images with all others are judged
-(`sample`).
+first accepted. The pair matrix is never held. All pairs of N images are N^2 / 2; where that takes too long, the pairs
+of some drawn images with all others are judged (`sample`).
 
 Confidence intervals. The pairs of one person are not independent, so the rates' standard errors come from leaving out
 one person at a time with all its pairs (the delete-one jackknife; each distractor counts as a person). The interval of
@@ -28,15 +27,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from reid_dml.data.records import DISTRACTOR
 from reid_dml.errors import UserError
-from reid_dml.features.feature_set import FeatureSet, common_offset
-from reid_dml.features.validation import check_features, check_metric, check_models, check_whole_number, check_widths
+from reid_dml.features.feature_set import FeatureSet, heavy_offset
+from reid_dml.features.validation import (
+    check_features,
+    check_metric,
+    check_models,
+    check_whole_number,
+    check_widths,
+    row_squares,
+)
 from reid_dml.ranking.label_checks import check_labelled
 from reid_dml.ranking.own_images import own_images
 from reid_dml.ranking.probability import SamePerson, ScoreCounts, count_scores, fit_probability, logistic
@@ -48,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 22  # pairs held at a time
 _BINS = 1 << 16
+_NO_KEY = 0xFFFFFFFF  # above those of all scores
 _PASSES = 4  # over all pairs
 _LONG = 120  # seconds that are worth a word
 _LARGEST_EXPONENT = 700.0  # exp(710) overflows; a rate of one pair in 10^300 times exp(700) is above 1 already
@@ -90,8 +97,7 @@ def calibrate(
     sample: int = 0,
     names: tuple[str, str] = ("features", "gallery"),
 ) -> Calibration:
-    """The most permissive threshold whose false-accept rate on these features is at most the wanted one, halfway to the
-    first pair refused.
+    """The threshold that accepts the most of these features' pairs at a false-accept rate of at most the wanted one.
 
     Args:
         features: labelled features; alone, all pairs among them are judged.
@@ -137,18 +143,18 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
             "there are no pairs of one person under different cameras (and in other clothes, where a data set asks for "
             "that); check the person and camera ids"
         )
-    histograms = np.stack([same, histogram])
-    (edge,) = pairs.edges(histograms, [allowed])
-    (tar, tar_error), (far, far_error) = pairs.rates(edge.refused + 1)
+    (refused,) = pairs.refused(histogram, [allowed])
+    (tar, tar_error), (far, far_error), accepted = pairs.rates(refused + 1)
+    threshold = pairs.threshold(refused, accepted)
     z = -NormalDist().inv_cdf((1 - confidence) / 2)  # the lower tail keeps its digits near a confidence of 1
     spread = z * far_error / far if far else 0.0
     far_interval = (far * math.exp(-spread), min(1.0, far * math.exp(min(spread, _LARGEST_EXPONENT))))
-    ends = pairs.edges(histograms, [_accepted(rate, count) for rate in far_interval])
-    thresholds = sorted(pairs.threshold(end) for end in ends)
+    ends = pairs.refused(histogram, [_accepted(rate, count) for rate in far_interval])
+    thresholds = sorted(threshold if end == refused else pairs.threshold(end) for end in ends)
     scores = pairs.bin_scores()
     return Calibration(
         metric=pairs.metric,
-        threshold=pairs.threshold(edge),
+        threshold=threshold,
         threshold_interval=(thresholds[0], thresholds[1]),
         wanted_false_accept_rate=false_accept_rate,
         false_accept_rate=far,
@@ -164,13 +170,6 @@ def _calibrate(pairs: _Pairs, false_accept_rate: float, confidence: float, model
         same_person=fit_probability(scores, same, histogram),
         sampled_images=pairs.sampled,
     )
-
-
-class _Edge(NamedTuple):
-    """Between pairs: the key of the last one refused, and one above it that all accepted reach; 0: none are."""
-
-    refused: int
-    accepted: int
 
 
 class _Pairs:
@@ -193,8 +192,8 @@ class _Pairs:
         sides = [side.select(is_labelled(side.person_ids)) for side in (features, gallery) if side is not None]
         vectors = [as_vectors(side.features, metric) for side in sides]
         if metric == "euclidean":
-            offset = common_offset(vectors[-1])
-            vectors = [side - offset for side in vectors]
+            offset = heavy_offset(vectors[-1], row_squares(vectors[-1]))
+            vectors = vectors if offset is None else [side - offset for side in vectors]
         people = np.concatenate([side.person_ids for side in sides])
         # Whom to leave out at a time: persons, and every distractor by itself.
         unit_ids, units = np.unique(
@@ -247,47 +246,46 @@ class _Pairs:
                 counts += np.bincount(keys[mask] >> 16, minlength=_BINS)
         return total
 
-    def edges(self, histograms: np.ndarray, allowed: Sequence[int]) -> list[_Edge]:
-        """For each number, the edge above which at most so many pairs of different persons lie, and as many as can.
+    def refused(self, histogram: np.ndarray, allowed: Sequence[int]) -> list[int]:
+        """For each number, the key above which at most so many pairs of different persons lie: that of the next one.
 
         Args:
-            histograms: (2, 65536) of the pairs, see `histograms`.
+            histogram: of the pairs of different persons, see `histograms`.
             allowed: the numbers.
         """
-        above = histograms[1, ::-1].cumsum()[::-1]  # pairs of different persons in this bin or higher
+        above = histogram[::-1].cumsum()[::-1]  # pairs in this bin or higher
         uppers = [int(np.flatnonzero(above > number)[-1]) for number in allowed]  # bins of the next highest
-        low = {upper: np.zeros((2, _BINS), np.int64) for upper in uppers}
-        for keys, _, _, *masks in self._blocks():
-            for kind, mask in enumerate(masks):
-                found = keys[mask]
-                for upper, counts in low.items():
-                    counts[kind] += np.bincount(found[found >> 16 == upper] & 0xFFFF, minlength=_BINS)
-        filled = np.flatnonzero(histograms.any(0))
-        edges = []
+        low = {upper: np.zeros(_BINS, np.int64) for upper in uppers}
+        for keys, _, _, _, different in self._blocks():
+            found = keys[different]
+            for upper, counts in low.items():
+                counts += np.bincount(found[found >> 16 == upper] & 0xFFFF, minlength=_BINS)
+        next_ones = []
         for upper, number in zip(uppers, allowed, strict=True):
-            rest = number - int(above[upper] - histograms[1, upper])
-            reached = low[upper][1, ::-1].cumsum()[::-1]
-            refused = int(np.flatnonzero(reached > rest)[-1])
-            within, higher = np.flatnonzero(low[upper].any(0)), filled[filled > upper]
-            within = within[within > refused]
-            accepted = upper << 16 | int(within[0]) if len(within) else int(higher[0]) << 16 if len(higher) else 0
-            edges.append(_Edge(upper << 16 | refused, accepted))
-        return edges
+            rest = number - int(above[upper] - histogram[upper])
+            reached = low[upper][::-1].cumsum()[::-1]
+            next_ones.append(upper << 16 | int(np.flatnonzero(reached > rest)[-1]))
+        return next_ones
 
-    def rates(self, key: int) -> list[tuple[float, float]]:
+    def rates(self, key: int) -> tuple[tuple[float, float], tuple[float, float], int | None]:
         """Share of the pairs of the same, and of different, persons that reach a key, each with its jackknife error.
 
-        Every pair is tallied for all units it goes with: one where they are the same, else two.
+        Every pair is tallied for all units it goes with: one where they are the same, else two. The third is the least
+        key of these pairs; None: there are none.
         """
         tallies = np.zeros((2, 2, self.count), np.int64)  # same or different, reached or every, unit
+        least = []
         for keys, rows, columns, *masks in self._blocks():
             reached = keys >= key
             for kind, mask in enumerate(masks):
-                for total, pairs in zip(tallies[kind], (mask & reached, mask), strict=True):
+                accepted = mask & reached
+                least.append(int(keys.min(initial=_NO_KEY, where=accepted)))
+                for total, pairs in zip(tallies[kind], (accepted, mask), strict=True):
                     total += np.bincount(rows, pairs.sum(1), self.count).astype(np.int64)
                     if kind:
                         total += np.bincount(columns, pairs.sum(0), self.count).astype(np.int64)
-        return [_rate(*tally, units=1 + kind) for kind, tally in enumerate(tallies)]
+        same, different = (_rate(*tally, units=1 + kind) for kind, tally in enumerate(tallies))
+        return same, different, min(least) if min(least) < _NO_KEY else None
 
     def bin_scores(self) -> np.ndarray:
         """(65536,) similarity or distance in the middle of every bin of `histograms`; NaN where there is none."""
@@ -296,13 +294,16 @@ class _Pairs:
         with np.errstate(invalid="ignore"):
             return values.astype(float) if self.metric == "cosine" else np.sqrt(np.maximum(-values.astype(float), 0))
 
-    def threshold(self, edge: _Edge) -> float:
-        """The similarity or distance halfway, of float32, that refuses all up to the edge; -1 is a distance of none."""
-        if self.metric == "euclidean" and edge.refused >= 0x80000000:  # a score of 0; asked of the key, as a process
-            return -1.0  # that flushes denormal numbers, as training does, would see 0
-        refused = self._score(edge.refused)
-        halfway = np.float32((refused + self._score(edge.accepted)) / 2 if edge.accepted else refused)
-        nearest, inwards = np.float32(refused), np.float32(math.inf if self.metric == "cosine" else 0)
+    def threshold(self, refused: int, accepted: int | None = None) -> float:
+        """The similarity or distance, of float32, that refuses all up to a key; -1 is a distance that no pair has.
+
+        It is halfway to another key, where that is given: whoever computes distances otherwise comes to the same ones.
+        """
+        if self.metric == "euclidean" and refused >= 0x80000000:  # a score of 0; asked of the key, as a process that
+            return -1.0  # flushes denormal numbers, as training does, would see 0
+        last = self._score(refused)
+        halfway = np.float32(last if accepted is None else (last + self._score(accepted)) / 2)
+        nearest, inwards = np.float32(last), np.float32(math.inf if self.metric == "cosine" else 0)
         apart = halfway > nearest if self.metric == "cosine" else halfway < nearest
         return float(halfway if apart else np.nextafter(nearest, inwards))
 

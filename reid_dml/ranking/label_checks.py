@@ -27,12 +27,13 @@ def check_labelled(where: str, features: FeatureSet) -> None:
         raise UserError(f"{where}: {LABEL}")
 
 
-def check_scored(sets: Mapping[str, FeatureSet], names: Mapping[str, str]) -> None:
+def check_scored(sets: Mapping[str, FeatureSet], names: Mapping[str, str], metric: str) -> None:
     """Refuse sets whose labels allow no score; say what else a user would take for a fault of the networks.
 
     Args:
         sets: by split, `query`, `gallery` and, for multi-query, `boxes`.
         names: what messages call them.
+        metric: by which features are compared.
 
     Raises:
         UserError: a side without labels, names that do not fit each other, or boxes of other persons than the queries.
@@ -57,17 +58,18 @@ def check_scored(sets: Mapping[str, FeatureSet], names: Mapping[str, str]) -> No
             f"{names['boxes']}: multi-query: no image is of a person of {names['query']}; give further images of the "
             "query persons with the same ids"
         )
-    warn_of_own_images(query, gallery, own_images(query, gallery), (names["query"], names["gallery"]))
+    warn_of_own_images(query, gallery, own_images(query, gallery, metric=metric), (names["query"], names["gallery"]))
 
 
-def warn_of_copies(query: FeatureSet, gallery: FeatureSet, where: str) -> None:
+def warn_of_copies(query: FeatureSet, gallery: FeatureSet, where: str, metric: str) -> None:
     """Say that true matches have bit for bit the query's feature: copies of one image, which are found first.
 
     Args:
         query, gallery: features of one network.
         where: what the message calls the gallery.
+        metric: by which features are compared.
     """
-    relevance = Relevance(query, gallery, own_images(query, gallery))
+    relevance = Relevance(query, gallery, own_images(query, gallery, metric=metric))
     found: list[tuple[int, int]] = []
     for start in range(0, len(query), _BLOCK):
         queries = np.arange(start, min(start + _BLOCK, len(query)))

@@ -162,7 +162,7 @@ def evaluate_distances(
         raise ValueError(f"distances are {distances.shape}, expected {(len(query), len(gallery))}")
     for name, side in (("query", query), ("gallery", gallery)):
         check_not_empty(name, len(side))
-    relevance = _relevance(query, gallery, own)
+    relevance = _relevance(query, gallery, own, "euclidean")  # features as they are
     pairs = _pairs(fpr, relevance)
     dtype = distances.dtype.type if distances.dtype.kind == "f" else np.float64
 
@@ -261,7 +261,7 @@ def _own_pairs(own: Pairs, query: FeatureSet, gallery: FeatureSet) -> Pairs:
     return places, rows
 
 
-def _relevance(query: FeatureSet, gallery: FeatureSet, own: Pairs | None, metric: str = "euclidean") -> Relevance:
+def _relevance(query: FeatureSet, gallery: FeatureSet, own: Pairs | None, metric: str) -> Relevance:
     """What every image is to every query; own images that nobody named are found, and said."""
     if own is None:
         own = own_images(query, gallery, metric=metric)

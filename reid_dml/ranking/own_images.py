@@ -13,12 +13,12 @@ from reid_dml.features.feature_set import FeatureSet, check_feature_sets, is_row
 from reid_dml.features.validation import check_metric
 from reid_dml.ranking.protocol import in_own_camera
 
-_CHUNK = 1 << 14  # pairs compared at a time
+_CHUNK = 1 << 20  # entries compared at a time
 _FEW = 4  # entries that tell most pairs apart
 _ROUNDING = 1e-3  # of a feature's largest entry: one image in two batches differs by less
 
 
-def own_images(query: FeatureSet, gallery: FeatureSet, *, metric: str = "euclidean") -> tuple[np.ndarray, np.ndarray]:
+def own_images(query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine") -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a query and the gallery image that is itself: of one path, with one feature.
 
     A path alone would not do: files of features name images relative to different folders. Still
@@ -118,9 +118,9 @@ def _pairs_that(
     """The pairs whose features, or their first `width` entries, are equal; none where there are two widths."""
     if query.features.shape[1] != gallery.features.shape[1]:
         return places[:0], rows[:0]
-    kept = [np.empty(0, bool)]
-    for start in range(0, len(places), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    kept, step = [np.empty(0, bool)], max(1, _CHUNK // (width or query.features.shape[1]))
+    for start in range(0, len(places), step):
+        part = slice(start, start + step)
         kept.append(equal(query.features[places[part], :width], gallery.features[rows[part], :width]))
     mask = np.concatenate(kept)
     return places[mask], rows[mask]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reid_dml.features.feature_set import FeatureSet, common_offset, normalize, power_of_two_scale, whole_numbers
+from reid_dml.features.feature_set import FeatureSet, heavy_offset, normalize, power_of_two_scale, whole_numbers
 from reid_dml.features.validation import (
     check_features,
     check_metric,
@@ -16,8 +16,6 @@ from reid_dml.features.validation import (
     row_squares,
 )
 from reid_dml.ranking.protocol import is_junk
-
-_OFFSET = 0.9  # share of the mean square that lies in a common offset, above which it costs digits of distances
 
 
 class Scorer:
@@ -82,8 +80,8 @@ class Scorer:
                     )
                 with np.errstate(over="ignore"):  # of junk
                     self.query, self.gallery = self.query * self.scale, self.gallery * self.scale
-            squares, offset = row_squares(self.gallery), common_offset(self.gallery, ~junk)
-            if (offset.astype(np.float64) ** 2).sum() * (~junk).sum() > _OFFSET * squares.sum(where=~junk):
+            squares = row_squares(self.gallery)
+            if (offset := heavy_offset(self.gallery, squares, ~junk)) is not None:
                 self.query, self.gallery = self.query - offset, self.gallery - offset
                 squares = row_squares(self.gallery)
             with np.errstate(over="ignore"):

@@ -33,6 +33,8 @@ from reid_dml.ranking.relevance import Pairs
 from reid_dml.ranking.rerank import k_reciprocal_distances
 from reid_dml.timing import stage
 
+_SAME = "an ensemble needs features of the same images in the same order"
+
 
 @dataclass(frozen=True)
 class ScoringOptions:
@@ -143,7 +145,7 @@ def _check(members: Mapping[str, Sequence[FeatureSet]], names: Mapping[str, Sequ
             check_widths(name, member.features.shape[1], query_name, query.features.shape[1])
             check_models(name, member.model, query_name, query.model)
             check_features(name, member, metric, any_scale=True)
-    warn_of_copies(members["query"][0], members["gallery"][0], names["gallery"][0])
+    warn_of_copies(members["query"][0], members["gallery"][0], names["gallery"][0], metric)
 
 
 def _score_checked(members: Mapping[str, Sequence[FeatureSet]], options: ScoringOptions) -> dict[str, Any]:
@@ -241,7 +243,8 @@ def score_files(
     with stage("reading"):
         members = {name: _load_members(paths, read) for name, paths in files.items()}
     names = {name: [str(path) for path in paths] for name, paths in files.items()}
-    check_scored({name: found[0] for name, found in members.items()}, {name: found[0] for name, found in names.items()})
+    first = {name: found[0] for name, found in members.items()}
+    check_scored(first, {name: found[0] for name, found in names.items()}, options.metric)
     if ensemble == "distances" or len(members["query"]) == 1:
         return score_members(members, options, names=names)
     _check(members, names, options.metric)
@@ -256,26 +259,24 @@ def _load_members(
     members = [read(path) for path in paths]
     for path, member in zip(paths, members, strict=True):
         if len(member) != len(members[0]):
-            raise UserError(
-                f"{path}: holds {len(member)} images, {paths[0]} holds {len(members[0])}; an ensemble needs features "
-                "of the same images"
-            )
+            raise UserError(f"{path}: holds {len(member)} images, {paths[0]} holds {len(members[0])}; {_SAME}")
         for what in ("person_ids", "camera_ids", "clothes", "paths"):
             ours, theirs = getattr(members[0], what), getattr(member, what)
             different = np.flatnonzero(ours != theirs).tolist()
             if what == "paths":
                 different = [row for row in different if _of_two_images(ours[row], theirs[row])]
             if different:
+                remedy = "extract all with one PROTOCOL.CLOTHES" if what == "clothes" else _SAME
                 raise UserError(
-                    f"{path}: {what} differ from those of {paths[0]}, first in row {different[0]}; an ensemble needs "
-                    "features of the same images in the same order"
+                    f"{path}: {what} differ from those of {paths[0]}, first in row {different[0]}; {remedy}"
                 )
     return members
 
 
 def _of_two_images(path: str, other: str) -> bool:
     """Whether two names say so; folders may be named from different places, and files be copies in other formats."""
-    return not (is_row_name(path) or is_row_name(other)) and Path(path).stem != Path(other).stem
+    known = all(name and not is_row_name(name) for name in (path, other))
+    return known and Path(path).stem != Path(other).stem
 
 
 def _concatenated(members: Sequence[FeatureSet], how: str, metric: str) -> FeatureSet:

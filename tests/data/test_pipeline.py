@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from reid_dml.data.pipeline.augment import AugmentSpec, augment
 from reid_dml.data.pipeline.draws import augmentation_draws
 from reid_dml.data.pipeline.samplers.epoch import EpochSampler
-from reid_dml.data.pipeline.sources import Part, make_source
+from reid_dml.data.pipeline.sources import Shard, make_source
 from reid_dml.data.sets import load_data
+from reid_dml.data.stored import ReadAhead
 from reid_dml.errors import UserError
 
 SPEC = AugmentSpec((6, 4), (0.5, 0.4, 0.3), (0.5, 0.25, 0.2), flip=0.5)
@@ -56,18 +57,15 @@ def test_resident_and_streaming_sources_give_the_same_batches(make_config):
 
 
 @pytest.mark.parametrize("kind", ["resident", "streaming"])
-def test_parts_of_a_batch_make_the_whole_and_read_their_own_images_only(make_config, monkeypatch, kind):
+def test_shards_of_a_batch_make_the_whole_and_read_their_own_images_only(make_config, monkeypatch, kind):
     cfg = make_config("DATA.SOURCE", kind, "SEMI.LABELLED_SHARE", "0.5")
     data = load_data(cfg)
     whole = make_source(cfg, data.train, data.class_ids, 1, "cpu").batch(3)
-    parts = [make_source(cfg, data.train, data.class_ids, 1, "cpu", Part(number, 4)) for number in range(4)]
+    shards = [make_source(cfg, data.train, data.class_ids, 1, "cpu", Shard(number, 4)) for number in range(4)]
     if kind == "streaming":
-        read = []
-        for part in parts:
-            monkeypatch.setattr(
-                part._ahead, "_start", lambda rows, usual=part._ahead._start: read.append(len(rows)) or usual(rows)
-            )
-    batches = [part.batch(3) for part in parts]
+        read, start = [], ReadAhead._start
+        monkeypatch.setattr(ReadAhead, "_start", lambda self, rows: read.append(len(rows)) or start(self, rows))
+    batches = [shard.batch(3) for shard in shards]
     for name in ("images", "labels", "cameras", "draws"):
         assert torch.equal(torch.cat([getattr(batch, name) for batch in batches]), getattr(whole, name)), name
     assert {float(batch.label_count) for batch in batches} == {float((whole.labels >= 0).sum()) / 4}

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from reid_dml.commands import training
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.data.pipeline import sources
 from reid_dml.engine import checkpoints, progress
@@ -189,9 +190,12 @@ def test_a_run_that_is_being_lengthened_has_not_ended(make_config, monkeypatch, 
     train_and_evaluate(make_config("TRAIN.STEPS", "2"))
     cfg = make_config("TRAIN.STEPS", "6")
     interrupt(monkeypatch, sources.BatchSource, "batch", 3)  # behind the checkpoint of step 4
+    asked = []
+    monkeypatch.setattr(training, "compiles", lambda cfg, device, planned: asked.append(planned) or False)
     with pytest.raises(Killed):
         train_and_evaluate(cfg, resume=True)
     monkeypatch.undo()
+    assert asked == [2]  # whether it is compiled does not change with its length
     weights_of_step_2 = r"network_0_ema\.safetensors: these weights are of step 2; the run was lengthened to 6 steps"
     with pytest.warns(UserWarning, match=weights_of_step_2):
         FeatureExtractor.from_run(cfg.OUTPUT_DIR, device="cpu")

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from reid_dml.config import default_config
-from reid_dml.data.pipeline.sources import Batch, Part
+from reid_dml.data.pipeline.sources import Batch, Shard
 from reid_dml.engine.step import make_step
 from reid_dml.models import Output
 from reid_dml.mutual.cohort import Cohort, Member
@@ -92,8 +92,8 @@ def main(size: int, output: str, how: str = "", shards: str = "1") -> None:
             images = torch.randn(N, D, generator=generator, dtype=torch.float64)
             # -1 = unlabelled: the parts of a batch have different numbers of labelled rows.
             labels = torch.randint(-1, C, (N,), generator=generator)
-            part = Part(placement.shard, placement.shards)
-            mine, count = part.of(N), part.label_count(labels)
+            shard = Shard(placement.shard, placement.shards)
+            mine, count = shard.of(N), shard.label_count(labels)
             batch = Batch(images[mine], labels[mine], labels[mine], torch.zeros(N, 1)[mine], label_count=count)
             rates = torch.full((size,), 0.02, dtype=torch.float64)
             report = take([batch], Scalars(rates, weights, one))

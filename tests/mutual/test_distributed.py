@@ -82,7 +82,7 @@ def test_impossible_placements_are_refused():
         ),
         (
             ["SEMI.LABELLED_SHARE", "0.5", "SAMPLER.LABELLED_PER_BATCH", "4"],
-            r"SAMPLER\.LABELLED_PER_BATCH: 2 processes share each network, and some would see labelled images only",
+            r"SAMPLER\.LABELLED_PER_BATCH: 2 processes share each network, and labelled images would lie in the first",
         ),
         (
             ["OBJECTIVE.CENTER_WEIGHT", "0.01"],

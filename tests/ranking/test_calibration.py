@@ -260,24 +260,30 @@ def test_a_long_calibration_says_how_long(rng, monkeypatch, caplog):
     assert "--sample N" in said
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("rate", [0.001, 0.2, 0.3])
-def test_the_promised_rate_holds_for_whoever_computes_tied_scores_otherwise(rng, metric, rate):
-    codes = rng.integers(0, 3, (400, 24)).astype(np.float32)  # many pairs of one distance, or similarity
+def test_the_promised_rate_holds_for_whoever_computes_tied_distances_otherwise(rng, rate):
+    codes = rng.integers(0, 3, (400, 24)).astype(np.float32)  # many pairs of one distance
     features = FeatureSet(codes, np.repeat(np.arange(1, 101), 4), np.tile(range(4), 100), ["x"] * 400)
-    found = calibrate(features, false_accept_rate=rate, metric=metric)
-    unit = codes / np.linalg.norm(codes, axis=1, keepdims=True) if metric == "cosine" else codes
+    found = calibrate(features, false_accept_rate=rate, metric="euclidean")
     first, second = np.triu_indices(400, 1)
     different = features.person_ids[first] != features.person_ids[second]
-    if metric == "cosine":
-        scores = np.array([unit[i] @ unit[j] for i, j in zip(first[different], second[different], strict=True)])
-    else:
-        scores = np.linalg.norm(unit[first[different]] - unit[second[different]], axis=1)
-    accepted = Threshold(found.threshold, metric).accepts(scores, metric).mean()
-    if metric == "euclidean":  # of whole numbers, whose squares are exact
-        assert accepted == found.false_accept_rate <= rate
-    else:  # ties may come apart in the last bit on both sides, and the threshold stands between two of them
-        assert accepted == pytest.approx(found.false_accept_rate, rel=0.02)
+    distances = np.linalg.norm(codes[first[different]] - codes[second[different]], axis=1)
+    accepted = Threshold(found.threshold, "euclidean").accepts(distances, "euclidean").mean()
+    assert accepted == found.false_accept_rate <= rate
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_the_threshold_is_halfway_between_two_pairs(rng, metric):
+    features = replace(labelled(rng, 40, low=1), features=rng.normal(size=(40, 3)).astype(np.float32))
+    rows = features.features.astype(float)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) if metric == "cosine" else 1
+    pairs = list(judged_pairs(*[replace(features, features=rows.astype(np.float32))] * 2))
+    scores = np.array([1 - distance**2 / 2 if metric == "cosine" else -distance for distance, _, _ in pairs])
+    for rate in (0.03, 0.1, 0.3):
+        found = calibrate(features, false_accept_rate=rate, metric=metric)
+        threshold = found.threshold if metric == "cosine" else -found.threshold
+        refused, accepted = scores[scores < threshold].max(), scores[scores >= threshold].min()
+        assert threshold == pytest.approx((refused + accepted) / 2, abs=1e-6)
 
 
 def test_an_offset_that_all_features_share_does_not_move_the_threshold(rng):

@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--features", required=True, metavar="PATH", help="feature file with person and camera ids, or images"
     )
-    parser.add_argument("--gallery", metavar="PATH", help="second one, to judge pairs between the two")
+    parser.add_argument("--gallery", metavar="PATH", help="a second one, to judge the pairs between the two")
     parser.add_argument(
         "--false-accept-rate",
         type=float,

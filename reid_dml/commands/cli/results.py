@@ -1,4 +1,4 @@
-"""Write docs/performance.md and options.md, and what README.md and docs/results.md, networks.md and search.md show.
+"""Write docs/performance.md and options.md, and what README.md and other pages show of results/.
 
 reid-dml results [--check]
 """

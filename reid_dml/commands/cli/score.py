@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="extend",
         nargs="+",
         metavar="PATH",
-        help="feature file or images: further ones of the query persons (gt_bbox)",
+        help="feature file or images of the query persons, beyond the queries (gt_bbox)",
     )
     parser.add_argument(
         "--ensemble",

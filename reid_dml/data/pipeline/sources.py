@@ -31,14 +31,14 @@ class Batch:
     labels: Tensor  # (N,) int64 row of the identity head; -1 = unlabelled
     cameras: Tensor  # (N,) int64
     draws: Tensor  # (N, P) float32, the random numbers augmentation will use
-    # 0-d, what sums over labelled rows are divided by; None: their number. A part of a batch that several processes
-    # share carries the whole batch's number of labelled rows divided by the number of parts.
+    # 0-d, what sums over labelled rows are divided by; None: their number. A shard carries the
+    # whole batch's number of labelled rows divided by the number of shards.
     label_count: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a process takes of every batch that several share: `number` of `count` equal parts, images in a row."""
+class Shard:
+    """What a process takes of every batch that several share: `number` of `count` equal shards, images in a row."""
 
     number: int = 0
     count: int = 1
@@ -51,19 +51,25 @@ class Part:
     def label_count(self, labels: Tensor) -> Tensor | None:
         """`Batch.label_count`, from the labels (N,) of the whole batch.
 
-        A mean over the labelled images of the whole batch is the mean over its parts of sums divided by this number.
+        A mean over the labelled images of the whole batch is the mean over its shards of sums divided by this number.
         """
         return None if self.count == 1 else (labels >= 0).sum().clamp(min=1) / self.count
 
 
-WHOLE = Part()
+WHOLE = Shard()
 
 
 class BatchSource(ABC):
     """`batch(step)` is a pure function of (seed, step): resume, ranks and both kinds of source agree bit for bit."""
 
     def __init__(
-        self, images: StoredImages, class_ids: Sequence[int], sampler: Sampler, num_draws: int, device: str, part: Part
+        self,
+        images: StoredImages,
+        class_ids: Sequence[int],
+        sampler: Sampler,
+        num_draws: int,
+        device: str,
+        shard: Shard,
     ) -> None:
         """Prepare labels and cameras on the device.
 
@@ -73,30 +79,30 @@ class BatchSource(ABC):
             sampler: says which images a batch holds.
             num_draws: random numbers that augmentation needs for an image.
             device: `cpu` or `cuda:N`.
-            part: of every batch that is this process's; only its images are read.
+            shard: of every batch that is this process's; only its images are read.
         """
-        self.sampler, self.num_draws, self.device, self.part = sampler, num_draws, device, part
+        self.sampler, self.num_draws, self.device, self.shard = sampler, num_draws, device, shard
         self.labels = torch.tensor(label_rows(images.records, class_ids), device=device)
         self.cameras = torch.tensor([record.camera_id for record in images.records], device=device)
 
     def batch(self, step: int) -> Batch:
-        """The batch of this step, or this process's part of it, on the device.
+        """The batch of this step, or this process's shard of it, on the device.
 
         Raises `UserError` for a sampler that gives too few images, and for an image that cannot be read.
         """
         indices = self.sampler.indices(step)
         check_size(self.sampler, step, len(indices))
         draws = augmentation_draws(self.sampler.seed, step, len(indices), self.num_draws)
-        whole, own = to_device(torch.from_numpy(indices), self.device), self.part.of(len(indices))
+        whole, own = to_device(torch.from_numpy(indices), self.device), self.shard.of(len(indices))
         rows, labels = whole[own], self.labels[whole]
         drawn = to_device(torch.from_numpy(draws[own]), self.device)
-        count = self.part.label_count(labels)
+        count = self.shard.label_count(labels)
         return Batch(self._images(step, rows), labels[own], self.cameras[rows], drawn, label_count=count)
 
     def own_rows(self, step: int) -> np.ndarray:
-        """Positions of the images of the batch, or of this process's part of it: (n,) int64."""
+        """Positions of the images of the batch, or of this process's shard of it: (n,) int64."""
         indices = self.sampler.indices(step)
-        return indices[self.part.of(len(indices))]
+        return indices[self.shard.of(len(indices))]
 
     @abstractmethod
     def _images(self, step: int, rows: Tensor) -> Tensor:
@@ -159,7 +165,7 @@ def make_source(
     class_ids: Sequence[int],
     num_draws: int,
     device: str,
-    part: Part = WHOLE,
+    shard: Shard = WHOLE,
 ) -> BatchSource:
     """The training source of a config.
 
@@ -169,7 +175,7 @@ def make_source(
         class_ids: label of every row of the head.
         num_draws: random numbers that augmentation needs for an image.
         device: `cpu` or `cuda:N`.
-        part: of every batch that is this process's.
+        shard: of every batch that is this process's.
 
     Raises:
         UserError: a data set too small for its batches, or an image that cannot be read.
@@ -183,4 +189,4 @@ def make_source(
     fits = size <= limit
     resident = cfg.DATA.SOURCE == "resident" or (cfg.DATA.SOURCE == "auto" and fits)
     kind = ResidentSource if resident else StreamingSource
-    return kind(images, class_ids, sampler, num_draws, device, part, workers=cfg.DATA.WORKERS)
+    return kind(images, class_ids, sampler, num_draws, device, shard, workers=cfg.DATA.WORKERS)
