@@ -335,6 +335,16 @@ def test_an_option_of_scoring_without_effect_is_refused(command, features, optio
     assert words in command("score_features", "--query", features[0], "--gallery", features[1], *option).error
 
 
+def test_a_feature_file_may_have_any_name(command, features, tmp_path):
+    shutil.copy(features[0], tmp_path / "q.features")
+    found = []
+    for query in (features[0], tmp_path / "q.features"):
+        words = ("score_features", "--query", query, "--gallery", features[1], "--json", tmp_path / "m.json")
+        assert command(*words).code == 0
+        found.append(json.loads((tmp_path / "m.json").read_text()))
+    assert found[0] == found[1]
+
+
 def test_options_of_scoring_have_their_defaults(command, features, tmp_path):
     words = ("score_features", "--query", features[0], "--gallery", features[1], "--rerank", "--expand", 3, "--json")
     assert command(*words, tmp_path / "a.json").code == 0

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from reid_dml.commands.train import train_and_evaluate
 from reid_dml.engine.loggers import LOGGERS, LoggedRun, Logger, Loggers, RunResult
+from reid_dml.engine.loggers.wandb import WandB
 from reid_dml.engine.trainer import Trainer
 from tests.conftest import REPOSITORY
 
@@ -179,6 +181,16 @@ def test_loggers_are_told_that_a_training_did_not_come_to_its_end(make_config, l
     with pytest.raises(error):
         train_and_evaluate(make_config("LOG.TO", "[listener]"))
     assert listener[-2:] == [("abort", stopped), ("close",)]
+
+
+@pytest.mark.parametrize("aborted", [False, True])
+def test_wandb_is_told_how_a_run_ended(aborted):
+    logger, codes = object.__new__(WandB), []  # without the package
+    logger._run, logger._exit_code = SimpleNamespace(finish=codes.append), 0
+    if aborted:
+        logger.abort(stopped=False)
+    logger.close()
+    assert codes == [int(aborted)]
 
 
 def test_mlflow_keeps_one_run_in_files(tmp_path):

@@ -120,6 +120,8 @@ def test_an_ensemble_of_files(rng, sides, tmp_path):
             score_files(paths)
     replace(member, paths=[f"elsewhere/{Path(path).stem}.png" for path in member.paths]).save(paths["query"][1])
     assert score_files(paths) == found  # the same images, named from elsewhere
+    replace(member, paths=np.full(50, "")).save(paths["query"][1])
+    assert score_files(paths) == found  # and where nobody knows their names
     members["query"][1].select(np.arange(50)[::-1]).save(paths["query"][1])
     with pytest.raises(UserError, match=r"query_1\.npz: person_ids differ from those of .*first in row"):
         score_files(paths)
