@@ -162,7 +162,7 @@ class RetrievalTask:
     def _protocols(self, device: str) -> ScoringOptions:
         test = self.cfg.TEST
         return ScoringOptions(
-            pooling=test.MULTI_QUERY,
+            pooling="mean" if test.MULTI_QUERY == "none" else test.MULTI_QUERY,  # without boxes nothing is pooled
             fpr=test.FPR,
             rerank=(*test.RERANK_K, test.RERANK_LAMBDA) if test.RERANK else None,
             expand=test.EXPAND,
