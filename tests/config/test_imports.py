@@ -55,7 +55,7 @@ def reid_dml(*words: object, path: Path | None = None, prefix: tuple[str, ...] =
     folders = [str(folder) for folder in (REPOSITORY, path) if folder is not None]
     return subprocess.run(
         [sys.executable, *(prefix or ("-m", "reid_dml")), *map(str, words)],
-        cwd=REPOSITORY,
+        cwd=path or REPOSITORY,  # data sets of runs that name no folder are drawn there
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         timeout=200,
