@@ -15,9 +15,9 @@ _LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
-def _style(number: int) -> dict[str, Any]:
-    """How the line of this number looks; the first 30 all differ."""
-    cycles = {"color": _COLOURS, "linestyle": _LINES, "marker": _MARKERS}
+def _style(number: int, *, marked: bool = True) -> dict[str, Any]:
+    """How the line of this number looks, with or without markers; the first 30 all differ."""
+    cycles = {"color": _COLOURS, "linestyle": _LINES, "marker": _MARKERS if marked else (None,)}
     return {name: cycle[number % len(cycle)] for name, cycle in cycles.items()}
 
 
@@ -95,7 +95,7 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *
                 steps,
                 values,
                 label=label,
-                **_style(number) | ({} if len(steps) <= 12 else {"marker": None}),
+                **_style(number, marked=len(steps) <= 12),
                 markersize=4,
                 linewidth=1.4,
             )

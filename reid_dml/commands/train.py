@@ -216,9 +216,9 @@ def _train(
     if earlier:
         folder.check_data(training_data)
     has_checkpoint = earlier is not None and earlier.checkpoint > 0
-    segments = earlier.environment["segments"] if earlier else []
-    begun = segments[0].get("steps", cfg.TRAIN.STEPS) if segments and has_checkpoint else cfg.TRAIN.STEPS
-    training = build_training(cfg, task.data, device, plan=plan, initialise=not has_checkpoint, planned_steps=begun)
+    segments = earlier.environment["segments"] if earlier and has_checkpoint else []
+    planned = segments[0].get("steps", 0) if segments else 0
+    training = build_training(cfg, task.data, device, plan=plan, initialise=not has_checkpoint, planned_steps=planned)
     task.prepare()
     run = (earlier.environment["run"] if earlier else "") or run_fingerprint(cfg, training_data)
     checkpoints = Checkpoints(folder.checkpoints, run)
@@ -282,6 +282,8 @@ def _callbacks(
 
 
 def _behind(first: Callable[[], None], write: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """The second function, which begins with a call of the first; what that raises keeps it from its work."""
+
     def both(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
         first()
         write(*arguments, **named)

@@ -97,9 +97,8 @@ def image_records(
     if labels == "none":
         records = [record._replace(person_id=UNKNOWN_PERSON) for record in records]
     records = with_frames([*records, *records_of(without_repeats(labelled))[0]], frame_step)
-    if again := [
-        path for path, count in Counter(os.path.abspath(record.path) for record in records).items() if count > 1
-    ]:
+    named = Counter(os.path.abspath(record.path) for record in records) if len(paths) > 1 else {}  # one has no repeats
+    if again := [path for path, count in named.items() if count > 1]:
         raise UserError(
             f"{len(again):,} images are named more than once, first {again[0]}; name every image and every folder once"
         )

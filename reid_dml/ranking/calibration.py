@@ -297,7 +297,8 @@ class _Pairs:
     def threshold(self, refused: int, accepted: int | None = None) -> float:
         """The similarity or distance, of float32, that refuses all up to a key; -1 is a distance that no pair has.
 
-        It is halfway to another key, where that is given: whoever computes distances otherwise comes to the same ones.
+        It is halfway to the key of the next pair, where that is given: equal distances lie on one side of it, however
+        they are rounded.
         """
         if self.metric == "euclidean" and refused >= 0x80000000:  # a score of 0; asked of the key, as a process that
             return -1.0  # flushes denormal numbers, as training does, would see 0

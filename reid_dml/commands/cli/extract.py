@@ -1,4 +1,4 @@
-"""Extract the features of images, or of folders and tables of images, into one file: for search, scoring, ...
+"""Extract the features of images, or of folders and tables of images, into one file for search or scoring.
 
     reid-dml extract --run runs/quickstart --images path/to/images [more ...] --output features.npz
     reid-dml extract --config FILE MODEL.WEIGHTS path --images DIR --output features.npz

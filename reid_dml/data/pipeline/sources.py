@@ -31,8 +31,8 @@ class Batch:
     labels: Tensor  # (N,) int64 row of the identity head; -1 = unlabelled
     cameras: Tensor  # (N,) int64
     draws: Tensor  # (N, P) float32, the random numbers augmentation will use
-    # 0-d, what sums over labelled rows are divided by; None: their number. A shard carries the
-    # whole batch's number of labelled rows divided by the number of shards.
+    # 0-d, what sums over labelled rows are divided by; None: their number. A shard carries the whole batch's number of
+    # labelled rows divided by the number of shards.
     label_count: Tensor | None = None
 
 
